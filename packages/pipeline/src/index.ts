@@ -1,0 +1,11 @@
+/** Stages, passes, pipelines, service tags, the content-addressed store. Import modules: `@anneal/pipeline/Stage`. */
+export * as Calibrator from "./Calibrator.ts"
+export * as Diagnostic from "./Diagnostic.ts"
+export * as Evaluator from "./Evaluator.ts"
+export * as Key from "./Key.ts"
+export * as Oracle from "./Oracle.ts"
+export * as Progress from "./Progress.ts"
+export * as Samples from "./Samples.ts"
+export * as Target from "./Target.ts"
+export * as Tuner from "./Tuner.ts"
+export * as Validation from "./Validation.ts"
