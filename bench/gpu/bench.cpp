@@ -1,0 +1,34 @@
+// Measures the kernels against their peers: `bench FOLDER PEER.so OUT.jsonl [--only SECTION] [--verbose 1]`.
+#include "Gemm.hpp"
+
+int main(int count, char **arguments) {
+  if (count < 4) return std::fprintf(stderr, "bench FOLDER PEER.so OUT.jsonl [--only SECTION] [--verbose 1]\n"), 2;
+  std::string only;
+  bool verbose = false;
+  for (int i = 4; i + 1 < count; i += 2) std::string(arguments[i]) == "--only" ? (void)(only = arguments[i + 1]) : (void)(verbose = true);
+  const std::vector<Instance> instances = read_instances(arguments[1]);
+  const Device device = open_device();
+  const CublasLt lt(arguments[2]);
+  FILE *json = std::fopen(arguments[3], "a");
+  const Reference reference(device, instances.front());
+  const auto wanted = [&](const std::string &section) { return section.find(only) != std::string::npos; };
+
+  if (wanted("copy")) {
+    const size_t bytes = 2ull << 30;
+    const Buffer from(bytes), to(bytes);
+    reference.fill(from.data(), Type::s32, bytes / 4, 5);
+    Repeated timed(device, 2, [&](int, CUstream s) { reference.copy(to.data(), from.data(), bytes, s); });
+    const double us = timed.median(5);
+    std::printf("copy of %zu MiB: %.1f GB/s read and written; %s, driver %d\n", bytes >> 20, 2 * bytes / us * 1e-3, device.name.c_str(), device.driver);
+    std::fprintf(json, "{\"section\":\"copy\",\"gb_s\":%.1f,\"device\":\"%s\",\"driver\":%d}\n", 2 * bytes / us * 1e-3, device.name.c_str(), device.driver);
+  }
+  GemmBench gemm(device, instances, reference, lt, json);
+  for (const GemmRow &row : gemm_rows())
+    if (wanted(row.section)) try {
+        gemm.run(row, verbose);
+      } catch (const std::exception &error) {
+        std::printf("%s %dx%dx%d: %s\n", row.section, row.m, row.n, row.k, error.what());
+      }
+  std::fclose(json);
+  return 0;
+}

@@ -1,0 +1,122 @@
+// Element types as bit patterns with conversions written in PTX, so that a template needs no CUDA headers and NVRTC can
+// compile it on a host that has none. One-line example: `float x = to_float(f16{bits}); f16 h = from_float<f16>(x)`.
+#pragma once
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef signed char s8;
+typedef int s32;
+
+struct f16 {
+  u16 bits;
+};
+struct bf16 {
+  u16 bits;
+};
+struct e4m3 {
+  u8 bits;
+};
+struct e5m2 {
+  u8 bits;
+};
+
+template <class T> __device__ __forceinline__ float to_float(T v);
+template <> __device__ __forceinline__ float to_float<float>(float v) { return v; }
+template <> __device__ __forceinline__ float to_float<s32>(s32 v) { return (float)v; }
+template <> __device__ __forceinline__ float to_float<s8>(s8 v) { return (float)v; }
+template <> __device__ __forceinline__ float to_float<f16>(f16 v) {
+  float r;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(v.bits));
+  return r;
+}
+template <> __device__ __forceinline__ float to_float<bf16>(bf16 v) { return __uint_as_float((u32)v.bits << 16); }
+
+template <class T> __device__ __forceinline__ T from_float(float v);
+template <> __device__ __forceinline__ float from_float<float>(float v) { return v; }
+template <> __device__ __forceinline__ s32 from_float<s32>(float v) { return __float2int_rn(v); }
+template <> __device__ __forceinline__ s8 from_float<s8>(float v) {
+  int r;
+  asm("cvt.rni.sat.s8.f32 %0, %1;" : "=r"(r) : "f"(v));
+  return (s8)r;
+}
+template <> __device__ __forceinline__ f16 from_float<f16>(float v) {
+  f16 r;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(r.bits) : "f"(v));
+  return r;
+}
+template <> __device__ __forceinline__ bf16 from_float<bf16>(float v) {
+  bf16 r;
+#if __CUDA_ARCH__ >= 800
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(r.bits) : "f"(v));
+#else
+  u32 b = __float_as_uint(v);
+  r.bits = (b & 0x7fffffffu) > 0x7f800000u ? (u16)0x7fff : (u16)((b + 0x7fffu + ((b >> 16) & 1u)) >> 16);
+#endif
+  return r;
+}
+
+#if __CUDA_ARCH__ >= 890
+template <> __device__ __forceinline__ float to_float<e4m3>(e4m3 v) {
+  u32 h;
+  asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(h) : "h"((u16)v.bits));
+  return to_float(f16{(u16)h});
+}
+template <> __device__ __forceinline__ float to_float<e5m2>(e5m2 v) { return to_float(f16{(u16)((u16)v.bits << 8)}); }
+template <> __device__ __forceinline__ e4m3 from_float<e4m3>(float v) {
+  u16 r;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(r) : "f"(0.0f), "f"(v));
+  return e4m3{(u8)r};
+}
+template <> __device__ __forceinline__ e5m2 from_float<e5m2>(float v) {
+  u16 r;
+  asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(r) : "f"(0.0f), "f"(v));
+  return e5m2{(u8)r};
+}
+#endif
+
+// Two neighbours packed into one 32-bit register, the first in the low half.
+template <class T> __device__ __forceinline__ u32 pack2(float lo, float hi);
+template <> __device__ __forceinline__ u32 pack2<f16>(float lo, float hi) {
+  u32 r;
+#if __CUDA_ARCH__ >= 800
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(hi), "f"(lo));
+#else
+  r = (u32)from_float<f16>(lo).bits | ((u32)from_float<f16>(hi).bits << 16);
+#endif
+  return r;
+}
+template <> __device__ __forceinline__ u32 pack2<bf16>(float lo, float hi) {
+  u32 r;
+#if __CUDA_ARCH__ >= 800
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(hi), "f"(lo));
+#else
+  r = (u32)from_float<bf16>(lo).bits | ((u32)from_float<bf16>(hi).bits << 16);
+#endif
+  return r;
+}
+
+template <class T> __device__ __forceinline__ float2 unpack2(u32 v);
+template <> __device__ __forceinline__ float2 unpack2<f16>(u32 v) {
+  return make_float2(to_float(f16{(u16)v}), to_float(f16{(u16)(v >> 16)}));
+}
+template <> __device__ __forceinline__ float2 unpack2<bf16>(u32 v) {
+  return make_float2(__uint_as_float(v << 16), __uint_as_float(v & 0xffff0000u));
+}
+
+// Activations that epilogue text may name.
+__device__ __forceinline__ float relu(float x) { return fmaxf(x, 0.0f); }
+__device__ __forceinline__ float gelu_erf(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f)); }
+__device__ __forceinline__ float gelu_tanh(float x) {
+  const float u = 0.79788456080286536f * (x + 0.044715f * x * x * x);
+  float t;
+#if __CUDA_ARCH__ >= 750
+  asm("tanh.approx.f32 %0, %1;" : "=f"(t) : "f"(u));
+#else
+  t = tanhf(u);
+#endif
+  return 0.5f * x * (1.0f + t);
+}
+__device__ __forceinline__ float sigmoid(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
+__device__ __forceinline__ float silu(float x) { return x * sigmoid(x); }

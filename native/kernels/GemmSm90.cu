@@ -1,0 +1,481 @@
+// GEMM for Hopper: D[b, m, n] = EPILOGUE(sum over k of A[b, m, k] * B[b, n, k]), persistent and warp-specialised.
+//
+//            n: TILE_N (B, shared by the CLUSTER_M blocks above each other: each loads a part and multicasts it)
+//          +----------------+
+//  m: TILE | warpgroup 1    |   warpgroup 0   produces: TMA loads of 128-byte-wide slabs into STAGES buffers (mbarriers)
+//     _M   +----------------+   warpgroups 1.. consume: wgmma m64 x TILE_N, accumulators in registers
+//          | warpgroup 2    |   then EPILOGUE in registers, stmatrix, TMA store, while the loads of the next tile run
+//          +----------------+
+//
+// Types      INPUT f16 | bf16 | tf32 | e4m3 | e5m2 -> float accumulators; s8 -> int. OUTPUT f16 | bf16 | float | s32.
+// Layouts    rows of A along k, of B along k; for 16-bit types also A_ALONG_M=1 (A stored [k, m]), B_ALONG_N=1 ([k, n]).
+// Needs      sm_90a; base addresses and row strides of A, B and D in multiples of 16 bytes; any m, n, k.
+// Floor      2mnk operations; (mk + nk + mn) elements moved once.
+// Parameters TILE_M = 64 * CONSUMERS * BLOCKS_M, TILE_N, STAGES, CLUSTER_M x CLUSTER_N, SPLIT_K (a cluster along k, summed
+//            through distributed shared memory), GROUP_M (raster), STORE_SLOTS, PROMOTE (fp8: k slabs between additions
+//            into a second set of accumulators; 0 = the tensor core's own, shorter, sum), BLOCKS_PER_SM.
+// Legal set and what was tried: docs/kernels/gemm-sm90.md.
+#include "AsyncCopy.cuh"
+#include "Epilogue.cuh"
+
+#ifndef INPUT
+#define INPUT f16
+#endif
+#ifndef OUTPUT
+#define OUTPUT f16
+#endif
+#ifndef CONSUMERS
+#define CONSUMERS 2
+#endif
+#ifndef BLOCKS_M
+#define BLOCKS_M 1
+#endif
+#ifndef TILE_N
+#define TILE_N 256
+#endif
+#ifndef STAGES
+#define STAGES 4
+#endif
+#ifndef CLUSTER_M
+#define CLUSTER_M 1
+#endif
+#ifndef CLUSTER_N
+#define CLUSTER_N 1
+#endif
+#ifndef SPLIT_K
+#define SPLIT_K 1
+#endif
+#ifndef GROUP_M
+#define GROUP_M 8
+#endif
+#ifndef STORE_SLOTS
+#define STORE_SLOTS 2
+#endif
+#ifndef PROMOTE
+#define PROMOTE 0
+#endif
+#ifndef BLOCKS_PER_SM
+#define BLOCKS_PER_SM 1
+#endif
+#ifndef A_ALONG_M
+#define A_ALONG_M 0
+#endif
+#ifndef B_ALONG_N
+#define B_ALONG_N 0
+#endif
+#ifndef KERNEL
+#define KERNEL gemm
+#endif
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define TEXT_(a) #a
+#define TEXT(a) TEXT_(a)
+typedef float tf32;
+#define MMA_TYPES_f16 "k16.f32.f16.f16"
+#define MMA_TYPES_bf16 "k16.f32.bf16.bf16"
+#define MMA_TYPES_tf32 "k8.f32.tf32.tf32"
+#define MMA_TYPES_e4m3 "k32.f32.e4m3.e4m3"
+#define MMA_TYPES_e5m2 "k32.f32.e5m2.e5m2"
+#define MMA_TYPES_s8 "k32.s32.s8.s8"
+#define MMA_KIND_f16 0
+#define MMA_KIND_bf16 0
+#define MMA_KIND_tf32 1
+#define MMA_KIND_e4m3 1
+#define MMA_KIND_e5m2 1
+#define MMA_KIND_s8 2
+#define MMA_KIND JOIN(MMA_KIND_, INPUT)
+
+#define MMA_NAME Mma
+#define MMA_SHAPE_TYPES JOIN(MMA_TYPES_, INPUT)
+#define MMA_FROM_REGISTERS 0
+#if MMA_KIND == 0
+#define MMA_TAIL_SHARED ", 1, 1, " TEXT(A_ALONG_M) ", " TEXT(B_ALONG_N)
+#elif MMA_KIND == 1
+#define MMA_TAIL_SHARED ", 1, 1"
+#else
+#define MMA_TAIL_SHARED ""
+#endif
+#if MMA_KIND == 2
+typedef int Accumulator;
+#define MMA_ACC int
+#define MMA_ACC_OPERAND(x) "+r"(x)
+#else
+typedef float Accumulator;
+#define MMA_ACC float
+#define MMA_ACC_OPERAND(x) "+f"(x)
+#endif
+#include "WarpGroupMma.cuh"
+#if MMA_KIND == 2
+#define MMA_ACC_OPERAND2(x) "+r"(x)
+#else
+#define MMA_ACC_OPERAND2(x) "+f"(x)
+#endif
+
+constexpr int kTileM = 64 * CONSUMERS * BLOCKS_M;
+constexpr int kTileK = 128 / (int)sizeof(INPUT);
+constexpr int kCluster = CLUSTER_M * CLUSTER_N * SPLIT_K;
+constexpr int kABytes = kTileM * 128;
+constexpr int kBBytes = TILE_N * 128;
+constexpr int kStageBytes = kABytes + kBBytes;
+constexpr int kOutBytes = (int)sizeof(OUTPUT);
+// The store goes in chunks of 64 rows; a row of a chunk is one 128-, 64- or 32-byte swizzled line.
+constexpr int kChunk = TILE_N % (128 / kOutBytes) == 0 ? 128 / kOutBytes : TILE_N % (64 / kOutBytes) == 0 ? 64 / kOutBytes : 32 / kOutBytes;
+constexpr int kLine = kChunk * kOutBytes;
+constexpr int kSlotBytes = 64 * kLine < 1024 ? 1024 : 64 * kLine;
+constexpr int kStoreBytes = SPLIT_K > 1 ? 0 : CONSUMERS * STORE_SLOTS * kSlotBytes;
+constexpr int kThreads = 128 * (CONSUMERS + 1);
+constexpr int kPartialStride = TILE_N + 8;
+static_assert(SPLIT_K == 1 || CLUSTER_M * CLUSTER_N == 1, "a cluster splits k or shares tiles");
+static_assert(SPLIT_K == 1 || kTileM * kPartialStride * 4 <= STAGES * kStageBytes, "partial sums reuse the stages");
+static_assert(kTileM % SPLIT_K == 0, "each block of a k cluster reduces the same number of rows");
+static_assert((kTileM / CLUSTER_N) % 8 == 0 && (TILE_N / CLUSTER_M) % 8 == 0, "multicast parts are whole swizzle atoms");
+static_assert(!A_ALONG_M || (MMA_KIND == 0 && kTileM / CLUSTER_N % 64 == 0), "A along m: 16-bit types, parts of 64");
+static_assert(!B_ALONG_N || (MMA_KIND == 0 && TILE_N / CLUSTER_M % 64 == 0), "B along n: 16-bit types, parts of 64");
+
+struct GemmShape {
+  int m, n, k_slabs, batch;
+  int tiles_m, tiles_n; // in clusters
+  int a_batched, b_batched;
+  long long row_stride, batch_stride; // of D, in elements
+  void *d;
+  EpilogueInputs inputs;
+};
+
+__device__ __forceinline__ void mma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ __forceinline__ void mma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int Pending> __device__ __forceinline__ void mma_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Pending) : "memory"); }
+template <int Count> __device__ __forceinline__ void hold(Accumulator (&d)[Count]) {
+#pragma unroll
+  for (int i = 0; i < Count; i++) asm volatile("" : MMA_ACC_OPERAND2(d[i])::"memory");
+}
+
+// Shared-memory matrix descriptor: 128-byte swizzle, atoms of 8 lines every 1024 bytes.
+__device__ __forceinline__ u64 matrix_descriptor(u32 address, u32 leading_bytes) {
+  return (u64)((address & 0x3ffff) >> 4) | ((u64)(leading_bytes >> 4) << 16) | ((u64)(1024 >> 4) << 32) | (1ull << 62);
+}
+
+struct Tile {
+  int m, n, batch;
+};
+__device__ __forceinline__ Tile tile_at(int t, const GemmShape &s) {
+  Tile r;
+  const int of_batch = s.tiles_m * s.tiles_n;
+  r.batch = t / of_batch;
+  t -= r.batch * of_batch;
+  const int of_group = GROUP_M * s.tiles_n;
+  const int first = t / of_group * GROUP_M;
+  const int rows = min(GROUP_M, s.tiles_m - first);
+  t %= of_group;
+  r.m = first + t % rows;
+  r.n = t / rows;
+  return r;
+}
+
+template <class T> __device__ __forceinline__ void store_masked(T *to, float2 v, int count, bool even) {
+  if (count >= 2 && even) {
+    if constexpr (sizeof(T) == 2) {
+      *(u32 *)to = pack2<T>(v.x, v.y);
+    } else {
+      to[0] = from_float<T>(v.x);
+      to[1] = from_float<T>(v.y);
+    }
+    return;
+  }
+  if (count >= 1) to[0] = from_float<T>(v.x);
+  if (count >= 2) to[1] = from_float<T>(v.y);
+}
+
+extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, BLOCKS_PER_SM)
+    KERNEL(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b, const __grid_constant__ TensorMap map_d,
+           const __grid_constant__ GemmShape shape) {
+  extern __shared__ char raw[];
+  const u32 base = (shared_address(raw) + 1023) & ~1023u;
+  const u32 smem_a = base, smem_b = base + STAGES * kABytes, smem_d = base + STAGES * kStageBytes;
+  const u32 full = smem_d + kStoreBytes, empty = full + 8 * STAGES;
+
+  const int warpgroup = __shfl_sync(0xffffffff, threadIdx.x / 128, 0);
+  const int warp = __shfl_sync(0xffffffff, threadIdx.x / 32, 0);
+  const int lane = threadIdx.x % 32;
+  const u32 rank = kCluster > 1 ? cluster_rank() : 0;
+  const int rank_m = SPLIT_K > 1 ? 0 : rank % CLUSTER_M, rank_n = SPLIT_K > 1 ? 0 : rank / CLUSTER_M;
+  constexpr int kSharers = SPLIT_K > 1 ? 1 : CLUSTER_M + CLUSTER_N - 1;
+
+  if (warp == 0 && elect_one()) {
+    tensor_prefetch(&map_a);
+    tensor_prefetch(&map_b);
+    tensor_prefetch(&map_d);
+    for (int i = 0; i < STAGES; i++) {
+      barrier_init(full + 8 * i, 1);
+      barrier_init(empty + 8 * i, 4 * CONSUMERS * kSharers);
+    }
+    barrier_init_fence();
+  }
+  if (kCluster > 1) cluster_sync();
+  else __syncthreads();
+
+  const int clusters = gridDim.x / kCluster, cluster = blockIdx.x / kCluster;
+  const int tiles = shape.tiles_m * shape.tiles_n * shape.batch;
+  int slab_from = 0, slab_to = shape.k_slabs;
+  if (SPLIT_K > 1) {
+    const int part = (shape.k_slabs + SPLIT_K - 1) / SPLIT_K;
+    slab_from = min((int)rank * part, shape.k_slabs);
+    slab_to = min(slab_from + part, shape.k_slabs);
+  }
+
+  if (warpgroup == 0) {
+#ifdef PRODUCER_REGISTERS
+    registers_give_up<PRODUCER_REGISTERS>();
+#endif
+    if (warp == 0 && elect_one()) {
+      int stage = 0;
+      u32 phase = 0;
+      for (int t = cluster; t < tiles; t += clusters) {
+        const Tile tile = tile_at(t, shape);
+        const int m0 = (tile.m * CLUSTER_M + rank_m) * kTileM, n0 = (tile.n * CLUSTER_N + rank_n) * TILE_N;
+        const int batch_a = shape.a_batched ? tile.batch : 0, batch_b = shape.b_batched ? tile.batch : 0;
+        for (int slab = slab_from; slab < slab_to; slab++) {
+          if (kSharers > 1) barrier_wait_cluster(empty + 8 * stage, phase ^ 1);
+          else barrier_wait(empty + 8 * stage, phase ^ 1);
+          const u32 ready = full + 8 * stage;
+          barrier_expect(ready, kStageBytes);
+          const int k0 = slab * kTileK;
+          constexpr int kPartM = kTileM / CLUSTER_N, kPartN = TILE_N / CLUSTER_M;
+          constexpr int kBoxM = A_ALONG_M ? 64 : kPartM, kBoxN = B_ALONG_N ? 64 : kPartN;
+          const u32 to_a = smem_a + stage * kABytes + rank_n * kPartM * 128;
+          const u32 to_b = smem_b + stage * kBBytes + rank_m * kPartN * 128;
+#pragma unroll
+          for (int i = 0; i < kPartM / kBoxM; i++) {
+            const int row = m0 + rank_n * kPartM + i * kBoxM;
+            const int x = A_ALONG_M ? row : k0, y = A_ALONG_M ? k0 : row;
+            if (CLUSTER_N > 1) {
+              u32 mask = 0;
+              for (int j = 0; j < CLUSTER_N; j++) mask |= 1u << (rank_m + j * CLUSTER_M);
+              tensor_load_3d_multicast(to_a + i * kBoxM * 128, &map_a, ready, x, y, batch_a, (u16)mask);
+            } else {
+              tensor_load_3d(to_a + i * kBoxM * 128, &map_a, ready, x, y, batch_a);
+            }
+          }
+#pragma unroll
+          for (int i = 0; i < kPartN / kBoxN; i++) {
+            const int row = n0 + rank_m * kPartN + i * kBoxN;
+            const int x = B_ALONG_N ? row : k0, y = B_ALONG_N ? k0 : row;
+            if (CLUSTER_M > 1) {
+              const u32 mask = ((1u << CLUSTER_M) - 1) << (rank_n * CLUSTER_M);
+              tensor_load_3d_multicast(to_b + i * kBoxN * 128, &map_b, ready, x, y, batch_b, (u16)mask);
+            } else {
+              tensor_load_3d(to_b + i * kBoxN * 128, &map_b, ready, x, y, batch_b);
+            }
+          }
+          if (++stage == STAGES) stage = 0, phase ^= 1;
+        }
+      }
+    }
+    if (kCluster > 1) {
+      __syncwarp();
+      cluster_sync();
+      if (SPLIT_K > 1) cluster_sync();
+    }
+  } else {
+#ifdef CONSUMER_REGISTERS
+    registers_take<CONSUMER_REGISTERS>();
+#endif
+    const int consumer = warpgroup - 1;
+    const int quarter = warp % 4;
+    Accumulator d[BLOCKS_M][TILE_N / 2];
+    int stage = 0;
+    u32 phase = 0;
+    // Where this lane's release of a stage goes: the blocks whose loads write into this block's shared memory.
+    const u32 release_rank = lane < CLUSTER_M ? lane + rank_n * CLUSTER_M
+                                              : rank_m + (lane - CLUSTER_M + (lane - CLUSTER_M >= rank_n ? 1 : 0)) * CLUSTER_M;
+    auto release = [&](int s) {
+      if (kSharers > 1) {
+        if (lane < kSharers) barrier_arrive_at(empty + 8 * s, release_rank);
+      } else {
+        if (lane == 0) barrier_arrive(empty + 8 * s);
+      }
+    };
+    const u64 a0 = matrix_descriptor(smem_a + consumer * BLOCKS_M * 64 * 128, 0);
+    const u64 b0 = matrix_descriptor(smem_b, B_ALONG_N ? 64 * 128 : 0);
+    constexpr int kStepA = A_ALONG_M ? 2048 / 16 : 32 / 16, kStepB = B_ALONG_N ? 2048 / 16 : 32 / 16;
+
+    int chunk_count = 0;
+    for (int t = cluster; t < tiles; t += clusters) {
+      const Tile tile = tile_at(t, shape);
+      int previous = -1;
+#if PROMOTE
+      Accumulator part[BLOCKS_M][TILE_N / 2];
+#pragma unroll
+      for (int mi = 0; mi < BLOCKS_M; mi++)
+#pragma unroll
+        for (int i = 0; i < TILE_N / 2; i++) d[mi][i] = 0;
+      int since = 0;
+#define TARGET part
+#else
+#define TARGET d
+      if (slab_from >= slab_to) {
+#pragma unroll
+        for (int mi = 0; mi < BLOCKS_M; mi++)
+#pragma unroll
+          for (int i = 0; i < TILE_N / 2; i++) d[mi][i] = 0;
+      }
+#endif
+      for (int slab = slab_from; slab < slab_to; slab++) {
+        barrier_wait(full + 8 * stage, phase);
+        mma_fence();
+        const u64 a_stage = a0 + (u64)(stage * (kABytes / 16)), b_stage = b0 + (u64)(stage * (kBBytes / 16));
+#pragma unroll
+        for (int kk = 0; kk < 4; kk++)
+#pragma unroll
+          for (int mi = 0; mi < BLOCKS_M; mi++) {
+#if PROMOTE
+            const u32 accumulate = since != 0 || kk != 0;
+#else
+            const u32 accumulate = slab != slab_from || kk != 0;
+#endif
+            Mma<TILE_N>::shared(TARGET[mi], a_stage + kk * kStepA + mi * (64 * 128 / 16), b_stage + kk * kStepB, accumulate);
+          }
+        mma_commit();
+#if PROMOTE
+        if (++since == PROMOTE || slab + 1 == slab_to) {
+          mma_wait<0>();
+          if (previous >= 0) release(previous);
+          release(stage);
+          previous = -1;
+          since = 0;
+#pragma unroll
+          for (int mi = 0; mi < BLOCKS_M; mi++) {
+            hold(part[mi]);
+#pragma unroll
+            for (int i = 0; i < TILE_N / 2; i++) d[mi][i] += part[mi][i];
+          }
+        } else {
+          mma_wait<1>();
+          if (previous >= 0) release(previous);
+          previous = stage;
+        }
+#else
+        mma_wait<1>();
+        if (previous >= 0) release(previous);
+        previous = stage;
+#endif
+        if (++stage == STAGES) stage = 0, phase ^= 1;
+      }
+#if !PROMOTE
+      mma_wait<0>();
+      if (previous >= 0) release(previous);
+#pragma unroll
+      for (int mi = 0; mi < BLOCKS_M; mi++) hold(d[mi]);
+#endif
+
+      const int m0 = (tile.m * CLUSTER_M + rank_m) * kTileM + consumer * BLOCKS_M * 64;
+      const int n0 = (tile.n * CLUSTER_N + rank_n) * TILE_N;
+#if SPLIT_K > 1
+      {
+        // Both halves of the sum meet in shared memory as float, over the stages, which are all consumed by now.
+        named_barrier(1, 128 * CONSUMERS);
+        float *partial = (float *)(raw + (base - shared_address(raw)));
+        const int row0 = consumer * BLOCKS_M * 64 + quarter * 16 + lane / 4;
+#pragma unroll
+        for (int mi = 0; mi < BLOCKS_M; mi++)
+#pragma unroll
+          for (int j = 0; j < TILE_N / 8; j++)
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+              float2 *to = (float2 *)(partial + (row0 + mi * 64 + h * 8) * kPartialStride + j * 8 + lane % 4 * 2);
+              *to = make_float2((float)d[mi][4 * j + 2 * h], (float)d[mi][4 * j + 2 * h + 1]);
+            }
+        cluster_sync();
+        constexpr int kRows = kTileM / SPLIT_K, kQuads = TILE_N / 4;
+        const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;
+        for (int i = threadIdx.x - 128; i < kRows * kQuads; i += 128 * CONSUMERS) {
+          const int r = (int)rank * kRows + i / kQuads, c = i % kQuads * 4;
+          const u32 at = base + (u32)(r * kPartialStride + c) * 4;
+          float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+#pragma unroll
+          for (int q = 0; q < SPLIT_K; q++) {
+            const float4 v = cluster_load_float4(cluster_address(at, q));
+            sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
+          }
+          const int row = tile.m * kTileM + r, column = n0 + c;
+          const bool inside = row < shape.m;
+          const long long to = tile.batch * shape.batch_stride + row * shape.row_stride + column;
+          const float2 lo = epilogue_pair(make_float2(sum.x, sum.y), row, column, tile.batch, to, inside, shape.n, even, shape.inputs);
+          const float2 hi = epilogue_pair(make_float2(sum.z, sum.w), row, column + 2, tile.batch, to + 2, inside, shape.n, even, shape.inputs);
+          if (inside) {
+            store_masked((OUTPUT *)shape.d + to, lo, shape.n - column, even);
+            store_masked((OUTPUT *)shape.d + to + 2, hi, shape.n - column - 2, even);
+          }
+        }
+        cluster_sync();
+      }
+#else
+      const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;
+      const bool storer = threadIdx.x % 128 == 0;
+#pragma unroll
+      for (int mi = 0; mi < BLOCKS_M; mi++) {
+        const int row = m0 + mi * 64 + quarter * 16 + lane / 4;
+#pragma unroll
+        for (int chunk = 0; chunk < TILE_N / kChunk; chunk++) {
+          const u32 slot = smem_d + (consumer * STORE_SLOTS + chunk_count % STORE_SLOTS) * kSlotBytes;
+          chunk_count++;
+          u32 packed[kChunk / 8][2];
+          float2 wide[kChunk / 8][2];
+#pragma unroll
+          for (int j = 0; j < kChunk / 8; j++)
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+              const int column = n0 + chunk * kChunk + j * 8 + lane % 4 * 2;
+              const int i = 4 * (chunk * kChunk / 8 + j) + 2 * h;
+              const int r = row + h * 8;
+#if !defined(EPILOGUE_TEXT) && MMA_KIND == 2
+              if constexpr (kOutBytes == 4) {
+                wide[j][h] = make_float2(__int_as_float(d[mi][i]), __int_as_float(d[mi][i + 1]));
+                continue;
+              }
+#endif
+              const long long at = tile.batch * shape.batch_stride + r * shape.row_stride + column;
+              const float2 v = epilogue_pair(make_float2((float)d[mi][i], (float)d[mi][i + 1]), r, column, tile.batch, at, r < shape.m, shape.n, even, shape.inputs);
+              if constexpr (kOutBytes == 2) packed[j][h] = pack2<OUTPUT>(v.x, v.y);
+              else wide[j][h] = v;
+            }
+          if (storer) store_wait_read<STORE_SLOTS - 1>();
+          named_barrier(1 + consumer, 128);
+          if constexpr (kOutBytes == 2) {
+#pragma unroll
+            for (int j = 0; j < kChunk / 8; j += 2) {
+              const u32 offset = (quarter * 16 + (lane / 8 % 2) * 8 + lane % 8) * kLine + (j + lane / 16) * 16;
+              const u32 to = slot + (offset ^ ((offset >> 7 & (kLine / 16 - 1)) << 4));
+              asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(packed[j][0]), "r"(packed[j][1]),
+                           "r"(packed[j + 1][0]), "r"(packed[j + 1][1])
+                           : "memory");
+            }
+          } else {
+#pragma unroll
+            for (int j = 0; j < kChunk / 8; j++)
+#pragma unroll
+              for (int h = 0; h < 2; h++) {
+                const u32 offset = (quarter * 16 + lane / 4 + h * 8) * kLine + j * 32 + lane % 4 * 8;
+                const u32 to = slot + (offset ^ ((offset >> 7 & (kLine / 16 - 1)) << 4));
+                asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(wide[j][h].x), "f"(wide[j][h].y) : "memory");
+              }
+          }
+          async_proxy_fence();
+          named_barrier(1 + consumer, 128);
+          if (storer) {
+            tensor_store_3d(&map_d, slot, n0 + chunk * kChunk, m0 + mi * 64, tile.batch);
+            store_commit();
+          }
+        }
+      }
+#endif
+    }
+#if SPLIT_K == 1
+    if (threadIdx.x % 128 == 0) store_wait_all();
+    if (kCluster > 1) {
+      __syncwarp();
+      cluster_sync();
+    }
+#endif
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Compiles every instance of every template with nvcc and keeps the table of registers, shared memory and spills.
+ *
+ * `node native/kernels/compile-all.ts`            ⇒ native/build/gpu/*.cubin, instances.txt, and the table compared
+ * `node native/kernels/compile-all.ts --write`    ⇒ the same, and resources.json rewritten
+ * `node native/kernels/compile-all.ts --only RE`  ⇒ only the instances whose name matches
+ *
+ * Needs no GPU. Where nvcc is absent it says so and exits with 0. nvcc's release is part of the table: another release may
+ * allocate differently, so the table is compared only under the release that wrote it.
+ */
+import { spawn, spawnSync } from "node:child_process"
+import { createHash } from "node:crypto"
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { instances, type Instance } from "./Instances.ts"
+
+/** What ptxas reports of an entry; shared memory is the static part, bytes. */
+interface Resources {
+  readonly registers: number
+  readonly spillStores: number
+  readonly spillLoads: number
+  readonly stack: number
+  readonly shared: number
+}
+
+const here = fileURLToPath(new URL(".", import.meta.url))
+const build = fileURLToPath(new URL("../build/gpu/", import.meta.url))
+const tablePath = `${here}resources.json`
+const flags = ["-cubin", "-O3", "-std=c++17", "-Xptxas", "-v", "--expt-relaxed-constexpr"]
+
+const sourceHash = (): string => {
+  const hash = createHash("sha256")
+  for (const file of readdirSync(here).filter((name) => name.endsWith(".cuh")).sort()) hash.update(readFileSync(here + file))
+  return hash.digest("hex")
+}
+
+const commandOf = (instance: Instance, output: string): ReadonlyArray<string> => [
+  ...flags,
+  `-gencode=arch=compute_${instance.architecture},code=sm_${instance.architecture}`,
+  `-I${here}`,
+  `${build}${instance.name}.cu`,
+  "-o",
+  output
+]
+
+/** The text that is compiled: the parameters as macros, then the template. A compiler hands NVRTC the same. */
+const textOf = (instance: Instance): string =>
+  [
+    ...Object.entries(instance.defines).map(([name, value]) => `#define ${name} ${value}`),
+    `#include "${instance.template}.cu"`,
+    ""
+  ].join("\n")
+
+const run = (command: string, args: ReadonlyArray<string>): Promise<{ readonly code: number; readonly text: string }> =>
+  new Promise((resolve) => {
+    const child = spawn(command, args)
+    let text = ""
+    child.stdout.on("data", (data) => (text += String(data)))
+    child.stderr.on("data", (data) => (text += String(data)))
+    child.on("error", (error) => resolve({ code: 1, text: String(error) }))
+    child.on("close", (code) => resolve({ code: code ?? 1, text }))
+  })
+
+const number = (text: string, pattern: RegExp): number => Number(pattern.exec(text)?.[1] ?? 0)
+
+/** Resources of `entry` in ptxas's report; a warning that wgmma was serialised or registers ignored is an error. */
+const parseReport = (text: string, entry: string): Resources => {
+  const sections = text.split("Compiling entry function").slice(1)
+  const section = sections.find((part) => part.includes(`'${entry}'`)) ?? ""
+  return {
+    registers: number(section, /Used (\d+) registers/),
+    spillStores: number(section, /(\d+) bytes spill stores/),
+    spillLoads: number(section, /(\d+) bytes spill loads/),
+    stack: number(section, /(\d+) bytes stack frame/),
+    shared: number(section, /(\d+) bytes smem/)
+  }
+}
+
+const compile = async (instance: Instance, headers: string): Promise<{ readonly resources: Resources; readonly failure?: string }> => {
+  const output = `${build}${instance.name}.cubin`
+  const args = commandOf(instance, output)
+  const key = createHash("sha256").update(headers).update(readFileSync(`${here}${instance.template}.cu`)).update(textOf(instance)).update(args.join("\n")).digest("hex")
+  const report = `${output}.txt`
+  if (existsSync(report) && existsSync(output)) {
+    const [seen, ...rest] = readFileSync(report, "utf8").split("\n")
+    if (seen === key) return { resources: parseReport(rest.join("\n"), instance.entry) }
+  }
+  writeFileSync(`${build}${instance.name}.cu`, textOf(instance))
+  const { code, text } = await run("nice", ["nvcc", ...args])
+  const warning = /C7508|C7510|C7514|serialized/.test(text)
+  if (code !== 0 || warning) return { resources: parseReport("", ""), failure: text }
+  writeFileSync(report, `${key}\n${text}`)
+  return { resources: parseReport(text, instance.entry) }
+}
+
+const main = async (): Promise<number> => {
+  const version = spawnSync("nvcc", ["--version"], { encoding: "utf8" })
+  if (version.status !== 0) {
+    console.log("nvcc is not on PATH: the kernel templates were not compiled")
+    return 0
+  }
+  const release = /V(\d+\.\d+\.\d+)/.exec(version.stdout)?.[1] ?? "unknown"
+  const at = process.argv.indexOf("--only")
+  const only = at < 0 ? undefined : new RegExp(process.argv[at + 1] ?? "")
+  const chosen = instances.filter((instance) => only === undefined || only.test(instance.name))
+  mkdirSync(build, { recursive: true })
+  const headers = sourceHash()
+  const results = new Map<string, Resources>()
+  const failures: Array<string> = []
+  const queue = [...chosen]
+  const worker = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const result = await compile(next, headers)
+      results.set(next.name, result.resources)
+      if (result.failure !== undefined) failures.push(`${next.name}\n${result.failure}`)
+      if (result.resources.spillStores > 0) console.log(`${next.name}: ${result.resources.spillStores} bytes spilled`)
+    }
+  }
+  await Promise.all([worker(), worker()])
+  const lines = instances.map((i) => {
+    const words = Object.entries(i.defines).filter(([name]) => name !== "EPILOGUE" && name !== "EPILOGUE_INPUTS")
+    return [i.name, i.template, i.entry, ...words.map(([name, value]) => `${name}=${value}`)].join(" ")
+  })
+  writeFileSync(`${build}instances.txt`, `${lines.join("\n")}\n`)
+
+  const table: { readonly nvcc: string; readonly instances: Record<string, Resources> } = existsSync(tablePath)
+    ? JSON.parse(readFileSync(tablePath, "utf8"))
+    : { nvcc: release, instances: {} }
+  const differences = [...results].filter(([name, r]) => JSON.stringify(table.instances[name]) !== JSON.stringify(r)).map(([name]) => name)
+  console.log(`${results.size} instances compiled by nvcc ${release}, ${failures.length} failed, ${differences.length} differ from resources.json`)
+  for (const failure of failures) console.log(failure)
+  if (process.argv.includes("--write")) {
+    const kept = Object.fromEntries(instances.flatMap((i) => {
+      const r = results.get(i.name) ?? table.instances[i.name]
+      return r === undefined ? [] : [[i.name, r] as const]
+    }))
+    writeFileSync(tablePath, `${JSON.stringify({ nvcc: release, instances: kept }, null, 2)}\n`)
+  } else if (table.nvcc === release) {
+    for (const name of differences) console.log(`${name}: now ${JSON.stringify(results.get(name))}, table ${JSON.stringify(table.instances[name])}`)
+    if (differences.length > 0) return 1
+  }
+  return failures.length === 0 ? 0 : 1
+}
+
+process.exitCode = await main()
