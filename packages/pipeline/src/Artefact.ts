@@ -1,0 +1,102 @@
+/**
+ * Artefacts: what stages make and hand on. An artefact is a service tag with a codec; the digest of its content is its
+ * identity.
+ *
+ * ```ts
+ * class Report extends Artefact.make<Report>()("@me/Report", Artefact.json(Schema.Struct({ … }))) {}
+ * ```
+ * Big bytes (weights) stay out of the JSON: it names them by number, and they are kept apart, each once.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { Digest } from "./Key.ts"
+import * as Key from "./Key.ts"
+
+/** A value that could not be written or read back. */
+export class ArtefactError extends Schema.TaggedError<ArtefactError>()("ArtefactError", {
+  artefact: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.artefact} could not be written or read: ${this.detail}`
+  }
+}
+
+/** Bytes by reference. Two blobs with one `source` are the same thing handed on, not two things that happen to be equal. */
+export interface Blob {
+  readonly digest: Digest
+  readonly source: object
+  readonly bytes: () => Uint8Array
+}
+
+/** `json` names blobs by their place in `blobs`, in which each digest is once. */
+export interface Encoded {
+  readonly json: Schema.Json
+  readonly blobs: ReadonlyArray<Blob>
+}
+
+/** Both may throw; `encode` and `decode` of this module turn that into `ArtefactError`. Methods, so that tags of any artefact are tags of an unknown one. */
+export interface Codec<A> {
+  encode(value: A): Encoded
+  decode(encoded: Encoded): A
+}
+
+export type Artefact<I, A> = Context.Key<I, A> & { readonly codec: Codec<A> }
+export type Artefacts<I = unknown> = ReadonlyArray<Artefact<I, unknown>>
+
+/** Declares an artefact, as the base of its class. */
+export const make =
+  <Self>() =>
+  <const Id extends string, A>(id: Id, codec: Codec<A>) =>
+    Object.assign(Context.Service<Self, A>()(id), { codec })
+
+/** The codec of a value that is plain data. */
+export const json = <A>(schema: Schema.Codec<A, unknown>): Codec<A> => {
+  const codec = Schema.toCodecJson(schema)
+  return {
+    encode: (value) => ({ json: Schema.encodeSync(codec)(value), blobs: [] }),
+    decode: (encoded) => Schema.decodeUnknownSync(codec)(encoded.json)
+  }
+}
+
+const attempt = <A>(artefact: string, make: () => A): Effect.Effect<A, ArtefactError> =>
+  Effect.try({
+    try: make,
+    catch: (cause) => new ArtefactError({ artefact, detail: cause instanceof Error ? cause.message : String(cause) })
+  })
+
+export const encode = <A>(artefact: Artefact<unknown, A>, value: A): Effect.Effect<Encoded, ArtefactError> =>
+  attempt(artefact.key, () => artefact.codec.encode(value))
+
+export const decode = <A>(artefact: Artefact<unknown, A>, encoded: Encoded): Effect.Effect<A, ArtefactError> =>
+  attempt(artefact.key, () => artefact.codec.decode(encoded))
+
+/** What the value is without the bytes of its blobs: two fine-tunings of one model share it. */
+export const structureOf = ({ json }: Encoded): Digest => Key.digest(json)
+
+/** What the value is. */
+export const contentOf = ({ json, blobs }: Encoded): Digest =>
+  blobs.length === 0 ? Key.digest(json) : Key.digest([Key.digest(json), blobs.map(({ digest }) => digest)])
+
+/** The digest of a value's content. */
+export const digestOf = <A>(artefact: Artefact<unknown, A>, value: A): Effect.Effect<Digest, ArtefactError> =>
+  Effect.flatMap(encode(artefact, value), (encoded) => attempt(artefact.key, () => contentOf(encoded)))
+
+// ---- derived artefacts ----------------------------------------------------------------------------------------------
+
+/** What was measured on a graph, value by value. It goes stale when the graph changes. */
+export interface Measured<A> {
+  /** Digest of the graph. */
+  readonly measuredOn: Digest
+  /** By value id. */
+  readonly of: Readonly<Record<string, A>>
+}
+
+/** The schema of something measured on a graph. A pass takes such artefacts out of the pipeline unless it transports them. */
+export const measured = <A>(of: Schema.Codec<A, unknown>): Schema.Codec<Measured<A>, unknown> =>
+  Schema.Struct({ measuredOn: Schema.String, of: Schema.Record(Schema.String, of) })
+
+export const isMeasured: (value: unknown) => value is Measured<unknown> = Schema.is(
+  Schema.Struct({ measuredOn: Schema.String, of: Schema.Record(Schema.String, Schema.Unknown) })
+)

@@ -1,0 +1,273 @@
+/**
+ * The store on disk.
+ *
+ * ```
+ * blobs/3f/3fa9…   the bytes; the name is their SHA-256
+ * entries/8c/8c01… {"sha256": …, "entry": …}; the name is the SHA-256 of the key
+ * locks/…          one file a held lock; its holder touches it, and an untouched one is taken over
+ * writing/…        files being written: synced, then renamed into place, so a name always has all of its bytes
+ * ```
+ * Files that were not used for the longest go first when the limit is passed (`mtime`, touched on use).
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type { PlatformError } from "effect/PlatformError"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import { randomUUID } from "node:crypto"
+import * as Diagnostic from "./Diagnostic.ts"
+import type { Digest } from "./Key.ts"
+import * as Key from "./Key.ts"
+import type { Store as StoreService } from "./Store.ts"
+import { makeKeyLocks, Store, StoreError } from "./Store.ts"
+import * as StoreLock from "./StoreLock.ts"
+
+export interface StoreOptions {
+  readonly directory: string
+  /** Bytes of blobs and entries; above it the least recently used go. Default 10 GiB. */
+  readonly maxBytes?: number
+}
+
+/** What is left in `writing/` after this long (ms) belongs to a writer that died. */
+const ABANDONED = 3_600_000
+const DEFAULT_MAX_BYTES = 10 * 2 ** 30
+
+type Files = FileSystem.FileSystem
+
+const codeOf = (error: PlatformError): unknown => {
+  const { cause } = error.reason
+  return Predicate.hasProperty(cause, "code") ? cause.code : undefined
+}
+
+const failure =
+  (operation: StoreError["operation"], path: string) =>
+  (error: PlatformError): StoreError => {
+    const code = codeOf(error)
+    const full = code === "ENOSPC" || code === "EDQUOT"
+    const denied = error.reason._tag === "PermissionDenied" || code === "EROFS"
+    return new StoreError({
+      reason: full ? "Full" : denied ? "Permission" : "Io",
+      operation,
+      path,
+      detail: error.message
+    })
+  }
+
+/** Absence as none. */
+const orNone = <A, R>(effect: Effect.Effect<A, PlatformError, R>): Effect.Effect<Option.Option<A>, PlatformError, R> =>
+  Effect.catchIf(
+    Effect.asSome(effect),
+    (error) => error.reason._tag === "NotFound",
+    () => Effect.succeed(Option.none<A>())
+  )
+
+/** Bytes appear under `path` all at once or not at all. */
+const writeWhole = (files: Files, writing: string, path: string, bytes: Uint8Array) =>
+  Effect.gen(function* () {
+    const draft = `${writing}/${randomUUID()}`
+    const write = Effect.scoped(
+      Effect.gen(function* () {
+        const file = yield* files.open(draft, { flag: "wx" })
+        yield* file.writeAll(bytes)
+        yield* file.sync
+      })
+    )
+    const place = Effect.gen(function* () {
+      yield* write
+      yield* files.makeDirectory(path.slice(0, path.lastIndexOf("/")), { recursive: true })
+      yield* files.rename(draft, path)
+    })
+    yield* Effect.onError(place, () => Effect.ignore(files.remove(draft, { force: true })))
+  }).pipe(Effect.mapError(failure("write", path)))
+
+const Wrapped = Schema.fromJsonString(Schema.Struct({ sha256: Schema.String, entry: Schema.Json }))
+const decodeWrapped = Schema.decodeUnknownOption(Wrapped)
+
+const damaged = (what: string, path: string) =>
+  Diagnostic.report({
+    severity: "warning",
+    code: "store-damaged",
+    message: `${what} ${path} in the cache is damaged and was removed; what it held is made again`,
+    action: "if this happens often, check the disk"
+  })
+
+interface Used {
+  readonly path: string
+  readonly bytes: number
+  readonly at: number
+}
+
+/** Every file below a two-level folder. Files that go away meanwhile are left out. */
+const list = (files: Files, folder: string) =>
+  Effect.gen(function* () {
+    const found: Array<Used> = []
+    const groups = Option.getOrElse(yield* orNone(files.readDirectory(folder)), (): Array<string> => [])
+    for (const group of groups) {
+      const names = Option.getOrElse(yield* orNone(files.readDirectory(`${folder}/${group}`)), (): Array<string> => [])
+      for (const name of names) {
+        const path = `${folder}/${group}/${name}`
+        const info = yield* orNone(files.stat(path))
+        if (Option.isNone(info) || info.value.type !== "File") continue
+        const at = Option.match(info.value.mtime, { onNone: () => 0, onSome: (time) => time.getTime() })
+        found.push({ path, bytes: Number(info.value.size), at })
+      }
+    }
+    return found
+  })
+
+const make = (options: StoreOptions) =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const { directory } = options
+    const maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES
+    const [blobs, entries, locks, writing] = ["blobs", "entries", "locks", "writing"].map(
+      (name) => `${directory}/${name}`
+    )
+    if (blobs === undefined || entries === undefined || locks === undefined || writing === undefined) {
+      return yield* Effect.die("four folders")
+    }
+    const pathIn = (folder: string, name: Digest) => `${folder}/${name.slice(0, 2)}/${name}`
+    const ready = yield* Effect.cached(
+      Effect.forEach([blobs, entries, locks, writing], (folder) =>
+        files.makeDirectory(folder, { recursive: true })
+      ).pipe(Effect.mapError(failure("write", directory)))
+    )
+    // Bytes written since the last count, and the count then; other processes' writes are seen at the next one.
+    let known: number | undefined
+    const inProcess = makeKeyLocks()
+
+    const touch = (path: string) =>
+      Effect.suspend(() => {
+        const now = new Date()
+        return Effect.ignore(files.utimes(path, now, now))
+      })
+
+    const sweep = Effect.gen(function* () {
+      const drafts = yield* files.readDirectory(writing)
+      for (const draft of drafts) {
+        const info = yield* orNone(files.stat(`${writing}/${draft}`))
+        const at = Option.flatMap(info, ({ mtime }) => mtime)
+        if (Option.isSome(at) && Date.now() - at.value.getTime() > ABANDONED) {
+          yield* files.remove(`${writing}/${draft}`, { force: true })
+        }
+      }
+    })
+
+    const evict = Effect.gen(function* () {
+      yield* sweep
+      const all = [...(yield* list(files, blobs)), ...(yield* list(files, entries))]
+      let total = all.reduce((sum, { bytes }) => sum + bytes, 0)
+      // Down to 90 %, so that not every write evicts.
+      const goal = total > maxBytes ? maxBytes * 0.9 : maxBytes
+      for (const { path, bytes } of all.sort((a, b) => a.at - b.at)) {
+        if (total <= goal) break
+        yield* files.remove(path, { force: true })
+        total -= bytes
+      }
+      known = total
+    }).pipe(Effect.mapError(failure("evict", directory)))
+
+    // Whoever finds the store too big cleans up, unless another process is at it.
+    const grew = (bytes: number) =>
+      Effect.suspend(() => {
+        if (known !== undefined) known += bytes
+        if (known !== undefined && known <= maxBytes) return Effect.void
+        return inProcess("evict", () => Effect.asVoid(StoreLock.tryWith(files, `${locks}/evict`, evict)))
+      })
+
+    const tooBig = (bytes: Uint8Array) =>
+      Diagnostic.report({
+        severity: "warning",
+        code: "store-too-small",
+        message: `a result of ${bytes.byteLength} bytes is not cached: the cache may hold ${maxBytes} in all`,
+        action: "raise the cache's limit"
+      })
+
+    const put: StoreService["put"] = Effect.fnUntraced(function* (bytes) {
+      yield* ready
+      const digest = Key.digestBytes(bytes)
+      const path = pathIn(blobs, digest)
+      if (bytes.byteLength > maxBytes) {
+        yield* tooBig(bytes)
+        return digest
+      }
+      const there = yield* Effect.mapError(orNone(files.stat(path)), failure("read", path))
+      if (Option.isSome(there) && Number(there.value.size) === bytes.byteLength) {
+        yield* touch(path)
+        return digest
+      }
+      yield* writeWhole(files, writing, path, bytes)
+      yield* grew(bytes.byteLength)
+      return digest
+    })
+
+    const read = (path: string) =>
+      Effect.mapError(orNone(files.readFile(path)), failure("read", path)).pipe(
+        Effect.tap((bytes) => (Option.isSome(bytes) ? touch(path) : Effect.void))
+      )
+
+    const drop = (what: string, path: string) =>
+      Effect.andThen(Effect.ignore(files.remove(path, { force: true })), damaged(what, path))
+
+    const get: StoreService["get"] = Effect.fnUntraced(function* (digest) {
+      const path = pathIn(blobs, digest)
+      const bytes = yield* read(path)
+      if (Option.isNone(bytes) || Key.digestBytes(bytes.value) === digest) return bytes
+      yield* drop("blob", path)
+      return Option.none()
+    })
+
+    const setEntry: StoreService["setEntry"] = Effect.fnUntraced(function* (key, entry) {
+      yield* ready
+      const text = JSON.stringify(entry)
+      const bytes = new TextEncoder().encode(
+        `{"sha256":"${Key.digestBytes(new TextEncoder().encode(text))}","entry":${text}}`
+      )
+      if (bytes.byteLength > maxBytes) return yield* tooBig(bytes)
+      yield* writeWhole(files, writing, pathIn(entries, Key.digest(key)), bytes)
+      yield* grew(bytes.byteLength)
+    })
+
+    const entry: StoreService["entry"] = Effect.fnUntraced(function* (key) {
+      const path = pathIn(entries, Key.digest(key))
+      const bytes = yield* read(path)
+      if (Option.isNone(bytes)) return Option.none()
+      const wrapped = decodeWrapped(new TextDecoder().decode(bytes.value))
+      if (Option.isSome(wrapped)) {
+        const text = new TextEncoder().encode(JSON.stringify(wrapped.value.entry))
+        if (Key.digestBytes(text) === wrapped.value.sha256) return Option.some(wrapped.value.entry)
+      }
+      yield* drop("entry", path)
+      return Option.none()
+    })
+
+    const exclusive: StoreService["exclusive"] = (key, effect) =>
+      inProcess(key, (waitedHere) =>
+        // A lock that cannot be had (a full or read-only disk) must not stop a build: it only saves work.
+        Effect.matchEffect(ready, {
+          onFailure: () => effect(waitedHere),
+          onSuccess: () =>
+            StoreLock.waitWith(files, `${locks}/${Key.digest(key)}`, (waitedThere) => effect(waitedHere || waitedThere))
+        })
+      )
+
+    const store: StoreService = {
+      location: directory,
+      put,
+      get,
+      has: (digest) => {
+        const path = pathIn(blobs, digest)
+        return Effect.mapError(files.exists(path), failure("read", path))
+      },
+      setEntry,
+      entry,
+      exclusive
+    }
+    return store
+  })
+
+/** A store in a directory, which is made when something is first kept in it. */
+export const layerFileSystem = (options: StoreOptions): Layer.Layer<never, never, FileSystem.FileSystem> =>
+  Layer.effect(Store, make(options))
