@@ -23,10 +23,14 @@ export class ArtefactError extends Schema.TaggedError<ArtefactError>()("Artefact
   }
 }
 
-/** Bytes by reference. Two blobs with one `source` are the same thing handed on, not two things that happen to be equal. */
+/** Bytes by reference. */
 export interface Blob {
   readonly digest: Digest
-  readonly source: object
+  /**
+   * Who they are, beside what they are: a value with one of these objects again hands the bytes on; one with others has
+   * bytes that happen to be equal.
+   */
+  readonly sources: ReadonlySet<object>
   readonly bytes: () => Uint8Array
 }
 

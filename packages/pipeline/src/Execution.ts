@@ -22,7 +22,7 @@ import type { Digest, Identified, Identity } from "./Key.ts"
 import * as Key from "./Key.ts"
 import * as Ledger from "./Ledger.ts"
 import * as Progress from "./Progress.ts"
-import type { Outcome } from "./Step.ts"
+import { missing, type Outcome } from "./Step.ts"
 import { Store, type StoreError } from "./Store.ts"
 import * as Trace from "./Trace.ts"
 
@@ -106,7 +106,7 @@ const keyOf = <A, E, I>(job: Job<A, E, I>, env: Context.Context<never>) =>
     for (const need of job.needs) {
       if (isArtefact(need)) {
         const value = Context.getOption(env, need)
-        if (Option.isNone(value)) {
+        if (Option.isNone(value) || value.value === missing) {
           waitsFor.push(need.key)
           continue
         }

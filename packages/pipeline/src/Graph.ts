@@ -29,13 +29,17 @@ const placeOf = (number: number) => number.toString(16).padStart(64, "0")
 const encode = (graph: IR.Graph): Artefact.Encoded => {
   const numbers = new Map<string, number>()
   const blobs: Array<Artefact.Blob> = []
+  const sources: Array<Set<object>> = []
   const numbered = mapConstants(graph, (constant) => {
     let number = numbers.get(constant.digest)
     if (number === undefined) {
       number = blobs.length
       numbers.set(constant.digest, number)
-      blobs.push({ digest: constant.digest, source: constant.bytes, bytes: constant.bytes })
+      const own = new Set<object>()
+      sources.push(own)
+      blobs.push({ digest: constant.digest, sources: own, bytes: constant.bytes })
     }
+    sources[number]?.add(constant.bytes)
     return { ...constant, digest: placeOf(number) }
   })
   return { json: Text.print(numbered, { digests: true }), blobs }

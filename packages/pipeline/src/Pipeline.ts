@@ -113,13 +113,15 @@ export function branch<I, E, R>(
         )
       )
       const ends = yield* Effect.all(runs, { concurrency: "unbounded" })
-      const graphs = Option.all(Record.map(ends, (end) => Context.getOption(end, Graph)))
+      const graphs = Option.all(Record.map(ends, (end) => Option.filter(Context.getOption(end, Graph), isMade)))
       if (Option.isNone(graphs)) return Step.next(known, Variants, undefined, [])
       const digest = yield* Artefacts.digestOf(Variants, graphs.value)
       return Step.next(known, Variants, { value: graphs.value, digest, replaced: new Map(), ids: new Set() }, [])
     })
   )
 }
+
+const isMade = (graph: unknown) => graph !== Step.missing
 
 /** The value of an artefact at the end of a build. */
 export const get = <Out, I extends Out, A>(known: Known<Out>, artefact: Artefact<I, A>): A =>

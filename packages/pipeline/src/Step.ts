@@ -58,6 +58,9 @@ const transport = (old: Measured<unknown>, { digest, ids, replaced }: Outcome<un
   return { measuredOn: digest, of: Object.fromEntries(moved) }
 }
 
+/** Stands in a dry run for what has not been made, over anything of that name around the pipeline. */
+export const missing: unique symbol = Symbol("@anneal/pipeline/missing")
+
 /** What is known after a step. `outcome` is undefined in a dry run that could not make it: then it is missing. */
 export const next = <X, O, A, T>(
   known: Known<X>,
@@ -71,9 +74,10 @@ export const next = <X, O, A, T>(
   for (const [key, old] of known.mapUnsafe) {
     if (!isGraph || key === output.key || !isMeasured(old)) continue
     kept.delete(key)
-    if (outcome !== undefined && transports.some((tag) => tag.key === key)) kept.set(key, transport(old, outcome))
+    if (outcome === undefined) kept.set(key, missing)
+    else if (transports.some((tag) => tag.key === key)) kept.set(key, transport(old, outcome))
   }
-  if (outcome !== undefined) kept.set(output.key, outcome.value)
+  kept.set(output.key, outcome === undefined ? missing : outcome.value)
   // The one place where the checker takes our word.
   return Context.makeUnsafe<O | Kept<X, O, T>>(kept)
 }

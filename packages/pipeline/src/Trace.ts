@@ -85,7 +85,7 @@ const restore = (store: Store, input: Artefact.Encoded | undefined, blob: number
         store.get(blob),
         Option.map((data): Artefact.Blob => {
           const bytes = () => data
-          return { digest: blob, source: bytes, bytes }
+          return { digest: blob, sources: new Set([bytes]), bytes }
         })
       )
 
@@ -115,7 +115,8 @@ export const keep = <A>({ store, key, output, input, same, made, diagnostics }: 
       const blobs: Array<number | string> = []
       for (const blob of encoded.blobs) {
         const number = numbers.get(blob.digest)
-        if (number !== undefined && input?.blobs[number]?.source === blob.source) {
+        const given = number === undefined ? undefined : input?.blobs[number]?.sources
+        if (number !== undefined && given !== undefined && [...blob.sources].every((source) => given.has(source))) {
           blobs.push(number)
           continue
         }

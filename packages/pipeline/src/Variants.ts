@@ -20,9 +20,14 @@ const codec: Artefact.Codec<Graphs> = {
     const layout = Object.entries(graphs).map(([name, graph]) => {
       const encoded = Graph.codec.encode(graph)
       const own = encoded.blobs.map((blob) => {
-        const number = numbers.get(blob.digest) ?? blobs.push(blob) - 1
-        numbers.set(blob.digest, number)
-        return number
+        const known = numbers.get(blob.digest)
+        if (known === undefined) {
+          numbers.set(blob.digest, blobs.length)
+          return blobs.push(blob) - 1
+        }
+        const there = blobs[known]
+        if (there !== undefined) blobs[known] = { ...there, sources: new Set([...there.sources, ...blob.sources]) }
+        return known
       })
       return [name, { graph: encoded.json, blobs: own }] as const
     })
