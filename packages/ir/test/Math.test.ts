@@ -1,4 +1,4 @@
-import * as DeterministicMath from "@anneal/reference/Math"
+import * as DeterministicMath from "@anneal/ir/Math"
 import { assert, describe, it } from "@effect/vitest"
 import { createHash } from "node:crypto"
 import * as Exact from "./HighPrecision.ts"
