@@ -1,0 +1,367 @@
+/**
+ * The engine file: a safetensors file that holds a graph for each target, the constants under the user's names (each
+ * once), and a manifest.
+ *
+ *   assemble({ about, source, variants })  ⇒  a layout; equal inputs give equal bytes
+ *   parse(bytes)                           ⇒  an engine; every byte is accounted for by a digest
+ *
+ * The chain: `anneal/seal`, the last tensor, is the SHA-256 of the header; the header's manifest has the SHA-256 of
+ * every section; padding is zero. So one altered byte anywhere is found, and the seal names the whole engine.
+ */
+import type { Constant } from "@anneal/ir/Constant"
+import * as Constants from "@anneal/ir/Constant"
+import { sha256 } from "@anneal/ir/Digest"
+import * as Dim from "@anneal/ir/Dim"
+import { IrError } from "@anneal/ir/Errors"
+import * as Graphs from "@anneal/ir/Graph"
+import type { Graph } from "@anneal/ir/Graph"
+import * as Hash from "@anneal/ir/Hash"
+import type { OpDefinition } from "@anneal/ir/Op"
+import * as Ops from "@anneal/ir/Ops"
+import * as Text from "@anneal/ir/Text"
+import type { TensorType } from "@anneal/ir/Type"
+import { EngineError, refuse } from "./EngineError.ts"
+import type { About, Manifest, Port, Profile, Section, Weight } from "./Manifest.ts"
+import * as Manifests from "./Manifest.ts"
+import type { Entry, Layout, Part } from "./Safetensors.ts"
+import * as Safetensors from "./Safetensors.ts"
+import * as Weights from "./Weights.ts"
+
+export const generatorVersion = "0.0.0"
+const formatName = "anneal-engine"
+const sealName = "anneal/seal"
+const sealBytes = 32
+
+/** One way to run the model. */
+export interface VariantInput {
+  readonly name: string
+  readonly target: string
+  readonly features: ReadonlyArray<string>
+  readonly graph: Graph
+  readonly profiles: ReadonlyArray<Profile>
+}
+
+export interface AssembleInput {
+  readonly about: About
+  /** The model as it was imported: says which weights the user knows. */
+  readonly source: Graph
+  /** At least one; all with the same inputs, outputs and aliases. */
+  readonly variants: ReadonlyArray<VariantInput>
+  /** Leave out the weights that are as they were in the user's model; their digests stay. */
+  readonly strip?: boolean
+}
+
+/** Lays an engine out. Deterministic to the byte. Throws `EngineError` when the variants' boundaries differ. */
+export const assemble = ({ about, source, strip, variants }: AssembleInput): Layout =>
+  assembleWith({
+    about,
+    variants,
+    weights: Weights.trace(
+      source,
+      variants.map(({ graph }) => graph)
+    ),
+    strip: strip === true ? new Set(Graphs.allConstants(source).keys()) : new Set()
+  })
+
+interface Assembly {
+  readonly about: About
+  readonly variants: ReadonlyArray<VariantInput>
+  readonly weights: ReadonlyArray<Weight>
+  /** Digests of the constants that are left out. */
+  readonly strip: ReadonlySet<string>
+}
+
+/** As `assemble`, from parts: for refitting and restoring. */
+export const assembleWith = ({ about, strip, variants, weights }: Assembly): Layout => {
+  const [first] = variants
+  if (first === undefined)
+    return refuse("Missing", "the engine", "variants", "there is none", "Give at least one graph")
+  for (const { graph, name } of variants)
+    if (boundary(graph) !== boundary(first.graph))
+      refuse(
+        "BadHeader",
+        "the engine",
+        `variant ${name}`,
+        `its inputs and outputs differ from those of ${first.name}:\n${boundary(graph)}\n${boundary(first.graph)}`,
+        "Build the variants from one model"
+      )
+  const parts: Array<Part> = []
+  const sections: Array<Section> = []
+  for (const [place, { graph }] of variants.entries()) {
+    const bytes = new TextEncoder().encode(Text.print(graph, { digests: true }))
+    const name = graphSection(place)
+    parts.push({ name, dtype: "u8", shape: [bytes.length], byteLength: bytes.length, bytes: () => bytes })
+    sections.push({ name, kind: "graph", sha256: sha256(bytes), bytes: bytes.length })
+  }
+  for (const [name, constant] of nameConstants(variants.map(({ graph }) => graph))) {
+    const stripped = strip.has(constant.digest)
+    const byteLength = Constants.byteLength(constant)
+    const kind = "constant"
+    sections.push({ name, kind, sha256: constant.digest, bytes: byteLength, ...(stripped ? { stripped } : {}) })
+    if (stripped) continue
+    const { dtype, shape } = constant
+    parts.push({ name, dtype, shape, byteLength, bytes: () => checked(name, constant) })
+  }
+  const manifest: Manifest = {
+    format: Manifests.formatVersion,
+    generator: { name: "anneal", version: generatorVersion },
+    ...about,
+    ...ports(first.graph),
+    aliases: first.graph.aliases.map(({ input, output }) => ({ input, output })),
+    variants: variants.map(({ features, graph, name, profiles, target }, place) => ({
+      name,
+      target,
+      features: [...features].sort(),
+      graph: graphSection(place),
+      digest: Hash.content(graph),
+      nodes: Graphs.nodeCount(graph),
+      profiles
+    })),
+    weights,
+    sections
+  }
+  return sealed(parts, { format: formatName, manifest: Manifests.print(manifest) })
+}
+
+const graphSection = (place: number): string => `anneal/graph/${place}`
+
+const boundary = (graph: Graph): string => JSON.stringify([ports(graph), graph.aliases])
+
+const ports = (graph: Graph): { readonly inputs: ReadonlyArray<Port>; readonly outputs: ReadonlyArray<Port> } => {
+  const { type } = Graphs.index(graph)
+  const port = (name: string, { dtype, shape }: TensorType): Port => ({ name, dtype, shape: shape.map(Dim.format) })
+  return {
+    inputs: graph.inputs.map((input) => port(input.name, input.type)),
+    outputs: graph.outputs.map((output) => port(output.name, type(output.id)))
+  }
+}
+
+/** The bytes of a constant, as its digest says; the source may have changed under the build. */
+const checked = (name: string, constant: Constant): Uint8Array => {
+  const bytes = constant.bytes()
+  if (sha256(bytes) !== constant.digest)
+    refuse(
+      "Altered",
+      "the model",
+      `weight ${name}`,
+      "its bytes changed while the engine was built",
+      "Build again, and leave the model's files alone meanwhile"
+    )
+  return bytes
+}
+
+/** Section names of all constants, each digest once: the user's name where there is one. */
+const nameConstants = (graphs: ReadonlyArray<Graph>): ReadonlyMap<string, Constant> => {
+  const byDigest = new Map<string, { readonly constant: Constant; name: string | undefined }>()
+  const visit = (graph: Graph): void => {
+    for (const { constant, name } of graph.constants.values()) {
+      const found = byDigest.get(constant.digest)
+      if (found === undefined) byDigest.set(constant.digest, { constant, name })
+      else found.name ??= name
+    }
+    for (const node of graph.nodes) for (const inner of Object.values(node.graphs)) visit(inner)
+  }
+  for (const graph of graphs) visit(graph)
+  const named = new Map<string, Constant>()
+  for (const { constant, name } of byDigest.values()) {
+    const usable = name !== undefined && !name.startsWith("anneal/") && name !== "__metadata__" && !named.has(name)
+    named.set(usable ? name : `anneal/constant/${constant.digest}`, constant)
+  }
+  return named
+}
+
+/** The layout with a last tensor that is the header's SHA-256. */
+const sealed = (parts: ReadonlyArray<Part>, metadata: Readonly<Record<string, string>>): Layout => {
+  const seal: { bytes: Uint8Array } = { bytes: new Uint8Array(sealBytes) }
+  const part: Part = { name: sealName, dtype: "u8", shape: [sealBytes], byteLength: sealBytes, bytes: () => seal.bytes }
+  const file = Safetensors.layout([...parts, part], metadata)
+  seal.bytes = Uint8Array.from(Buffer.from(sha256(file.header), "hex"))
+  return file
+}
+
+// ---- reading --------------------------------------------------------------------------------------------------------
+
+/** An engine whose header is checked; sections are checked when they are first asked for, or all by `verify`. */
+export interface Engine {
+  /** What the file is called in messages. */
+  readonly file: string
+  readonly manifest: Manifest
+  /** The seal: SHA-256 of the header, which has the digests of everything else. */
+  readonly digest: string
+  readonly byteLength: number
+  /** Bytes of a section, a view. Throws `EngineError`: `Missing`, `Stripped`, `Altered`. */
+  readonly section: (name: string) => Uint8Array
+  /** The graph of a variant; constants are views on the file. Throws `EngineError` or `IrError` (an op that `ops` lacks). */
+  readonly graph: (variant?: string, ops?: ReadonlyMap<string, OpDefinition>) => Graph
+}
+
+/** Opens an engine in memory. Throws `EngineError` with the place. Sections are not hashed yet: see `verify`. */
+export const parse = (bytes: Uint8Array, file = "the engine"): Engine => {
+  const header = Safetensors.parseHeader(bytes, bytes.length, file)
+  const manifest = readManifest(header, file)
+  const entries = new Map(header.entries.map((entry) => [entry.name, entry]))
+  const digest = checkSeal(bytes, header.dataBegin, entries.get(sealName), file)
+  checkPadding(bytes, header.entries, file)
+  const sections = new Map(manifest.sections.map((section) => [section.name, section]))
+  for (const { name } of header.entries)
+    if (!sections.has(name) && name !== sealName && !name.startsWith(Safetensors.paddingPrefix))
+      refuse("BadHeader", file, `section ${name}`, "the manifest does not know it")
+  for (const { name, stripped } of manifest.sections)
+    if (stripped !== true && !entries.has(name))
+      refuse("Missing", file, `section ${name}`, "the manifest lists it, the file does not have it")
+  const good = new Set<string>()
+  const section = (name: string): Uint8Array => {
+    const listed = sections.get(name)
+    const entry = entries.get(name)
+    if (listed === undefined) return refuse("Missing", file, `section ${name}`, "there is no such section")
+    if (entry === undefined)
+      return refuse(
+        "Stripped",
+        file,
+        `section ${name}`,
+        `its bytes were left out (sha256:${listed.sha256})`,
+        "Restore the weights from the original model, or build without --strip-weights"
+      )
+    const view = bytes.subarray(entry.begin, entry.end)
+    if (!good.has(name)) {
+      const found = sha256(view)
+      if (found !== listed.sha256)
+        refuse(
+          "Altered",
+          file,
+          `section ${name}, bytes ${entry.begin}..${entry.end}`,
+          `their SHA-256 is ${found}, the manifest says ${listed.sha256}`
+        )
+      good.add(name)
+    }
+    return view
+  }
+  const byDigest = new Map(
+    manifest.sections.flatMap(({ kind, name, sha256: digest }) =>
+      kind === "constant" ? [[digest, name] as const] : []
+    )
+  )
+  const graph: Engine["graph"] = (variant, ops = Ops.table()) => {
+    const chosen = variant === undefined ? manifest.variants[0] : manifest.variants.find(({ name }) => name === variant)
+    if (chosen === undefined)
+      return refuse(
+        "Missing",
+        file,
+        `variant ${variant ?? "0"}`,
+        `the engine has ${manifest.variants.map(({ name }) => name).join(", ")}`,
+        "Name one of these"
+      )
+    return Text.parse(new TextDecoder().decode(section(chosen.graph)), {
+      ops,
+      constant: (digest, dtype, shape) => {
+        const name = byDigest.get(digest)
+        return name === undefined
+          ? refuse("Missing", file, `constant sha256:${digest}`, "no section has these bytes")
+          : Constants.lazy(digest, dtype, shape, () => section(name))
+      }
+    })
+  }
+  return { file, manifest, digest, byteLength: bytes.length, section, graph }
+}
+
+const readManifest = ({ dataBegin, metadata }: Safetensors.Header, file: string): Manifest => {
+  const place = `bytes 8..${dataBegin} (manifest)`
+  const { format, manifest: text } = metadata
+  if (format !== formatName || text === undefined)
+    return refuse(
+      "NotAnEngine",
+      file,
+      place,
+      "this is a safetensors file, but it has no engine manifest",
+      "Build an engine with anneal build"
+    )
+  const version = versionOf(text)
+  if (version !== undefined && version !== Manifests.formatVersion)
+    return refuse(
+      "UnsupportedVersion",
+      file,
+      place,
+      `the engine has format version ${version}, this anneal reads version ${Manifests.formatVersion}`,
+      version > Manifests.formatVersion ? "Update anneal, or rebuild the engine with this one" : "Rebuild the engine"
+    )
+  try {
+    return Manifests.parse(text)
+  } catch (cause) {
+    return refuse("BadHeader", file, place, cause instanceof Error ? cause.message : String(cause))
+  }
+}
+
+/** The version alone, so that a newer manifest is refused for its version and not for its fields. */
+const versionOf = (text: string): number | undefined => {
+  try {
+    const value: unknown = JSON.parse(text)
+    const found = typeof value === "object" && value !== null && "format" in value ? value.format : undefined
+    return typeof found === "number" ? found : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const checkSeal = (bytes: Uint8Array, dataBegin: number, entry: Entry | undefined, file: string): string => {
+  if (entry === undefined || entry.end - entry.begin !== sealBytes)
+    return refuse("BadHeader", file, `section ${sealName}`, "the engine has no seal of 32 bytes")
+  const found = sha256(bytes.subarray(0, dataBegin))
+  const seal = Buffer.from(bytes.subarray(entry.begin, entry.end)).toString("hex")
+  return found === seal
+    ? found
+    : refuse(
+        "Altered",
+        file,
+        `bytes 0..${dataBegin} (header) or ${entry.begin}..${entry.end} (seal)`,
+        `the header's SHA-256 is ${found}, the seal says ${seal}`
+      )
+}
+
+const checkPadding = (bytes: Uint8Array, entries: ReadonlyArray<Entry>, file: string): void => {
+  for (const { begin, end, name } of entries)
+    if (name.startsWith(Safetensors.paddingPrefix) && bytes.subarray(begin, end).some((byte) => byte !== 0))
+      refuse("Altered", file, `section ${name}, bytes ${begin}..${end}`, "padding is not zero")
+}
+
+/** Hashes every section. Throws at the first that differs. */
+export const verify = (engine: Engine): Engine => {
+  for (const { name, stripped } of engine.manifest.sections) if (stripped !== true) engine.section(name)
+  return engine
+}
+
+/** The variants as they were given to `assemble`, with other graphs where `change` makes some. */
+export const variantsOf = (
+  engine: Engine,
+  ops?: ReadonlyMap<string, OpDefinition>,
+  change: (graph: Graph) => Graph = (graph) => graph
+): ReadonlyArray<VariantInput> =>
+  engine.manifest.variants.map(({ features, name, profiles, target }) => ({
+    name,
+    target,
+    features,
+    profiles,
+    graph: change(engine.graph(name, ops))
+  }))
+
+/** The part of the manifest that the build said. */
+export const aboutOf = ({ manifest }: Engine): About => {
+  const { accuracy, calibration, decisions, model, precision, refits, stages } = manifest
+  return { accuracy, calibration, decisions, model, precision, refits, stages }
+}
+
+/** Whatever was thrown while reading, as one typed error; anything unexpected is thrown on. */
+export const asEngineError = (cause: unknown, file: string): EngineError => {
+  if (cause instanceof EngineError) return cause
+  if (cause instanceof IrError)
+    return new EngineError({
+      reason: "BadHeader",
+      file,
+      place: cause.at ?? "the graph",
+      detail: cause.detail,
+      action:
+        cause.reason === "UnknownOp"
+          ? "Name the plug-in that brings this op"
+          : "Rebuild the engine with this version of anneal"
+    })
+  throw cause
+}

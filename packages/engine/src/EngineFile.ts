@@ -1,0 +1,145 @@
+/**
+ * Engines on disk. Writing: a draft beside the target, synced, then renamed into place, so that the path never names a
+ * part of an engine, whatever happens. Reading: one buffer, which the weights are then views of.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import type { PlatformError } from "effect/PlatformError"
+import * as Predicate from "effect/Predicate"
+import { randomUUID } from "node:crypto"
+import { basename, dirname, join } from "node:path"
+import type { Engine } from "./Engine.ts"
+import * as Engines from "./Engine.ts"
+import { EngineError } from "./EngineError.ts"
+import type { Layout } from "./Safetensors.ts"
+import * as Safetensors from "./Safetensors.ts"
+
+/** A draft that was not touched for this long (ms) belongs to a build that died. */
+const ABANDONED = 3_600_000
+/** Bytes of one read; the system's calls take less than 2 GiB. */
+const STEP = 2 ** 30
+
+const codeOf = (error: PlatformError): unknown => {
+  const { cause } = error.reason
+  return Predicate.hasProperty(cause, "code") ? cause.code : undefined
+}
+
+const failure =
+  (doing: "reading" | "writing", file: string, bytes?: number) =>
+  (error: PlatformError): EngineError => {
+    const code = codeOf(error)
+    if (code === "ENOSPC" || code === "EDQUOT")
+      return new EngineError({
+        reason: "DiskFull",
+        file,
+        place: doing,
+        detail: `the disk is full${bytes === undefined ? "" : `, the engine needs ${bytes} bytes`}; nothing was left behind`,
+        action: "Free some space or write to another disk"
+      })
+    if (error.reason._tag === "NotFound")
+      return new EngineError({
+        reason: "Io",
+        file,
+        place: doing,
+        detail: doing === "reading" ? "there is no such file" : "there is no such folder",
+        action: "Check the path"
+      })
+    if (error.reason._tag === "PermissionDenied" || code === "EROFS" || code === "EACCES")
+      return new EngineError({
+        reason: "Permission",
+        file,
+        place: doing,
+        detail: "permission denied",
+        action: "Check who owns the file and its folder"
+      })
+    return new EngineError({ reason: "Io", file, place: doing, detail: error.message, action: "Check the disk" })
+  }
+
+/** Writes an engine; the path names the old file or the whole new one at any moment. */
+export const write = (path: string, layout: Layout): Effect.Effect<void, EngineError, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    yield* sweep(files, path)
+    const draft = join(dirname(path), `.${basename(path)}.${randomUUID()}.partial`)
+    const fill = Effect.scoped(
+      Effect.gen(function* () {
+        const file = yield* files.open(draft, { flag: "wx" })
+        for (const chunk of pieces(layout)) yield* Effect.flatMap(chunk, (bytes) => file.writeAll(bytes))
+        yield* file.sync
+      })
+    )
+    yield* Effect.onError(Effect.andThen(fill, files.rename(draft, path)), () =>
+      Effect.ignore(files.remove(draft, { force: true }))
+    )
+  }).pipe(
+    Effect.mapError((error) =>
+      error instanceof EngineError ? error : failure("writing", path, layout.byteLength)(error)
+    )
+  )
+
+/** The chunks one by one; reading a weight may find that it changed. */
+const pieces = function* (layout: Layout): Generator<Effect.Effect<Uint8Array, EngineError>> {
+  const chunks = Safetensors.chunks(layout)
+  for (;;) {
+    const next = Effect.try({ try: () => chunks.next(), catch: (cause) => Engines.asEngineError(cause, "the model") })
+    let ended = false
+    yield Effect.map(next, (result) => {
+      ended = result.done === true
+      return result.done === true ? new Uint8Array() : result.value
+    })
+    if (ended) return
+  }
+}
+
+/** Removes drafts of builds that died. */
+const sweep = (files: FileSystem.FileSystem, path: string): Effect.Effect<void, PlatformError> =>
+  Effect.gen(function* () {
+    const folder = dirname(path)
+    const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
+    for (const name of yield* files.readDirectory(folder)) {
+      if (!name.startsWith(`.${basename(path)}.`) || !name.endsWith(".partial")) continue
+      const draft = join(folder, name)
+      const info = yield* Effect.option(files.stat(draft))
+      const touched = info._tag === "Some" && info.value.mtime._tag === "Some" ? info.value.mtime.value.getTime() : now
+      if (now - touched > ABANDONED) yield* Effect.ignore(files.remove(draft, { force: true }))
+    }
+  })
+
+/** The bytes of a file, in one buffer. */
+export const readBytes = (path: string): Effect.Effect<Uint8Array, EngineError, FileSystem.FileSystem> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const files = yield* FileSystem.FileSystem
+      const file = yield* files.open(path, { flag: "r" })
+      const { size } = yield* file.stat
+      const bytes = new Uint8Array(Number(size))
+      for (let filled = 0; filled < bytes.length;) {
+        const got = yield* file.read(bytes.subarray(filled, filled + STEP))
+        if (got === 0) return bytes.subarray(0, filled)
+        filled += got
+      }
+      return bytes
+    })
+  ).pipe(Effect.mapError(failure("reading", path)))
+
+export interface ReadOptions {
+  /** Hash every section now (default), or each when it is first used. */
+  readonly verify?: "all" | "lazily"
+}
+
+/** Reads and checks an engine. */
+export const read = (
+  path: string,
+  options: ReadOptions = {}
+): Effect.Effect<Engine, EngineError, FileSystem.FileSystem> =>
+  Effect.flatMap(readBytes(path), (bytes) => parse(bytes, path, options))
+
+/** The same over bytes in memory. */
+export const parse = (bytes: Uint8Array, file: string, options: ReadOptions = {}): Effect.Effect<Engine, EngineError> =>
+  Effect.try({
+    try: () => {
+      const engine = Engines.parse(bytes, file)
+      return options.verify === "lazily" ? engine : Engines.verify(engine)
+    },
+    catch: (cause) => Engines.asEngineError(cause, file)
+  })

@@ -1,0 +1,11 @@
+// The engine file: write, read, verify, refit, strip, inspect, compare.
+export * as Diff from "./Diff.ts"
+export * as Engine from "./Engine.ts"
+export * as EngineError from "./EngineError.ts"
+export * as EngineFile from "./EngineFile.ts"
+export * as Inspect from "./Inspect.ts"
+export * as Manifest from "./Manifest.ts"
+export * as Refit from "./Refit.ts"
+export * as Safetensors from "./Safetensors.ts"
+export * as Strip from "./Strip.ts"
+export * as Weights from "./Weights.ts"

@@ -1,0 +1,312 @@
+/**
+ * A session: an engine that is loaded, checked and ready to run.
+ *
+ * ```ts
+ * const session = yield* Session.load("model.engine")
+ * const { y } = yield* session.run({ x })
+ * ```
+ * Sessions over one `Engine` share its weights: both are views on the bytes of one file.
+ */
+import type { Engine } from "@anneal/engine/Engine"
+import { asEngineError } from "@anneal/engine/Engine"
+import type { EngineError } from "@anneal/engine/EngineError"
+import * as EngineFile from "@anneal/engine/EngineFile"
+import type { Port, Profile } from "@anneal/engine/Manifest"
+import type { Bindings } from "@anneal/ir/Bind"
+import * as Bind from "@anneal/ir/Bind"
+import * as Dim from "@anneal/ir/Dim"
+import type { Graph, Input } from "@anneal/ir/Graph"
+import type { OpDefinition } from "@anneal/ir/Op"
+import * as Tensor from "@anneal/ir/Tensor"
+import * as Type from "@anneal/ir/Type"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import type { ExecuteOptions, Executable, ExecutorService } from "./Executor.ts"
+import { Executors } from "./Executor.ts"
+import type { MemoryPlan } from "./MemoryPlan.ts"
+import * as MemoryPlans from "./MemoryPlan.ts"
+import * as Profiles from "./Profiles.ts"
+import type { ExecutionError, InputProblem } from "./RuntimeError.ts"
+import { InputError, MemoryError, TargetError } from "./RuntimeError.ts"
+
+export type Tensors = Readonly<Record<string, Tensor.Tensor>>
+
+export interface LoadOptions {
+  /** Bytes for weights and values together. Above it the session is refused: at once when a profile says so, or run by run. */
+  readonly memoryLimit?: number
+  /** Name of the variant; by default the first that a target at hand runs. */
+  readonly variant?: string
+  /** Ops beyond the built-in ones. */
+  readonly ops?: ReadonlyMap<string, OpDefinition>
+  readonly verify?: EngineFile.ReadOptions["verify"]
+}
+
+export interface RunOptions extends ExecuteOptions {
+  /** State to take the aliased inputs from, and to put the aliased outputs into. */
+  readonly state?: State
+}
+
+/** What a session carries from run to run: the values of the aliased inputs. Runs with one state wait for each other. */
+export interface State {
+  /** By the names of the aliased inputs; what is absent starts as zeros. */
+  readonly values: () => Tensors
+  readonly reset: (values?: Tensors) => void
+  readonly exclusive: Semaphore.Semaphore
+}
+
+export interface Session {
+  readonly engine: Engine
+  readonly target: string
+  readonly variant: string
+  readonly inputs: ReadonlyArray<Port>
+  readonly outputs: ReadonlyArray<Port>
+  readonly profiles: ReadonlyArray<Profile>
+  /** Memory at the largest shapes of each profile, in the order of the profiles. */
+  readonly memory: ReadonlyArray<MemoryPlan>
+  /** Runs the model. Inputs and outputs by the user's names. */
+  readonly run: (
+    inputs: Tensors,
+    options?: RunOptions
+  ) => Effect.Effect<Tensors, InputError | MemoryError | ExecutionError>
+}
+
+/** A state that starts from these values; aliased inputs that are absent start as zeros. */
+export const makeState = (initial: Tensors = {}): State => {
+  let values = initial
+  return {
+    values: () => values,
+    reset: (next = initial) => {
+      values = next
+    },
+    exclusive: Semaphore.makeUnsafe(1)
+  }
+}
+
+/** Loads an engine from a file. */
+export const load = (
+  path: string,
+  options: LoadOptions = {}
+): Effect.Effect<
+  Session,
+  EngineError | TargetError | MemoryError | ExecutionError,
+  Executors | FileSystem.FileSystem | Scope.Scope
+> =>
+  Effect.flatMap(EngineFile.read(path, options.verify === undefined ? {} : { verify: options.verify }), (engine) =>
+    open(engine, options)
+  )
+
+/** Makes an engine in memory ready to run. */
+export const open = (
+  engine: Engine,
+  options: LoadOptions = {}
+): Effect.Effect<Session, EngineError | TargetError | MemoryError | ExecutionError, Executors | Scope.Scope> =>
+  Effect.gen(function* () {
+    const { executor, variant } = yield* pick(engine, yield* Executors, options.variant)
+    const { profiles } = variant
+    const graph = yield* Effect.try({
+      try: () => engine.graph(variant.name, options.ops),
+      catch: (cause) => asEngineError(cause, engine.file)
+    })
+    yield* refuseStripped(engine)
+    const memory = profiles.map((profile) => MemoryPlans.plan(graph, MemoryPlans.largest(profile)))
+    for (const [index, profile] of profiles.entries()) {
+      const plan = memory[index]
+      if (plan !== undefined) yield* within(engine, options.memoryLimit, plan, `profile ${Profiles.list([profile])}`)
+    }
+    const executable = yield* executor.prepare({ engine, variant: variant.name, graph })
+    const { inputs, outputs } = engine.manifest
+    return {
+      engine,
+      target: executor.target,
+      variant: variant.name,
+      inputs,
+      outputs,
+      profiles,
+      memory,
+      run: makeRun(engine, graph, profiles, executable, options.memoryLimit)
+    }
+  })
+
+const pick = (engine: Engine, executors: ReadonlyArray<ExecutorService>, wanted: string | undefined) => {
+  const variants = engine.manifest.variants.filter(({ name }) => wanted === undefined || name === wanted)
+  for (const executor of executors)
+    for (const variant of variants)
+      if (variant.target === executor.target && variant.features.every((one) => executor.features.includes(one)))
+        return Effect.succeed({ executor, variant })
+  const name = (target: string, features: ReadonlyArray<string>): string => [target, ...features].join("+")
+  return Effect.fail(
+    new TargetError({
+      engine: engine.file,
+      has: engine.manifest.variants.map((one) => `${one.name} (${name(one.target, one.features)})`),
+      offers: executors.map(({ features, target }) => name(target, features))
+    })
+  )
+}
+
+/** All weights must be there before the first run, not during it. */
+const refuseStripped = (engine: Engine): Effect.Effect<void, EngineError> => {
+  const gone = engine.manifest.sections.find(({ stripped }) => stripped === true)
+  return gone === undefined
+    ? Effect.void
+    : Effect.asVoid(
+        Effect.try({
+          try: () => engine.section(gone.name),
+          catch: (cause) => asEngineError(cause, engine.file)
+        })
+      )
+}
+
+const within = (
+  engine: Engine,
+  limit: number | undefined,
+  { at, peak, weights }: MemoryPlan,
+  shapes: string
+): Effect.Effect<void, MemoryError> =>
+  limit === undefined || weights + peak <= limit
+    ? Effect.void
+    : Effect.fail(new MemoryError({ engine: engine.file, limit, weights, peak, at, shapes }))
+
+const makeRun = (
+  engine: Engine,
+  graph: Graph,
+  profiles: ReadonlyArray<Profile>,
+  executable: Executable,
+  memoryLimit: number | undefined
+): Session["run"] => {
+  const once = (given: Tensors, options: RunOptions) =>
+    Effect.gen(function* () {
+      const { bindings, tensors } = yield* Effect.try({
+        try: () => check(engine, graph, profiles, given, options.state?.values()),
+        catch: asInputError
+      })
+      if (memoryLimit !== undefined)
+        yield* within(engine, memoryLimit, MemoryPlans.plan(graph, bindings), describe(given))
+      const results = yield* executable.run(tensors, options.seed === undefined ? {} : { seed: options.seed })
+      const outputs: Record<string, Tensor.Tensor> = {}
+      for (const [index, { name }] of graph.outputs.entries()) {
+        const result = results[index]
+        if (result !== undefined) outputs[name] = result
+      }
+      if (options.state !== undefined) options.state.reset(carried(graph, outputs))
+      return outputs
+    })
+  return (given, options = {}) => {
+    const run = once(given, options)
+    return options.state === undefined ? run : options.state.exclusive.withPermits(1)(run)
+  }
+}
+
+const asInputError = (cause: unknown): InputError => {
+  if (cause instanceof InputError) return cause
+  throw cause
+}
+
+const describe = (given: Tensors): string =>
+  Object.entries(given)
+    .map(([name, { shape }]) => `${name}:${shape.join("x")}`)
+    .join(", ")
+
+/** Outputs under the names of the inputs that they become. */
+const carried = (graph: Graph, outputs: Tensors): Tensors => {
+  const next: Record<string, Tensor.Tensor> = {}
+  for (const { input, output } of graph.aliases) {
+    const value = outputs[output]
+    if (value !== undefined) next[input] = value
+  }
+  return next
+}
+
+interface Checked {
+  readonly bindings: Bindings
+  /** In the graph's order. */
+  readonly tensors: ReadonlyArray<Tensor.Tensor>
+}
+
+/** Everything that can be wrong with the inputs of a run. Throws `InputError`. */
+const check = (
+  engine: Engine,
+  graph: Graph,
+  profiles: ReadonlyArray<Profile>,
+  given: Tensors,
+  state: Tensors | undefined
+): Checked => {
+  const problems: Array<InputProblem> = []
+  const note = (reason: InputProblem["reason"], input: string, detail: string): void =>
+    void problems.push({ reason, input, detail })
+  const stop = (): never => {
+    throw new InputError({ engine: engine.file, problems })
+  }
+  const carriedNames = new Set(state === undefined ? [] : graph.aliases.map(({ input }) => input))
+  const found = new Map<string, Tensor.Tensor>()
+  for (const input of graph.inputs) {
+    const tensor = given[input.name] ?? state?.[input.name]
+    if (tensor !== undefined) {
+      found.set(input.name, tensor)
+      noteType(input, tensor, note)
+    } else if (!carriedNames.has(input.name))
+      note("Missing", input.name, `input ${input.name} (${Type.format(input.type)}) is missing`)
+  }
+  const names = new Set(graph.inputs.map(({ name }) => name))
+  for (const name of Object.keys(given))
+    if (!names.has(name)) note("Unknown", name, `there is no input ${name}; the inputs are ${[...names].join(", ")}`)
+  if (problems.length > 0) return stop()
+  const bindings = new Map(bindGiven(graph, found, note))
+  if (problems.length > 0) return stop()
+  if (profiles.length > 0 && Profiles.choose(profiles, bindings) === undefined)
+    note(
+      "OutsideProfiles",
+      graph.inputs.map(({ name }) => name).join(", "),
+      `${[...bindings].map(([symbol, extent]) => `${symbol} = ${extent}`).join(", ")} is in no profile: ${Profiles.list(profiles)}`
+    )
+  if (problems.length > 0) return stop()
+  const tensors = graph.inputs.map((input) => found.get(input.name) ?? zeroState(input, bindings))
+  return { bindings, tensors }
+}
+
+const noteType = (
+  { name, type }: Input,
+  tensor: Tensor.Tensor,
+  note: (reason: InputProblem["reason"], input: string, detail: string) => void
+): void => {
+  const expected = Type.format(type)
+  if (tensor.dtype !== type.dtype)
+    note("DType", name, `input ${name} has dtype ${tensor.dtype}, the engine takes ${expected}`)
+  else if (tensor.shape.length !== type.shape.length)
+    note(
+      "Rank",
+      name,
+      `input ${name} has rank ${tensor.shape.length} ([${tensor.shape.join()}]), the engine takes ${expected}`
+    )
+  else if (tensor.data.length !== Tensor.size(tensor.shape))
+    note(
+      "Shape",
+      name,
+      `input ${name} has ${tensor.data.length} elements, its shape [${tensor.shape.join()}] has another count`
+    )
+}
+
+const bindGiven = (
+  graph: Graph,
+  found: ReadonlyMap<string, Tensor.Tensor>,
+  note: (reason: InputProblem["reason"], input: string, detail: string) => void
+): Bindings => {
+  try {
+    return Profiles.bindShapes(graph, new Map([...found].map(([name, { shape }]) => [name, shape])))
+  } catch (cause) {
+    if (!(cause instanceof Bind.BindError)) throw cause
+    for (const problem of cause.problems)
+      note("Shape", graph.inputs.find(({ name }) => problem.includes(`input ${name}:`))?.name ?? "", problem)
+    return new Map()
+  }
+}
+
+/** The first value of a state: zeros; a size that no input decides (the length of a cache) is 0. */
+const zeroState = ({ type }: Input, bindings: Map<string, number>): Tensor.Tensor => {
+  for (const symbol of Type.symbols(type)) if (!bindings.has(symbol)) bindings.set(symbol, 0)
+  return Tensor.zeros(
+    type.dtype,
+    type.shape.map((dim) => Dim.evaluate(dim, bindings) ?? 0)
+  )
+}
