@@ -143,7 +143,7 @@ const toShape = (shape: ReadonlyArray<Dims.Dim>): ReadonlyArray<Dim> =>
 /** The one place where the static shape is taken to be what inference found. */
 const typed = <D extends DType, S extends Shape>(graph: Typed, value: Value): Tensor<D, S> => ({
   dtype: value.type.dtype as D,
-  shape: toShape(value.type.shape) as Shape as S,
+  shape: toShape(value.type.shape) as S,
   value,
   graph
 })
