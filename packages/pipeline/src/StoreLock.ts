@@ -1,12 +1,13 @@
 /**
- * A lock between processes: a file that only one can make. Its holder touches it every few seconds; one that was not
- * touched for longer belongs to a process that died, and is taken over. Locks save double work and nothing more: what
- * they guard is safe without them, so a lock that cannot be had is done without.
+ * A lock between processes: a file that only one can make. It names its holder, who touches it every few seconds. It is
+ * taken over when its holder is a dead process of this machine, or has not touched it for long. Locks save double work
+ * and nothing more: what they guard is safe without them, so a lock that cannot be had is done without.
  */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import { randomUUID } from "node:crypto"
+import { hostname } from "node:os"
 
 /** Milliseconds. */
 const TOUCH_EVERY = 5_000
@@ -16,10 +17,24 @@ const STALE_AFTER = 30_000
 const LOOK_EVERY = 100
 
 type Files = FileSystem.FileSystem
+const holder = `${hostname()} ${process.pid}`
+
+/** Whether the text names a process of this machine that is gone. */
+const isDead = (text: string): boolean => {
+  const [host, pid] = text.trim().split(" ")
+  if (host !== hostname() || pid === undefined || !/^[0-9]+$/.test(pid)) return false
+  try {
+    process.kill(Number(pid), 0)
+    return false
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "ESRCH"
+  }
+}
+
 type Attempt = "held" | "busy" | "impossible"
 
 const attempt = (files: Files, path: string): Effect.Effect<Attempt> =>
-  files.writeFileString(path, `${process.pid}\n`, { flag: "wx" }).pipe(
+  files.writeFileString(path, holder, { flag: "wx" }).pipe(
     Effect.as<Attempt>("held"),
     Effect.catch((error) => Effect.succeed<Attempt>(error.reason._tag === "AlreadyExists" ? "busy" : "impossible"))
   )
@@ -28,7 +43,8 @@ const attempt = (files: Files, path: string): Effect.Effect<Attempt> =>
 const clearStale = (files: Files, path: string): Effect.Effect<void> =>
   Effect.gen(function* () {
     const { mtime } = yield* files.stat(path)
-    if (Option.isNone(mtime) || Date.now() - mtime.value.getTime() < STALE_AFTER) return
+    const untouched = Option.isSome(mtime) && Date.now() - mtime.value.getTime() >= STALE_AFTER
+    if (!untouched && !isDead(yield* files.readFileString(path))) return
     const aside = `${path}.${randomUUID()}`
     yield* files.rename(path, aside)
     yield* files.remove(aside, { force: true })

@@ -34,6 +34,8 @@ const COSTLY = 0.05
 const FINITE = 0.9
 /** How many times a failing region is grown upstream before the whole graph is taken. */
 const GROWTHS = 4
+/** Whole-model inferences after which a region that could not be validated is not grown any more. */
+const PATIENCE = 1
 
 /** A rewrite that changes results. `inputs` are the smallest found on which it does, first eight elements each. */
 export class ValidationError extends Schema.TaggedError<ValidationError>()("ValidationError", {
@@ -243,6 +245,8 @@ const checkGroup = (checker: Checker, claims: Region.Claims, pairs: ReadonlyArra
       if (verdict.kind === "right") return { verdict, region }
       const more = region.leaves.filter((id) => !inputs.has(id) && !open.has(id))
       if (more.length === 0 || growth > GROWTHS) return first
+      // A difference is looked into whatever it costs; a check that says nothing is not.
+      if (verdict.kind === "unknown" && checker.tally.work > PATIENCE * checker.wholeModel) return first
       for (const id of growth === GROWTHS ? claims.images.keys() : more) if (!inputs.has(id)) open.add(id)
     }
   })
@@ -274,6 +278,10 @@ const brokenInterface = ({ after, before }: Region.Rewrite): string | undefined 
   const names = (list: ReadonlyArray<{ readonly name: string }>) => list.map(({ name }) => name).join(", ")
   if (names(before.outputs) !== names(after.outputs))
     return `outputs ${names(after.outputs)}, were ${names(before.outputs)}`
+  const state = (list: ReadonlyArray<IR.Alias>) => list.map(({ input, output }) => `${input} = ${output}`).join(", ")
+  if (state(before.aliases) !== state(after.aliases)) {
+    return `state ${state(after.aliases)}, was ${state(before.aliases)}`
+  }
   const types = (graph: IR.Graph) => graph.inputs.map(({ name, type }) => `${name} ${Type.format(type)}`).join(", ")
   return types(before) === types(after) ? undefined : `inputs ${types(after)}, were ${types(before)}`
 }

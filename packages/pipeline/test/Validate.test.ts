@@ -184,4 +184,55 @@ describe("Validate", () => {
       assert.include(failures[0]?.message, "neg %a")
     })
   )
+
+  it.effect("sub-graphs are compared as graphs of their own", () =>
+    Effect.gen(function* () {
+      const branches = (name: string) =>
+        parse(`
+        input "c" %c : bool[]
+        input "x" %x : f32[n]
+        %y : f32[n] = if(%c, %x) with then graph "t" {
+          input "v" %v : f32[n]
+          %a : f32[n] = neg(%v)
+          %b : f32[n] = ${name}
+          output "b" = %b
+        } with else graph "e" {
+          input "w" %w : f32[n]
+          output "w" = %w
+        }
+        output "y" = %y`)
+      const before = branches("add(%a, %a)")
+      const right = { graph: branches("add(%a, %a)"), replaced: new Map<string, string>() }
+      assert.strictEqual((yield* check("exact", before, right)).summary.regions, 0)
+      const wrong = yield* check("exact", before, { graph: branches("add(%a, %v)"), replaced: new Map() })
+      assert.include(wrong.failures[0]?.node, "add %b")
+      const close = yield* check("exact", before, { graph: branches("sub(%a, %v)"), replaced: new Map() })
+      assert.deepStrictEqual(close.failures, [])
+      assert.strictEqual(close.summary.regions, 1)
+    })
+  )
+
+  it.effect("large static extents are shrunk, unless the rewrite only holds at the real ones", () =>
+    Effect.gen(function* () {
+      const graph = parse(`
+        input "x" %x : f32[1, 64, 64]
+        %a : f32[1, 64, 64] = neg(%x)
+        %b : f32[1, 64, 64] = add(%a, %a)
+        output "b" = %b`)
+      const edited = replacing(graph, "b", (b, [a]) => [
+        b.one(Ops.mul, [a, b.tensor({ dtype: "f32", shape: [], data: Float32Array.of(2) })], {})
+      ])
+      const { failures, summary } = yield* check("exact", graph, edited)
+      assert.deepStrictEqual(failures, [])
+      assert.isBelow(summary.inferences, 0.5)
+    })
+  )
+
+  it.effect("an output that is lost or renamed is a failure", () =>
+    Effect.gen(function* () {
+      const renamed = { ...doubled, outputs: doubled.outputs.map(({ id }) => ({ id, name: "other" })) }
+      const { failures } = yield* check("exact", doubled, { graph: renamed, replaced: new Map() })
+      assert.include(failures[0]?.message, "outputs other, were c")
+    })
+  )
 })
