@@ -1,0 +1,23 @@
+/**
+ * CUDA from TypeScript: devices, streams, buffers, modules and graphs as scoped values, on a real device or a recording one.
+ */
+export * as Buffer from "./Buffer.ts"
+export * as Compiler from "./Compiler.ts"
+export * as CudaError from "./CudaError.ts"
+export * as Device from "./Device.ts"
+export * as DeviceInfo from "./DeviceInfo.ts"
+export * as Doctor from "./Doctor.ts"
+export * as Driver from "./Driver.ts"
+export * as Event from "./Event.ts"
+export * as Graph from "./Graph.ts"
+export * as HostMemory from "./HostMemory.ts"
+export * as Isolated from "./Isolated.ts"
+export * as Launch from "./Launch.ts"
+export * as Libraries from "./Libraries.ts"
+export * as Module from "./Module.ts"
+export * as Native from "./Native.ts"
+export * as Ordering from "./Ordering.ts"
+export * as Pool from "./Pool.ts"
+export * as RecordingDevice from "./RecordingDevice.ts"
+export * as Stream from "./Stream.ts"
+export * as TensorMap from "./TensorMap.ts"
