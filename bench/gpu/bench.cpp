@@ -1,5 +1,6 @@
 // Measures the kernels against their peers: `bench FOLDER PEER.so OUT.jsonl [--only SECTION] [--verbose 1]`.
 #include "Gemm.hpp"
+#include "Tokens.hpp"
 
 int main(int count, char **arguments) {
   if (count < 4) return std::fprintf(stderr, "bench FOLDER PEER.so OUT.jsonl [--only SECTION] [--verbose 1]\n"), 2;
@@ -13,12 +14,14 @@ int main(int count, char **arguments) {
   const Reference reference(device, instances.front());
   const auto wanted = [&](const std::string &section) { return section.find(only) != std::string::npos; };
 
-  if (wanted("copy")) {
+  double copy_gb_s = 0;
+  {
     const size_t bytes = 2ull << 30;
     const Buffer from(bytes), to(bytes);
     reference.fill(from.data(), Type::s32, bytes / 4, 5);
     Repeated timed(device, 2, [&](int, CUstream s) { reference.copy(to.data(), from.data(), bytes, s); });
     const double us = timed.median(5);
+    copy_gb_s = 2 * bytes / us * 1e-3;
     std::printf("copy of %zu MiB: %.1f GB/s read and written; %s, driver %d\n", bytes >> 20, 2 * bytes / us * 1e-3, device.name.c_str(), device.driver);
     std::fprintf(json, "{\"section\":\"copy\",\"gb_s\":%.1f,\"device\":\"%s\",\"driver\":%d}\n", 2 * bytes / us * 1e-3, device.name.c_str(), device.driver);
   }
@@ -29,6 +32,16 @@ int main(int count, char **arguments) {
       } catch (const std::exception &error) {
         std::printf("%s %dx%dx%d: %s\n", row.section, row.m, row.n, row.k, error.what());
       }
+  TokenBench tokens(device, instances, reference, copy_gb_s, json, verbose);
+  if (wanted("skinny"))
+    for (const char *weight : {"f16", "s4"})
+      for (const auto &[n, k] : {std::pair{4096, 4096}, {11008, 4096}})
+        for (const int m : {1, 4, 16}) tokens.skinny(weight, m, n, k);
+  if (wanted("attention"))
+    for (const bool causal : {false, true})
+      for (const auto &[b, t] : {std::pair{1, 2048}, {8, 2048}, {1, 8192}, {2, 8192}}) tokens.attention(b, t, 16, 128, causal);
+  if (wanted("decode"))
+    for (const int batch : {1, 16, 64}) tokens.decode(batch, 4096, 32, 8, 128);
   std::fclose(json);
   return 0;
 }

@@ -6,10 +6,17 @@ set -u
 OUT=${OUT:-/tmp/anneal-gpu}; mkdir -p "$OUT"
 what=${1:-all}; shift || true
 here=$(cd "$(dirname "$0")/../.." && pwd); built=$here/native/build/gpu
-header=$(find / -name cublasLt.h -not -path '/proc/*' 2>/dev/null | head -1)
-library=$(find / -name 'libcublasLt.so.1[0-9]' -not -path '/proc/*' 2>/dev/null | head -1)
-nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
-"$nvcc" -O2 -shared -Xcompiler -fPIC -I"$(dirname "$header")" "$here/bench/gpu/CublasLt.cpp" -o /tmp/peer.so "$library" -Xlinker -rpath -Xlinker "$(dirname "$library")" || echo "peer not built (header '$header', library '$library')"
+cuda=/usr/local/cuda/include
+for header in $(find / -name cublasLt.h -not -path '/proc/*' 2>/dev/null); do
+  for library in $(find / -name 'libcublasLt.so.1[0-9]' -not -path '/proc/*' 2>/dev/null); do
+    [ -f /tmp/peer.so ] || g++ -std=c++17 -O2 -shared -fPIC -I"$(dirname "$header")" -I$cuda "$here/bench/gpu/CublasLt.cpp" -o /tmp/peer.so \
+      "$library" -Wl,-rpath,"$(dirname "$library")" >>"$OUT/peer-build.txt" 2>&1
+  done
+done
+[ -f /tmp/peer.so ] || { echo "the cuBLASLt peer was not built:"; find / -name 'cublasLt.h' -o -name 'libcublasLt.so*' -not -path '/proc/*' 2>/dev/null; head -c 1500 "$OUT/peer-build.txt"; }
 nvidia-smi --query-gpu=name,driver_version,clocks.sm,power.limit --format=csv,noheader
-if [ "$what" != bench ]; then time timeout 280 "$built/gpu-test" "$built" --json "$OUT/test.jsonl" | tee "$OUT/test.txt"; fi
-if [ "$what" != test ]; then time timeout 400 "$built/bench" "$built" /tmp/peer.so "$OUT/bench.jsonl" "$@" | tee "$OUT/bench.txt"; fi
+if [ "$what" != bench ]; then timeout 280 "$built/gpu-test" "$built" --json "$OUT/test.jsonl" | tee "$OUT/test.txt"; fi
+if [ "$what" != test ]; then
+  timeout 300 "$built/bench" "$built" /tmp/peer.so "$OUT/bench.jsonl" "$@" >"$OUT/bench.txt" 2>&1; grep -v "^    " "$OUT/bench.txt"
+  timeout 120 python3 "$here/bench/gpu/peers.py" "$OUT/bench.jsonl"
+fi

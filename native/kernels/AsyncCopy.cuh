@@ -28,20 +28,13 @@ __device__ __forceinline__ void barrier_arrive(u32 barrier) {
 // Arrives at the same barrier of another block of the cluster.
 __device__ __forceinline__ void barrier_arrive_at(u32 barrier, u32 block_rank) {
   asm volatile("{\n.reg .b32 remote;\nmapa.shared::cluster.u32 remote, %0, %1;\n"
-               "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n}" ::"r"(barrier),
+               "mbarrier.arrive.shared::cluster.b64 _, [remote];\n}" ::"r"(barrier),
                "r"(block_rank)
                : "memory");
 }
 __device__ __forceinline__ void barrier_wait(u32 barrier, u32 phase) {
   asm volatile("{\n.reg .pred done;\nWAIT:\nmbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n@done bra READY;\nbra WAIT;\n"
                "READY:\n}" ::"r"(barrier),
-               "r"(phase)
-               : "memory");
-}
-// As barrier_wait, also ordering after arrivals made by other blocks of the cluster.
-__device__ __forceinline__ void barrier_wait_cluster(u32 barrier, u32 phase) {
-  asm volatile("{\n.reg .pred done;\nWAIT:\nmbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
-               "@done bra READY;\nbra WAIT;\nREADY:\n}" ::"r"(barrier),
                "r"(phase)
                : "memory");
 }
@@ -73,6 +66,10 @@ __device__ __forceinline__ void tensor_load_im2col(u32 to, const TensorMap *map,
 __device__ __forceinline__ void tensor_store_3d(const TensorMap *map, u32 from, int x, int y, int z) {
   asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4}], [%1];" ::"l"((u64)map), "r"(from), "r"(x), "r"(y), "r"(z)
                : "memory");
+}
+// Brings `bytes` (a multiple of 16, from a multiple of 16) into the L2.
+__device__ __forceinline__ void bulk_prefetch(const void *from, u32 bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"((u64)from), "r"(bytes) : "memory");
 }
 __device__ __forceinline__ void store_commit() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
 // Until at most `Pending` of this thread's stores still read shared memory.

@@ -107,7 +107,18 @@ template <> __device__ __forceinline__ float2 unpack2<bf16>(u32 v) {
 
 // Activations that epilogue text may name.
 __device__ __forceinline__ float relu(float x) { return fmaxf(x, 0.0f); }
-__device__ __forceinline__ float gelu_erf(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f)); }
+// x * Phi(x) by Abramowitz and Stegun 7.1.26 (|erf error| < 1.5e-7): no branch, 13 instructions where erff takes about 40.
+// Absolute error under 1e-7 * |x|, below the rounding of 16-bit outputs.
+__device__ __forceinline__ float gelu_erf(float x) {
+  const float a = fabsf(x), y = a * 0.70710678118654752f;
+  const float t = __fdividef(1.0f, fmaf(0.3275911f, y, 1.0f));
+  float p = fmaf(0.5307027145f, t, -0.7265760135f);
+  p = fmaf(p, t, 0.7107068705f), p = fmaf(p, t, -0.142248368f), p = fmaf(p, t, 0.127414796f);
+  float e;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(e) : "f"(y * y * -1.4426950408889634f));
+  return fmaf(-a, p * t * e, fmaxf(x, 0.0f));
+}
+__device__ __forceinline__ float gelu_erf_exact(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f)); }
 __device__ __forceinline__ float gelu_tanh(float x) {
   const float u = 0.79788456080286536f * (x + 0.044715f * x * x * x);
   float t;

@@ -90,3 +90,25 @@ __device__ __forceinline__ float2 epilogue_pair(float2 v, int row, int column, i
 #undef SCALAR
   return r;
 }
+
+// Brings the matrices' part of one row, `count` elements from `at` on, into the L2; only whole 16-byte pieces.
+template <class T> __device__ __forceinline__ void prefetch_row(const void *matrix, long long at, int count) {
+  const T *from = (const T *)matrix + at;
+  const u32 bytes = (u32)(count * (int)sizeof(T)) & ~15u;
+  if (bytes > 0 && ((u64)from & 15) == 0)
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"((u64)from), "r"(bytes) : "memory");
+}
+__device__ __forceinline__ void epilogue_prefetch(long long at, int count, const EpilogueInputs &inputs) {
+  (void)at, (void)count, (void)inputs;
+#define COLUMN(i, T, name)
+#define ROW(i, T, name)
+#define SCALAR(i, T, name)
+#define MATRIX(i, T, name) prefetch_row<T>(inputs.pointer[i], at, count);
+#if __CUDA_ARCH__ >= 900
+  EPILOGUE_INPUTS
+#endif
+#undef COLUMN
+#undef ROW
+#undef MATRIX
+#undef SCALAR
+}

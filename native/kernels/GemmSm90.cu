@@ -125,8 +125,12 @@ constexpr int kLine = kChunk * kOutBytes;
 constexpr int kSlotBytes = 64 * kLine < 1024 ? 1024 : 64 * kLine;
 constexpr int kStoreBytes = SPLIT_K > 1 ? 0 : CONSUMERS * STORE_SLOTS * kSlotBytes;
 constexpr int kThreads = 128 * (CONSUMERS + 1);
+#ifdef EPILOGUE_TEXT
+constexpr bool kPrefetch = SPLIT_K == 1;
+#else
+constexpr bool kPrefetch = false;
+#endif
 constexpr int kPartialStride = TILE_N + 8;
-static_assert(SPLIT_K == 1 || CLUSTER_M * CLUSTER_N == 1, "a cluster splits k or shares tiles");
 static_assert(SPLIT_K == 1 || kTileM * kPartialStride * 4 <= STAGES * kStageBytes, "partial sums reuse the stages");
 static_assert(kTileM % SPLIT_K == 0, "each block of a k cluster reduces the same number of rows");
 static_assert((kTileM / CLUSTER_N) % 8 == 0 && (TILE_N / CLUSTER_M) % 8 == 0, "multicast parts are whole swizzle atoms");
@@ -198,8 +202,10 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
   const int warp = __shfl_sync(0xffffffff, threadIdx.x / 32, 0);
   const int lane = threadIdx.x % 32;
   const u32 rank = kCluster > 1 ? cluster_rank() : 0;
-  const int rank_m = SPLIT_K > 1 ? 0 : rank % CLUSTER_M, rank_n = SPLIT_K > 1 ? 0 : rank / CLUSTER_M;
-  constexpr int kSharers = SPLIT_K > 1 ? 1 : CLUSTER_M + CLUSTER_N - 1;
+  // Rank in the cluster: along m first, then n, then k. Blocks of one k part share tiles, those of one tile share a sum.
+  const int rank_m = rank % CLUSTER_M, rank_n = rank / CLUSTER_M % CLUSTER_N, rank_k = rank / (CLUSTER_M * CLUSTER_N);
+  const int share_0 = rank_k * CLUSTER_M * CLUSTER_N;
+  constexpr int kSharers = CLUSTER_M + CLUSTER_N - 1;
 
   if (warp == 0 && elect_one()) {
     tensor_prefetch(&map_a);
@@ -213,13 +219,15 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
   }
   if (kCluster > 1) cluster_sync();
   else __syncthreads();
+  dependents_launch();
+  dependency_wait();
 
   const int clusters = gridDim.x / kCluster, cluster = blockIdx.x / kCluster;
   const int tiles = shape.tiles_m * shape.tiles_n * shape.batch;
   int slab_from = 0, slab_to = shape.k_slabs;
   if (SPLIT_K > 1) {
     const int part = (shape.k_slabs + SPLIT_K - 1) / SPLIT_K;
-    slab_from = min((int)rank * part, shape.k_slabs);
+    slab_from = min(rank_k * part, shape.k_slabs);
     slab_to = min(slab_from + part, shape.k_slabs);
   }
 
@@ -235,11 +243,17 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
         const int m0 = (tile.m * CLUSTER_M + rank_m) * kTileM, n0 = (tile.n * CLUSTER_N + rank_n) * TILE_N;
         const int batch_a = shape.a_batched ? tile.batch : 0, batch_b = shape.b_batched ? tile.batch : 0;
         for (int slab = slab_from; slab < slab_to; slab++) {
-          if (kSharers > 1) barrier_wait_cluster(empty + 8 * stage, phase ^ 1);
-          else barrier_wait(empty + 8 * stage, phase ^ 1);
+          barrier_wait(empty + 8 * stage, phase ^ 1);
           const u32 ready = full + 8 * stage;
           barrier_expect(ready, kStageBytes);
           const int k0 = slab * kTileK;
+          if (kPrefetch) {
+            // A few rows of the epilogue's matrices for each slab, so that they are in the L2 when the tile is done.
+            const int rows = (kTileM + shape.k_slabs - 1) / shape.k_slabs;
+            for (int r = slab * rows; r < min(kTileM, (slab + 1) * rows); r++)
+              if (m0 + r < shape.m)
+                epilogue_prefetch(tile.batch * shape.batch_stride + (m0 + r) * shape.row_stride + n0, min(TILE_N, shape.n - n0), shape.inputs);
+          }
           constexpr int kPartM = kTileM / CLUSTER_N, kPartN = TILE_N / CLUSTER_M;
           constexpr int kBoxM = A_ALONG_M ? 64 : kPartM, kBoxN = B_ALONG_N ? 64 : kPartN;
           const u32 to_a = smem_a + stage * kABytes + rank_n * kPartM * 128;
@@ -250,7 +264,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
             const int x = A_ALONG_M ? row : k0, y = A_ALONG_M ? k0 : row;
             if (CLUSTER_N > 1) {
               u32 mask = 0;
-              for (int j = 0; j < CLUSTER_N; j++) mask |= 1u << (rank_m + j * CLUSTER_M);
+              for (int j = 0; j < CLUSTER_N; j++) mask |= 1u << (share_0 + rank_m + j * CLUSTER_M);
               tensor_load_3d_multicast(to_a + i * kBoxM * 128, &map_a, ready, x, y, batch_a, (u16)mask);
             } else {
               tensor_load_3d(to_a + i * kBoxM * 128, &map_a, ready, x, y, batch_a);
@@ -261,7 +275,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
             const int row = n0 + rank_m * kPartN + i * kBoxN;
             const int x = B_ALONG_N ? row : k0, y = B_ALONG_N ? k0 : row;
             if (CLUSTER_M > 1) {
-              const u32 mask = ((1u << CLUSTER_M) - 1) << (rank_n * CLUSTER_M);
+              const u32 mask = ((1u << CLUSTER_M) - 1) << (share_0 + rank_n * CLUSTER_M);
               tensor_load_3d_multicast(to_b + i * kBoxN * 128, &map_b, ready, x, y, batch_b, (u16)mask);
             } else {
               tensor_load_3d(to_b + i * kBoxN * 128, &map_b, ready, x, y, batch_b);
@@ -286,8 +300,8 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     int stage = 0;
     u32 phase = 0;
     // Where this lane's release of a stage goes: the blocks whose loads write into this block's shared memory.
-    const u32 release_rank = lane < CLUSTER_M ? lane + rank_n * CLUSTER_M
-                                              : rank_m + (lane - CLUSTER_M + (lane - CLUSTER_M >= rank_n ? 1 : 0)) * CLUSTER_M;
+    const int other_n = lane - CLUSTER_M + (lane - CLUSTER_M >= rank_n ? 1 : 0);
+    const u32 release_rank = share_0 + (lane < CLUSTER_M ? lane + rank_n * CLUSTER_M : rank_m + other_n * CLUSTER_M);
     auto release = [&](int s) {
       if (kSharers > 1) {
         if (lane < kSharers) barrier_arrive_at(empty + 8 * s, release_rank);
@@ -389,15 +403,15 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
         constexpr int kRows = kTileM / SPLIT_K, kQuads = TILE_N / 4;
         const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;
         for (int i = threadIdx.x - 128; i < kRows * kQuads; i += 128 * CONSUMERS) {
-          const int r = (int)rank * kRows + i / kQuads, c = i % kQuads * 4;
+          const int r = rank_k * kRows + i / kQuads, c = i % kQuads * 4;
           const u32 at = base + (u32)(r * kPartialStride + c) * 4;
           float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
 #pragma unroll
           for (int q = 0; q < SPLIT_K; q++) {
-            const float4 v = cluster_load_float4(cluster_address(at, q));
+            const float4 v = cluster_load_float4(cluster_address(at, rank_m + rank_n * CLUSTER_M + q * CLUSTER_M * CLUSTER_N));
             sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
           }
-          const int row = tile.m * kTileM + r, column = n0 + c;
+          const int row = (tile.m * CLUSTER_M + rank_m) * kTileM + r, column = n0 + c;
           const bool inside = row < shape.m;
           const long long to = tile.batch * shape.batch_stride + row * shape.row_stride + column;
           const float2 lo = epilogue_pair(make_float2(sum.x, sum.y), row, column, tile.batch, to, inside, shape.n, even, shape.inputs);
@@ -415,6 +429,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
 #pragma unroll
       for (int mi = 0; mi < BLOCKS_M; mi++) {
         const int row = m0 + mi * 64 + quarter * 16 + lane / 4;
+        const long long row_at = tile.batch * shape.batch_stride + row * shape.row_stride;
 #pragma unroll
         for (int chunk = 0; chunk < TILE_N / kChunk; chunk++) {
           const u32 slot = smem_d + (consumer * STORE_SLOTS + chunk_count % STORE_SLOTS) * kSlotBytes;
@@ -434,7 +449,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
                 continue;
               }
 #endif
-              const long long at = tile.batch * shape.batch_stride + r * shape.row_stride + column;
+              const long long at = row_at + (h ? 8 * shape.row_stride : 0) + column;
               const float2 v = epilogue_pair(make_float2((float)d[mi][i], (float)d[mi][i + 1]), r, column, tile.batch, at, r < shape.m, shape.n, even, shape.inputs);
               if constexpr (kOutBytes == 2) packed[j][h] = pack2<OUTPUT>(v.x, v.y);
               else wide[j][h] = v;
@@ -471,7 +486,8 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
 #endif
     }
 #if SPLIT_K == 1
-    if (threadIdx.x % 128 == 0) store_wait_all();
+    // The stores must have read shared memory before the block ends; that they reach memory is the kernel's end.
+    if (threadIdx.x % 128 == 0) store_wait_read<0>();
     if (kCluster > 1) {
       __syncwarp();
       cluster_sync();

@@ -96,29 +96,48 @@ const largeTiles: ReadonlyArray<GemmTile> = [
   { consumers: 2, n: 192, stages: 4, cluster: [2, 1] }
 ]
 
-/** Tiles for products of a few waves or less. */
+/** Tiles for products of a few waves or less: shared loads where the L2 is the bound, parts of k where tiles are few. */
 const smallTiles: ReadonlyArray<GemmTile> = [
   { consumers: 2, n: 128, stages: 5, cluster: [2, 1] },
+  { consumers: 2, n: 128, stages: 5, cluster: [1, 2] },
+  { consumers: 2, n: 128, stages: 5, cluster: [2, 2] },
   { consumers: 2, n: 128, stages: 5 },
   { consumers: 3, n: 128, stages: 4 },
+  { consumers: 3, n: 128, stages: 4, cluster: [1, 2] },
   { consumers: 2, n: 192, stages: 4 },
+  { consumers: 2, n: 192, stages: 4, cluster: [1, 2] },
   { consumers: 2, n: 96, stages: 6 },
-  { consumers: 2, n: 64, stages: 6 },
+  { consumers: 2, n: 96, stages: 6, cluster: [1, 2] },
+  { consumers: 2, n: 96, stages: 6, cluster: [1, 4] },
+  { consumers: 2, n: 96, stages: 6, cluster: [2, 2] },
+  { consumers: 2, n: 64, stages: 8 },
+  { consumers: 2, n: 64, stages: 8, cluster: [1, 2] },
+  { consumers: 2, n: 64, stages: 8, cluster: [1, 4] },
+  { consumers: 2, n: 64, stages: 8, cluster: [2, 2] },
+  { consumers: 2, n: 48, stages: 8, cluster: [1, 4] },
   { consumers: 1, n: 256, stages: 4 },
+  { consumers: 1, n: 256, stages: 4, cluster: [2, 1] },
+  { consumers: 1, n: 192, stages: 5, cluster: [2, 1] },
   { consumers: 1, n: 128, stages: 4, perSm: 2 },
+  { consumers: 1, n: 128, stages: 7, cluster: [2, 1] },
   { consumers: 1, n: 96, stages: 5, perSm: 2 },
+  { consumers: 1, n: 96, stages: 5, perSm: 2, cluster: [2, 1] },
   { consumers: 1, n: 64, stages: 6, perSm: 2 },
+  { consumers: 1, n: 64, stages: 6, perSm: 2, cluster: [2, 1] },
+  { consumers: 1, n: 64, stages: 6, perSm: 2, cluster: [2, 2] },
+  { consumers: 1, n: 48, stages: 6, perSm: 2 },
   { consumers: 1, n: 32, stages: 8, perSm: 2 },
+  { consumers: 1, n: 32, stages: 4, perSm: 4 },
   { consumers: 2, n: 128, stages: 5, split: 2 },
-  { consumers: 2, n: 64, stages: 6, split: 2 },
+  { consumers: 2, n: 128, stages: 5, split: 2, cluster: [1, 2] },
+  { consumers: 2, n: 64, stages: 6, split: 2, cluster: [1, 2] },
   { consumers: 2, n: 64, stages: 6, split: 4 },
-  { consumers: 1, n: 64, stages: 4, split: 2, perSm: 2 },
-  { consumers: 1, n: 64, stages: 4, split: 4, perSm: 2 },
-  { consumers: 1, n: 32, stages: 6, split: 2, perSm: 2 },
+  { consumers: 1, n: 64, stages: 6, split: 2, perSm: 2 },
+  { consumers: 1, n: 64, stages: 6, split: 4, perSm: 2 },
+  { consumers: 1, n: 32, stages: 8, split: 2, perSm: 2 },
   { consumers: 1, n: 32, stages: 6, split: 4, perSm: 2 },
-  { consumers: 1, n: 32, stages: 6, split: 8, perSm: 2 },
-  { consumers: 1, n: 128, stages: 4, split: 2 },
-  { consumers: 1, n: 128, stages: 4, split: 4 }
+  { consumers: 1, n: 128, stages: 6, split: 2 },
+  { consumers: 1, n: 128, stages: 6, split: 4 }
 ]
 
 const gemms: ReadonlyArray<Instance> = [
@@ -146,8 +165,75 @@ const gemms: ReadonlyArray<Instance> = [
   gemm("s8", "f16", large, epilogue("scale"), "scale")
 ]
 
+const skinny = (weight: string, warps: number, tiles: number, unroll: number, high: number): Instance => ({
+  name: `skinny-${weight}-w${warps}-t${tiles}-u${unroll}-m${high === 1 ? 16 : 8}`,
+  template: "SkinnySm80",
+  entry: "skinny",
+  architecture: "90a",
+  defines: { WEIGHT: weight, WARPS: warps, TILES_N: tiles, UNROLL: unroll, HIGH_ROWS: high }
+})
+
+const skinnies: ReadonlyArray<Instance> = [
+  ...[0, 1].flatMap((high) => [
+    skinny("f16", 4, 1, 8, high),
+    skinny("f16", 8, 1, 4, high),
+    skinny("f16", 8, 1, 8, high),
+    skinny("f16", 8, 2, 4, high),
+    skinny("f16", 16, 2, 2, high),
+    skinny("f16", 16, 4, 2, high),
+    skinny("f16", 8, 4, 2, high),
+    skinny("s4", 4, 1, 4, high),
+    skinny("s4", 8, 1, 2, high),
+    skinny("s4", 8, 1, 4, high),
+    skinny("s4", 8, 2, 2, high),
+    skinny("s4", 16, 1, 2, high),
+    skinny("s4", 16, 2, 2, high)
+  ]),
+  skinny("bf16", 8, 1, 4, 1)
+]
+
+const attention = (input: string, keys: number, causal: number, dim: number, pingPong = 1): Instance => ({
+  name: `attention-${input}-d${dim}-k${keys}${causal === 1 ? "-causal" : ""}${pingPong === 1 ? "" : "-p0"}`,
+  template: "AttentionSm90",
+  entry: "attention",
+  architecture: "90a",
+  defines: { INPUT: input, KEYS: keys, CAUSAL: causal, HEAD_DIM: dim, STAGES: 2, PING_PONG: pingPong }
+})
+
+const attentions: ReadonlyArray<Instance> = [
+  attention("f16", 128, 0, 128),
+  attention("f16", 160, 0, 128),
+  attention("f16", 176, 0, 128),
+  attention("f16", 128, 1, 128),
+  attention("f16", 160, 1, 128),
+  attention("f16", 176, 0, 128, 0),
+  attention("f16", 128, 1, 128, 0),
+  attention("bf16", 128, 1, 128),
+  attention("f16", 128, 0, 64),
+  attention("f16", 128, 1, 64)
+]
+
+const decode = (input: string, page: number, dim: number, perSm: number): Instance => ({
+  name: `decode-${input}-d${dim}-p${page}-o${perSm}`,
+  template: "PagedDecodeSm80",
+  entry: "decode",
+  architecture: "90a",
+  defines: { INPUT: input, PAGE: page, HEAD_DIM: dim, BLOCKS_PER_SM: perSm }
+})
+
+const decodes: ReadonlyArray<Instance> = [
+  decode("f16", 64, 128, 2),
+  decode("f16", 64, 128, 3),
+  decode("f16", 16, 128, 2),
+  decode("bf16", 32, 128, 2),
+  decode("f16", 64, 64, 3)
+]
+
 /** Everything that is compiled, tested and measured. */
 export const instances: ReadonlyArray<Instance> = [
   { name: "reference", template: "Reference", entry: "compare", architecture: "90a", defines: {} },
-  ...gemms
+  ...gemms,
+  ...skinnies,
+  ...attentions,
+  ...decodes
 ]

@@ -100,6 +100,7 @@ inline Launch prepare_gemm(const Device &device, const Instance &instance, const
   std::copy(std::begin(p.inputs), std::end(p.inputs), shape.inputs.pointer);
 
   Launch launch;
+  launch.dependent = true;
   launch.function = load_function(instance, t.shared_bytes);
   launch.shared_bytes = t.shared_bytes;
   launch.block[0] = 128 * (t.consumers + 1);

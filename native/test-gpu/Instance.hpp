@@ -64,6 +64,7 @@ struct Launch {
   CUfunction function = nullptr;
   unsigned grid[3] = {1, 1, 1}, block[3] = {1, 1, 1};
   unsigned shared_bytes = 0;
+  bool dependent = false; // the kernel waits for the one before by itself (programmatic dependent launch)
   std::vector<std::shared_ptr<void>> arguments;
 
   template <class T> Launch &add(const T &value) {
@@ -75,6 +76,14 @@ struct Launch {
   void operator()(CUstream stream) const {
     void *pointers[32];
     for (size_t i = 0; i < arguments.size(); i++) pointers[i] = arguments[i].get();
-    CHECK_CUDA(cuLaunchKernel(function, grid[0], grid[1], grid[2], block[0], block[1], block[2], shared_bytes, stream, pointers, nullptr));
+    CUlaunchAttribute attribute{};
+    attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+    attribute.value.programmaticStreamSerializationAllowed = 1;
+    CUlaunchConfig config{};
+    config.gridDimX = grid[0], config.gridDimY = grid[1], config.gridDimZ = grid[2];
+    config.blockDimX = block[0], config.blockDimY = block[1], config.blockDimZ = block[2];
+    config.sharedMemBytes = shared_bytes, config.hStream = stream;
+    config.attrs = &attribute, config.numAttrs = dependent ? 1 : 0;
+    CHECK_CUDA(cuLaunchKernelEx(&config, function, pointers, nullptr));
   }
 };

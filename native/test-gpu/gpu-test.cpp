@@ -1,6 +1,7 @@
 // Tests every instance on the GPU: `gpu-test FOLDER [--only TEXT] [--json FILE]`, FOLDER holding instances.txt and cubins.
 // Prints what failed by name and a table of counts; exits with 1 when something failed.
 #include "GemmCases.hpp"
+#include "TokenCases.hpp"
 
 #include <map>
 
@@ -27,9 +28,12 @@ int main(int count, char **arguments) {
     if (instance.name.find(only) == std::string::npos) continue;
     Group group;
     if (instance.kernel == "GemmSm90") group = gemm_group(instance, *reference);
+    else if (instance.kernel == "SkinnySm80") group = skinny_group(instance, *reference);
+    else if (instance.kernel == "AttentionSm90") group = attention_group(instance, *reference);
+    else if (instance.kernel == "PagedDecodeSm80") group = decode_group(instance, *reference);
     else continue;
     for (const CaseResult &r : run_group(group)) {
-      auto &[good, bad] = counts[instance.kernel + " " + instance.text("INPUT", "")];
+      auto &[good, bad] = counts[instance.kernel + " " + (instance.kernel == "SkinnySm80" ? instance.text("WEIGHT", "") : instance.text("INPUT", ""))];
       if (r.verdict == "pass") good++;
       else bad++, failed++, std::printf("FAIL %s: %s\n", r.name.c_str(), r.verdict.c_str());
       write_json(file, instance.kernel, r);

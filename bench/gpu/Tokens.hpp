@@ -1,0 +1,124 @@
+// Rows of attention, paged decode and skinny products: the best of the fitting instances, checked first; the peers of
+// attention are measured by peers.py in the same call, the others against the bytes' floor at the measured copy bandwidth.
+#pragma once
+#include "../../native/test-gpu/TokenCases.hpp"
+#include "Timing.hpp"
+
+class TokenBench {
+ public:
+  TokenBench(const Device &device, const std::vector<Instance> &instances, const Reference &reference, double copy_gb_s, FILE *json, bool verbose)
+      : device_(device), instances_(instances), reference_(reference), copy_(copy_gb_s), json_(json), verbose_(verbose) {}
+
+  void skinny(const char *weight, int m, int n, int k) {
+    const bool s4 = std::string(weight) == "s4";
+    const size_t w_bytes = s4 ? (size_t)n * k / 2 : (size_t)n * k * 2, s_bytes = s4 ? (size_t)n * (k / 128) * 2 : 0;
+    const double bytes = (double)w_bytes + s_bytes + 2.0 * m * k + 2.0 * m * n;
+    const int sets = (int)(250e6 / bytes) + 2;
+    const Buffer x((size_t)m * k * 2), w(w_bytes * sets), scales(s_bytes * sets), d((size_t)m * n * 2);
+    reference_.fill(x.data(), Type::f16, (long long)m * k, 1);
+    reference_.fill(w.data(), s4 ? (Type)9 : Type::f16, s4 ? (long long)w_bytes * sets : (long long)n * k * sets, 2);
+    if (s4) reference_.fill(scales.data(), Type::f16, (long long)s_bytes / 2 * sets, 3, 0.1f);
+    Best best;
+    for (const Instance &i : instances_) {
+      if (i.kernel != "SkinnySm80" || i.text("WEIGHT", "") != weight || i.number("HIGH_ROWS", 0) != (m > 8)) continue;
+      const std::string verdict = run_skinny_case(device_, i, reference_, m, 1000, k, 7);
+      if (verdict != "pass") {
+        std::printf("skinny %s: %s\n", i.name.c_str(), verdict.c_str());
+        continue;
+      }
+      Repeated timed(device_, sets * 2, [&](int c, CUstream s) {
+        SkinnyProblem p;
+        p.m = m, p.n = n, p.k = k, p.x = x.data(), p.w = w.data() + w_bytes * (c % sets), p.scales = scales.data() + s_bytes * (c % sets), p.d = d.data();
+        prepare_skinny(i, p)(s);
+      });
+      best.take(i, timed.median(7), verbose_, bytes);
+    }
+    report("skinny", (std::string(weight) + " m" + std::to_string(m) + " " + std::to_string(n) + "x" + std::to_string(k)).c_str(), best, bytes);
+  }
+
+  void decode(int batch, int tokens, int heads, int kv_heads, int dim) {
+    const int page = 64, of_sequence = (tokens + page - 1) / page;
+    const double bytes = 4.0 * batch * tokens * kv_heads * dim;
+    const int sets = std::max(1, (int)(250e6 / bytes) + 1);
+    const long long pages = (long long)of_sequence * batch * sets, pool = pages * kv_heads * page * dim;
+    const Buffer q((size_t)batch * heads * dim * 2), k(pool * 2), v(pool * 2), out((size_t)batch * heads * dim * 2), table(pages * 4), lengths(batch * 4),
+        partial((size_t)batch * heads * 128 * (dim + 2) * 4), arrived((size_t)batch * kv_heads * 4);
+    std::vector<int> order(pages), length(batch, tokens);
+    std::iota(order.begin(), order.end(), 0);
+    std::shuffle(order.begin(), order.end(), std::mt19937(3));
+    CHECK_CUDA(cuMemcpyHtoD_v2(table.data(), order.data(), pages * 4));
+    CHECK_CUDA(cuMemcpyHtoD_v2(lengths.data(), length.data(), batch * 4));
+    CHECK_CUDA(cuMemsetD8Async(arrived.data(), 0, arrived.bytes(), device_.stream));
+    reference_.fill(q.data(), Type::f16, (long long)batch * heads * dim, 1);
+    reference_.fill(k.data(), Type::f16, pool, 2);
+    reference_.fill(v.data(), Type::f16, pool, 3);
+    Best best;
+    int best_splits = 0;
+    for (const Instance &i : instances_) {
+      if (i.kernel != "PagedDecodeSm80" || i.number("PAGE", 0) != page || i.number("HEAD_DIM", 0) != dim || i.text("INPUT", "") != "f16") continue;
+      for (const int splits : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64}) {
+        if (splits * batch * kv_heads > 8192 || splits * batch * kv_heads < 64) continue;
+        Repeated timed(device_, std::max(2, sets * 2), [&](int c, CUstream s) {
+          DecodeProblem p;
+          p.batch = batch, p.heads = heads, p.kv_heads = kv_heads, p.dim = dim, p.pages_of_sequence = of_sequence, p.splits = splits, p.scale = 0.0884f;
+          p.q = q.data(), p.k = k.data(), p.v = v.data(), p.table = table.data() + (size_t)of_sequence * batch * 4 * (c % sets), p.lengths = lengths.data(), p.out = out.data(),
+          p.partial = partial.data(), p.arrived = arrived.data();
+          prepare_decode(i, p)(s);
+        });
+        if (verbose_) std::printf("    splits %d ", splits);
+        if (best.take(i, timed.median(5), verbose_, bytes)) best_splits = splits;
+      }
+    }
+    report("decode", ("b" + std::to_string(batch) + " t" + std::to_string(tokens) + " splits " + std::to_string(best_splits)).c_str(), best, bytes);
+  }
+
+  void attention(int batch, int tokens, int heads, int dim, bool causal) {
+    const size_t count = (size_t)batch * tokens * heads * dim;
+    const Buffer q(count * 2), k(count * 2), v(count * 2), o(count * 2);
+    reference_.fill(q.data(), Type::f16, count, 1);
+    reference_.fill(k.data(), Type::f16, count, 2);
+    reference_.fill(v.data(), Type::f16, count, 3);
+    AttentionProblem p;
+    p.batch = batch, p.queries = p.keys = tokens, p.heads = p.kv_heads = heads, p.dim = dim, p.scale = 1.0f / std::sqrt((float)dim);
+    p.q = q.data(), p.k = k.data(), p.v = v.data(), p.o = o.data();
+    Best best;
+    const double operations = 4.0 * batch * heads * tokens * (double)tokens * dim / (causal ? 2 : 1);
+    for (const Instance &i : instances_) {
+      if (i.kernel != "AttentionSm90" || i.number("HEAD_DIM", 0) != dim || (i.number("CAUSAL", 0) != 0) != causal || i.text("INPUT", "") != "f16") continue;
+      const Launch launch = prepare_attention(device_, i, p);
+      Repeated timed(device_, 4, [&](int, CUstream s) { launch(s); });
+      const double us = timed.median(7);
+      if (verbose_) std::printf("    %8.1f TFLOP/s ", operations / us * 1e-6);
+      best.take(i, us, verbose_, 8.0 * count);
+    }
+    if (!best.instance) return;
+    std::printf("attention    b%d t%d h%d d%d %s: %.1f us, %.1f TFLOP/s  %s\n", batch, tokens, heads, dim, causal ? "causal" : "full", best.us, operations / best.us * 1e-6, best.instance->name.c_str());
+    std::fprintf(json_, "{\"section\":\"attention\",\"batch\":%d,\"tokens\":%d,\"heads\":%d,\"dim\":%d,\"causal\":%d,\"instance\":\"%s\",\"ours_us\":%.3f,\"tflops\":%.1f}\n", batch, tokens, heads, dim, causal, best.instance->name.c_str(), best.us, operations / best.us * 1e-6);
+    std::fflush(json_);
+  }
+
+ private:
+  struct Best {
+    const Instance *instance = nullptr;
+    double us = 1e30;
+    bool take(const Instance &i, double time, bool verbose, double bytes) {
+      if (verbose) std::printf("    %-40s %9.2f us %8.1f GB/s\n", i.name.c_str(), time, bytes / time * 1e-3);
+      if (time >= us) return false;
+      us = time, instance = &i;
+      return true;
+    }
+  };
+  void report(const char *section, const char *what, const Best &best, double bytes) {
+    if (!best.instance) return (void)std::printf("%s %s: no instance\n", section, what);
+    const double floor_us = bytes / copy_ * 1e-3;
+    std::printf("%-12s %-32s %9.2f us  floor %8.2f us  %.3f of the floor  %s\n", section, what, best.us, floor_us, floor_us / best.us, best.instance->name.c_str());
+    std::fprintf(json_, "{\"section\":\"%s\",\"what\":\"%s\",\"instance\":\"%s\",\"ours_us\":%.3f,\"floor_us\":%.3f,\"bytes\":%.0f}\n", section, what, best.instance->name.c_str(), best.us, floor_us, bytes);
+    std::fflush(json_);
+  }
+  const Device &device_;
+  const std::vector<Instance> &instances_;
+  const Reference &reference_;
+  double copy_;
+  FILE *json_;
+  bool verbose_;
+};

@@ -1,0 +1,37 @@
+"""Attention by torch's SDPA, each of its back ends, in a CUDA graph: one JSON line a shape, the best back end named."""
+import json
+import sys
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+
+def graph_median_us(body, launches=4, rounds=7):
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        body()
+    stream.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=stream):
+        for _ in range(launches):
+            body()
+    times = []
+    for _ in range(rounds + 1):
+        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        begin.record(); graph.replay(); end.record(); end.synchronize()
+        times.append(begin.elapsed_time(end) * 1000 / launches)
+    return sorted(times[1:])[rounds // 2]
+
+
+out = open(sys.argv[1], "a") if len(sys.argv) > 1 else sys.stdout
+for causal in (False, True):
+    for batch, tokens in ((1, 2048), (8, 2048), (1, 8192), (2, 8192)):
+        q, k, v = (torch.randn(batch, tokens, 16, 128, device="cuda", dtype=torch.float16).transpose(1, 2) for _ in range(3))
+        row = {"section": "attention-peer", "batch": batch, "tokens": tokens, "heads": 16, "dim": 128, "causal": int(causal)}
+        for name, backend in (("cudnn", SDPBackend.CUDNN_ATTENTION), ("flash", SDPBackend.FLASH_ATTENTION)):
+            try:
+                with sdpa_kernel(backend):
+                    row[name + "_us"] = round(graph_median_us(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)), 3)
+            except Exception as error:
+                row[name + "_error"] = str(error)[:100]
+        print(json.dumps(row), file=out, flush=True)
+        print(json.dumps(row))

@@ -1,0 +1,330 @@
+// Attention forward for Hopper, flash style: O = softmax(scale * Q K^T, masked) V, one pass, scores never leave registers.
+//
+//            keys: KEYS at a time, STAGES buffers of K and of V, loaded by TMA (warpgroup 0)
+//          +---------------+
+//  queries | warpgroup 1   |   64 rows each: S' = Q K(j)^T and O += P V(j - 1) in flight together (wgmma), softmax of S' while
+//   128    +---------------+   O is summed; the two warpgroups take turns to issue (ping-pong), so that one's exponentials
+//          | warpgroup 2   |   run under the other's products
+//          +---------------+
+//
+// Types      INPUT f16 | bf16 in and out, float softmax and accumulators. HEAD_DIM 64 | 128.
+// Layouts    q, o [batch, queries, heads, dim], k, v [batch, keys, kv heads, dim] by any strides that are multiples of 16
+//            bytes; grouped heads (heads a multiple of kv heads); CAUSAL=1 aligns the last query with the last key.
+// Needs      sm_90a; any number of queries and keys.
+// Floor      4 * queries * keys * heads * dim operations (half when causal); q, k, v, o moved once.
+// Parameters KEYS, STAGES, CAUSAL, PING_PONG. Legal set and what was tried: docs/kernels/attention-sm90.md.
+// Source     Dao, FlashAttention-2 (arXiv:2307.08691); Shah et al., FlashAttention-3 (arXiv:2407.08608).
+#include "AsyncCopy.cuh"
+
+#ifndef INPUT
+#define INPUT f16
+#endif
+#ifndef HEAD_DIM
+#define HEAD_DIM 128
+#endif
+#ifndef KEYS
+#define KEYS 128
+#endif
+#ifndef STAGES
+#define STAGES 2
+#endif
+#ifndef CAUSAL
+#define CAUSAL 0
+#endif
+#ifndef PING_PONG
+#define PING_PONG 1
+#endif
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define MMA_TYPES_f16 "k16.f32.f16.f16"
+#define MMA_TYPES_bf16 "k16.f32.bf16.bf16"
+
+#define MMA_NAME ScoreMma
+#define MMA_SHAPE_TYPES JOIN(MMA_TYPES_, INPUT)
+#define MMA_ACC float
+#define MMA_ACC_OPERAND(x) "+f"(x)
+#define MMA_FROM_REGISTERS 0
+#define MMA_TAIL_SHARED ", 1, 1, 0, 0"
+#include "WarpGroupMma.cuh"
+#define MMA_NAME ValueMma
+#define MMA_SHAPE_TYPES JOIN(MMA_TYPES_, INPUT)
+#define MMA_ACC float
+#define MMA_ACC_OPERAND(x) "+f"(x)
+#define MMA_FROM_REGISTERS 1
+#define MMA_TAIL_REGISTERS ", 1, 1, 1"
+#include "WarpGroupMma.cuh"
+
+constexpr int kRows = 128, kSlabs = HEAD_DIM / 64;
+constexpr int kQueryBytes = kRows * HEAD_DIM * 2, kKeyBytes = KEYS * HEAD_DIM * 2;
+static_assert(KEYS % 16 == 0 && HEAD_DIM % 64 == 0, "tiles are whole fragments");
+
+struct AttentionShape {
+  int queries, keys, heads, kv_heads, batch, heads_of_group; // heads_of_group: heads whose K and V fit the L2 together
+  float scale_log2;                                          // scale * log2(e)
+  int unused;
+};
+
+__device__ __forceinline__ void mma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ __forceinline__ void mma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int Pending> __device__ __forceinline__ void mma_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Pending) : "memory"); }
+template <int Count> __device__ __forceinline__ void hold(float (&d)[Count]) {
+#pragma unroll
+  for (int i = 0; i < Count; i++) asm volatile("" : "+f"(d[i])::"memory");
+}
+__device__ __forceinline__ u64 matrix_descriptor(u32 address, u32 leading_bytes) {
+  return (u64)((address & 0x3ffff) >> 4) | ((u64)(leading_bytes >> 4) << 16) | ((u64)(1024 >> 4) << 32) | (1ull << 62);
+}
+__device__ __forceinline__ float exp2_fast(float x) {
+  float r;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return r;
+}
+
+struct Work {
+  int block, head, batch, key_blocks;
+};
+// The t-th tile: groups of heads that share the L2, in a group the longest rows first, so that short ones fill the end.
+__device__ __forceinline__ Work work_at(int t, const AttentionShape &s) {
+  const int blocks = (s.queries + kRows - 1) / kRows, all_heads = s.heads * s.batch;
+  const int of_group = s.heads_of_group * blocks, group = t / of_group;
+  const int first = group * s.heads_of_group, heads = min(s.heads_of_group, all_heads - first);
+  const int in_group = t - group * of_group;
+  Work w;
+#if CAUSAL
+  w.block = blocks - 1 - in_group / heads;
+  const int head = first + in_group % heads;
+#else
+  w.block = in_group % blocks;
+  const int head = first + in_group / blocks;
+#endif
+  w.head = head % s.heads, w.batch = head / s.heads;
+  int limit = s.keys;
+#if CAUSAL
+  limit = max(0, min(limit, (w.block + 1) * kRows + s.keys - s.queries));
+#endif
+  w.key_blocks = (limit + KEYS - 1) / KEYS;
+  return w;
+}
+// Blocks walk the tiles to and fro, so that early and late (long and short) tiles pair up.
+__device__ __forceinline__ int tile_of(int round) {
+  return round * gridDim.x + (round % 2 ? gridDim.x - 1 - blockIdx.x : blockIdx.x);
+}
+
+extern "C" __global__ void __launch_bounds__(384, 1)
+    attention(const __grid_constant__ TensorMap map_q, const __grid_constant__ TensorMap map_k, const __grid_constant__ TensorMap map_v,
+              const __grid_constant__ TensorMap map_o, const __grid_constant__ AttentionShape shape) {
+  extern __shared__ char raw[];
+  const u32 base = (shared_address(raw) + 1023) & ~1023u;
+  const u32 smem_q = base, smem_k = base + kQueryBytes, smem_v = smem_k + STAGES * kKeyBytes;
+  const u32 q_full = smem_v + STAGES * kKeyBytes, q_empty = q_full + 8, k_full = q_full + 16, k_empty = k_full + 8 * STAGES, v_full = k_empty + 8 * STAGES,
+            v_empty = v_full + 8 * STAGES;
+  const int warpgroup = __shfl_sync(0xffffffff, threadIdx.x / 128, 0), warp = __shfl_sync(0xffffffff, threadIdx.x / 32, 0), lane = threadIdx.x % 32;
+  if (warp == 0 && elect_one()) {
+    tensor_prefetch(&map_q), tensor_prefetch(&map_k), tensor_prefetch(&map_v), tensor_prefetch(&map_o);
+    barrier_init(q_full, 1), barrier_init(q_empty, 2);
+    for (int i = 0; i < STAGES; i++) barrier_init(k_full + 8 * i, 1), barrier_init(v_full + 8 * i, 1), barrier_init(k_empty + 8 * i, 8), barrier_init(v_empty + 8 * i, 8);
+    barrier_init_fence();
+  }
+  __syncthreads();
+  dependents_launch();
+  dependency_wait();
+  const int tiles = (shape.queries + kRows - 1) / kRows * shape.heads * shape.batch;
+
+  if (warpgroup == 0) {
+    registers_give_up<24>();
+    if (warp == 0 && elect_one()) {
+      int stage = 0;
+      u32 phase = 0, q_phase = 0;
+      for (int round = 0; round * (int)gridDim.x < tiles; round++) {
+        const int t = tile_of(round);
+        if (t >= tiles) continue;
+        const Work w = work_at(t, shape);
+        const int kv = w.head / (shape.heads / shape.kv_heads);
+        barrier_wait(q_empty, q_phase ^ 1);
+        q_phase ^= 1;
+        barrier_expect(q_full, kQueryBytes);
+#pragma unroll
+        for (int i = 0; i < kSlabs; i++) tensor_load_4d(smem_q + i * kRows * 128, &map_q, q_full, i * 64, w.block * kRows, w.head, w.batch);
+        for (int j = w.key_blocks - 1; j >= 0; j--) {
+          barrier_wait(k_empty + 8 * stage, phase ^ 1);
+          barrier_expect(k_full + 8 * stage, kKeyBytes);
+#pragma unroll
+          for (int i = 0; i < kSlabs; i++) tensor_load_4d(smem_k + stage * kKeyBytes + i * KEYS * 128, &map_k, k_full + 8 * stage, i * 64, j * KEYS, kv, w.batch);
+          barrier_wait(v_empty + 8 * stage, phase ^ 1);
+          barrier_expect(v_full + 8 * stage, kKeyBytes);
+#pragma unroll
+          for (int i = 0; i < kSlabs; i++) tensor_load_4d(smem_v + stage * kKeyBytes + i * KEYS * 128, &map_v, v_full + 8 * stage, i * 64, j * KEYS, kv, w.batch);
+          if (++stage == STAGES) stage = 0, phase ^= 1;
+        }
+      }
+    }
+  } else {
+    registers_take<240>();
+    const int me = warpgroup - 1, quarter = warp % 4;
+    // Named barriers 1 and 2: a warpgroup's turn to issue products.
+    if (PING_PONG && me == 1) named_barrier_arrive(1, 256);
+    const u64 q0 = matrix_descriptor(smem_q + me * 64 * 128, 0), k0 = matrix_descriptor(smem_k, 0), v0 = matrix_descriptor(smem_v, KEYS * 128);
+    int k_stage = 0, v_stage = 0;
+    u32 k_phase = 0, v_phase = 0, q_phase = 0;
+    float o[HEAD_DIM / 2], s[KEYS / 2];
+    u32 p[KEYS / 16][4];
+    float most[2], sum[2];
+
+    auto scores = [&] {
+#pragma unroll
+      for (int kk = 0; kk < HEAD_DIM / 16; kk++) {
+        const u64 a = q0 + (kk / 4) * (kRows * 128 / 16) + (kk % 4) * 2;
+        const u64 b = k0 + k_stage * (kKeyBytes / 16) + (kk / 4) * (KEYS * 128 / 16) + (kk % 4) * 2;
+        ScoreMma<KEYS>::shared(s, a, b, kk != 0);
+      }
+      mma_commit();
+    };
+    auto values = [&](bool accumulate) {
+#pragma unroll
+      for (int kk = 0; kk < KEYS / 16; kk++) ValueMma<HEAD_DIM>::registers(o, p[kk], v0 + v_stage * (kKeyBytes / 16) + kk * (2048 / 16), accumulate || kk != 0);
+      mma_commit();
+    };
+    auto pack = [&] {
+#pragma unroll
+      for (int kk = 0; kk < KEYS / 16; kk++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) p[kk][i] = pack2<INPUT>(s[8 * kk + 2 * i], s[8 * kk + 2 * i + 1]);
+    };
+    auto release = [&](u32 barrier) {
+      __syncwarp();
+      if (lane == 0) barrier_arrive(barrier);
+    };
+
+    for (int round = 0; round * (int)gridDim.x < tiles; round++) {
+      const int t = tile_of(round);
+      if (t >= tiles) continue;
+      const Work w = work_at(t, shape);
+      [[maybe_unused]] const int row0 = w.block * kRows + me * 64 + quarter * 16 + lane / 4;
+      // Scores beyond the last key, or after the query, become -inf; only blocks that hold such scores pay.
+      auto mask = [&](int j) {
+        const int key0 = j * KEYS;
+        bool needed = key0 + KEYS > shape.keys;
+#if CAUSAL
+        needed = needed || key0 + KEYS - 1 > w.block * kRows + me * 64 + shape.keys - shape.queries;
+#endif
+        if (!needed) return;
+#pragma unroll
+        for (int i = 0; i < KEYS / 2; i++) {
+          const int key = key0 + i / 4 * 8 + lane % 4 * 2 + i % 2;
+          int limit = shape.keys;
+#if CAUSAL
+          limit = min(limit, row0 + (i / 2 % 2) * 8 + 1 + shape.keys - shape.queries);
+#endif
+          if (key >= limit) s[i] = -__int_as_float(0x7f800000);
+        }
+      };
+      // Turns s into exponentials under the new row maxima; gives what o and the sums must be scaled by.
+      auto softmax = [&](float (&factor)[2], bool first) {
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+          float m = first ? -__int_as_float(0x7f800000) : most[h];
+          const float before = m;
+#pragma unroll
+          for (int i = 0; i < KEYS / 8; i++) m = fmaxf(m, fmaxf(s[4 * i + 2 * h], s[4 * i + 2 * h + 1]));
+          m = fmaxf(m, __shfl_xor_sync(0xffffffff, m, 1));
+          m = fmaxf(m, __shfl_xor_sync(0xffffffff, m, 2));
+          most[h] = m;
+          const float at = m == -__int_as_float(0x7f800000) ? 0.0f : m * shape.scale_log2;
+          factor[h] = first ? 1.0f : exp2_fast(fmaf(before, shape.scale_log2, -at));
+          float total = first ? 0.0f : sum[h] * factor[h];
+#pragma unroll
+          for (int i = 0; i < KEYS / 8; i++) {
+            const float x = exp2_fast(fmaf(s[4 * i + 2 * h], shape.scale_log2, -at)), y = exp2_fast(fmaf(s[4 * i + 2 * h + 1], shape.scale_log2, -at));
+            s[4 * i + 2 * h] = x, s[4 * i + 2 * h + 1] = y;
+            total += x + y;
+          }
+          sum[h] = total;
+        }
+      };
+
+      float factor[2];
+      barrier_wait(q_full, q_phase);
+      q_phase ^= 1;
+      if (w.key_blocks > 0) {
+        barrier_wait(k_full + 8 * k_stage, k_phase);
+        if (PING_PONG) named_barrier(1 + me, 256);
+        mma_fence();
+        scores();
+        if (PING_PONG) named_barrier_arrive(2 - me, 256);
+        mma_wait<0>();
+        hold(s);
+        release(k_empty + 8 * k_stage);
+        if (++k_stage == STAGES) k_stage = 0, k_phase ^= 1;
+        mask(w.key_blocks - 1);
+        softmax(factor, true);
+        pack();
+        for (int j = w.key_blocks - 2; j >= 0; j--) {
+          barrier_wait(k_full + 8 * k_stage, k_phase);
+          if (PING_PONG) named_barrier(1 + me, 256);
+          mma_fence();
+          scores();
+          barrier_wait(v_full + 8 * v_stage, v_phase);
+          mma_fence();
+          values(j != w.key_blocks - 2);
+          if (PING_PONG) named_barrier_arrive(2 - me, 256);
+          mma_wait<1>();
+          hold(s);
+          release(k_empty + 8 * k_stage);
+          if (++k_stage == STAGES) k_stage = 0, k_phase ^= 1;
+          mask(j);
+          softmax(factor, false);
+          mma_wait<0>();
+          hold(o);
+          release(v_empty + 8 * v_stage);
+          if (++v_stage == STAGES) v_stage = 0, v_phase ^= 1;
+#pragma unroll
+          for (int i = 0; i < HEAD_DIM / 2; i++) o[i] *= factor[i / 2 % 2];
+          pack();
+        }
+        barrier_wait(v_full + 8 * v_stage, v_phase);
+        mma_fence();
+        values(w.key_blocks > 1);
+        mma_wait<0>();
+        hold(o);
+        release(v_empty + 8 * v_stage);
+        if (++v_stage == STAGES) v_stage = 0, v_phase ^= 1;
+      } else {
+#pragma unroll
+        for (int i = 0; i < HEAD_DIM / 2; i++) o[i] = 0.0f;
+        sum[0] = sum[1] = 0.0f;
+      }
+
+      float inverse[2];
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        float total = sum[h];
+        total += __shfl_xor_sync(0xffffffff, total, 1);
+        total += __shfl_xor_sync(0xffffffff, total, 2);
+        inverse[h] = total > 0.0f ? 1.0f / total : 0.0f;
+      }
+      // O goes out through this warpgroup's part of Q's buffer, which its products have finished reading.
+      named_barrier(3 + me, 128);
+#pragma unroll
+      for (int j = 0; j < HEAD_DIM / 8; j += 2) {
+        const u32 offset = (me * 64 + quarter * 16 + lane / 8 % 2 * 8 + lane % 8) * 128 + (j % 8 + lane / 16) * 16;
+        const u32 to = smem_q + j / 8 * kRows * 128 + (offset ^ ((offset >> 7 & 7) << 4));
+        asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(pack2<INPUT>(o[4 * j] * inverse[0], o[4 * j + 1] * inverse[0])),
+                     "r"(pack2<INPUT>(o[4 * j + 2] * inverse[1], o[4 * j + 3] * inverse[1])), "r"(pack2<INPUT>(o[4 * j + 4] * inverse[0], o[4 * j + 5] * inverse[0])),
+                     "r"(pack2<INPUT>(o[4 * j + 6] * inverse[1], o[4 * j + 7] * inverse[1]))
+                     : "memory");
+      }
+      async_proxy_fence();
+      named_barrier(3 + me, 128);
+      if (threadIdx.x % 128 == 0) {
+#pragma unroll
+        for (int i = 0; i < kSlabs; i++)
+          asm volatile("cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"((u64)&map_o),
+                       "r"(smem_q + i * kRows * 128 + me * 64 * 128), "r"(i * 64), "r"(w.block * kRows + me * 64), "r"(w.head), "r"(w.batch)
+                       : "memory");
+        store_commit();
+        store_wait_read<0>();
+        barrier_arrive(q_empty);
+      }
+    }
+  }
+}

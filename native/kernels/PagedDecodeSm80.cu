@@ -1,0 +1,211 @@
+// Paged decode attention: one query a sequence against its pages of K and V, at the speed of reading the pages once.
+//
+//   grid: split x kv head x sequence; block: 4 warps, each takes 16 tokens in turn
+//     the GROUP query heads of a kv head are the rows of mma.m16n8k16, so every K and V element is read once for all of them
+//     K: lane (g, q) loads 16 bytes of token g: the order of dim inside the product is free as long as Q follows it
+//     V: lane (g, q) loads 16 bytes (dims 8g..) of its tokens 2q, 2q+1, 8+2q, 9+2q, the same tokens whose scores it holds
+//   K and V go from global memory to the tensor cores without shared memory; warps, then splits, are merged by their row
+//   maxima and sums; the last split of a (sequence, head) to finish merges all of them
+//
+// Types      INPUT f16 | bf16 for q, K, V and out; float softmax. HEAD_DIM 64 | 128.
+// Layouts    q, out [batch, heads, dim]; K, V pools by strides of page, head and token; table [batch, pages of a sequence].
+// Needs      sm_80+; pages a multiple of 16 tokens; heads / kv heads <= 8; 16-byte aligned rows.
+// Floor      bytes of K and V once at copy bandwidth.
+// Parameters HEAD_DIM, PAGE, BLOCKS_PER_SM; splits at launch. docs/kernels/paged-decode-sm80.md.
+#include "Element.cuh"
+
+#ifndef INPUT
+#define INPUT f16
+#endif
+#ifndef HEAD_DIM
+#define HEAD_DIM 128
+#endif
+#ifndef BLOCKS_PER_SM
+#define BLOCKS_PER_SM 2
+#endif
+#ifndef PAGE
+#define PAGE 64
+#endif
+static_assert(PAGE % 16 == 0 && HEAD_DIM % 64 == 0, "whole fragments");
+
+constexpr int kWarps = 4, kSteps = HEAD_DIM / 32, kHalves = HEAD_DIM / 64;
+
+struct DecodeShape {
+  int batch, heads, kv_heads, splits, pages_of_sequence;
+  float scale_log2;
+  long long page_stride, head_stride, token_stride; // elements
+  const void *q, *k, *v;
+  const int *table, *lengths;
+  void *out;
+  float *partial;    // [batch, kv heads, splits, group, dim + 2]: sums of values, then row maximum, row sum
+  u32 *arrived;      // [batch, kv heads], zero before the first launch; each launch leaves it zero
+};
+
+__device__ __forceinline__ void mma(float (&d)[4], u32 a0, u32 a2, u32 b0, u32 b1) {
+  if constexpr (__is_same(INPUT, bf16)) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %5}, {%7, %8}, {%0, %1, %2, %3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a0), "r"(0), "r"(a2), "r"(b0), "r"(b1));
+  } else {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %5}, {%7, %8}, {%0, %1, %2, %3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a0), "r"(0), "r"(a2), "r"(b0), "r"(b1));
+  }
+}
+__device__ __forceinline__ uint4 load_once(const void *p) {
+  uint4 v;
+  asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
+  return v;
+}
+__device__ __forceinline__ float exp2_fast(float x) {
+  float r;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return r;
+}
+__device__ __forceinline__ u32 word(const uint4 &v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
+
+extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(const __grid_constant__ DecodeShape s) {
+  __shared__ float merged[kWarps][8][HEAD_DIM + 2];
+  __shared__ int last;
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
+  const int split = blockIdx.x, kv = blockIdx.y, b = blockIdx.z, group = s.heads / s.kv_heads;
+  const float kNone = -__int_as_float(0x7f800000);
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+  const int length = s.lengths[b], steps = (length + 15) / 16;
+  const int part = (steps + s.splits - 1) / s.splits, from = split * part, to = min(steps, from + part);
+  const INPUT *k_pool = (const INPUT *)s.k + kv * s.head_stride, *v_pool = (const INPUT *)s.v + kv * s.head_stride;
+  const int *table = s.table + (long long)b * s.pages_of_sequence;
+
+  uint4 query[kSteps];
+#pragma unroll
+  for (int i = 0; i < kSteps; i++) {
+    query[i] = make_uint4(0, 0, 0, 0);
+    if (g < group) query[i] = *(const uint4 *)((const INPUT *)s.q + ((long long)b * s.heads + kv * group + g) * HEAD_DIM + i * 32 + q * 8);
+  }
+  float o[HEAD_DIM / 8][4];
+#pragma unroll
+  for (int i = 0; i < HEAD_DIM / 8; i++) o[i][0] = o[i][1] = o[i][2] = o[i][3] = 0.0f;
+  float most = kNone, sum = 0.0f;
+
+  uint4 key[2][kSteps];
+  // Where a step's 16 tokens begin. Tokens beyond the length read the page's own memory and are masked.
+  auto place = [&](int step) { return (long long)table[step * 16 / PAGE] * s.page_stride + (step * 16 % PAGE) * s.token_stride; };
+  auto load_keys = [&](long long at) {
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+#pragma unroll
+      for (int i = 0; i < kSteps; i++) key[half][i] = load_once(k_pool + at + (half * 8 + g) * s.token_stride + i * 32 + q * 8);
+  };
+  int step = from + warp;
+  long long at = 0;
+  if (step < to) at = place(step), load_keys(at);
+  for (; step < to; step += kWarps) {
+    uint4 value[4][kHalves];
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+      for (int h = 0; h < kHalves; h++) value[i][h] = load_once(v_pool + at + (i / 2 * 8 + q * 2 + i % 2) * s.token_stride + h * 64 + g * 8);
+    float c[2][4];
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      c[half][0] = c[half][1] = c[half][2] = c[half][3] = 0.0f;
+#pragma unroll
+      for (int i = 0; i < kSteps; i++) {
+        mma(c[half], query[i].x, query[i].y, key[half][i].x, key[half][i].y);
+        mma(c[half], query[i].z, query[i].w, key[half][i].z, key[half][i].w);
+      }
+    }
+    if (step + kWarps < to) at = place(step + kWarps), load_keys(at);
+    float x[4] = {c[0][0], c[0][1], c[1][0], c[1][1]};
+    if (step * 16 + 16 > length)
+#pragma unroll
+      for (int i = 0; i < 4; i++)
+        if (step * 16 + i / 2 * 8 + q * 2 + i % 2 >= length) {
+          // P is 0 there, but 0 times the NaN of memory that nothing wrote would not be.
+          x[i] = kNone;
+#pragma unroll
+          for (int h = 0; h < kHalves; h++) value[i][h] = make_uint4(0, 0, 0, 0);
+        }
+    float m = fmaxf(fmaxf(x[0], x[1]), fmaxf(x[2], x[3]));
+    m = fmaxf(m, __shfl_xor_sync(~0u, m, 1)), m = fmaxf(m, __shfl_xor_sync(~0u, m, 2));
+    m = fmaxf(m, most); // finite: a step holds at least one token inside
+    if (__any_sync(~0u, m > most)) {
+      const float factor = exp2_fast((most - m) * s.scale_log2);
+      sum *= factor;
+#pragma unroll
+      for (int i = 0; i < HEAD_DIM / 8; i++) o[i][0] *= factor, o[i][1] *= factor;
+      most = m;
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++) x[i] = exp2_fast((x[i] - m) * s.scale_log2), sum += x[i];
+    const u32 p0 = pack2<INPUT>(x[0], x[1]), p1 = pack2<INPUT>(x[2], x[3]);
+#pragma unroll
+    for (int h = 0; h < kHalves; h++)
+#pragma unroll
+      for (int j = 0; j < 8; j++) {
+        const u32 select = j % 2 ? 0x7632 : 0x5410;
+        const u32 b0 = __byte_perm(word(value[0][h], j / 2), word(value[1][h], j / 2), select);
+        const u32 b1 = __byte_perm(word(value[2][h], j / 2), word(value[3][h], j / 2), select);
+        mma(o[h * 8 + j], p0, p1, b0, b1);
+      }
+  }
+  sum += __shfl_xor_sync(~0u, sum, 1), sum += __shfl_xor_sync(~0u, sum, 2);
+
+  // Column c of tile (h, j) is dim h * 64 + c * 8 + j.
+#pragma unroll
+  for (int h = 0; h < kHalves; h++)
+#pragma unroll
+    for (int j = 0; j < 8; j++)
+#pragma unroll
+      for (int e = 0; e < 2; e++) merged[warp][g][h * 64 + (q * 2 + e) * 8 + j] = o[h * 8 + j][e];
+  if (q == 0) merged[warp][g][HEAD_DIM] = most, merged[warp][g][HEAD_DIM + 1] = sum;
+  __syncthreads();
+  const long long pair = (long long)b * s.kv_heads + kv;
+  float *mine = s.partial + (pair * s.splits + split) * group * (HEAD_DIM + 2);
+  for (int i = threadIdx.x; i < group * HEAD_DIM; i += kWarps * 32) {
+    const int head = i / HEAD_DIM, d = i % HEAD_DIM;
+    float m = kNone, total = 0.0f, value = 0.0f;
+#pragma unroll
+    for (int w = 0; w < kWarps; w++) m = fmaxf(m, merged[w][head][HEAD_DIM]);
+#pragma unroll
+    for (int w = 0; w < kWarps; w++) {
+      const float factor = m == kNone ? 0.0f : exp2_fast((merged[w][head][HEAD_DIM] - m) * s.scale_log2);
+      total += merged[w][head][HEAD_DIM + 1] * factor, value += merged[w][head][d] * factor;
+    }
+    if (s.splits == 1) {
+      ((INPUT *)s.out)[((long long)b * s.heads + kv * group + head) * HEAD_DIM + d] = from_float<INPUT>(total > 0.0f ? value / total : 0.0f);
+    } else {
+      mine[head * (HEAD_DIM + 2) + d] = value;
+      if (d == 0) mine[head * (HEAD_DIM + 2) + HEAD_DIM] = m, mine[head * (HEAD_DIM + 2) + HEAD_DIM + 1] = total;
+    }
+  }
+  if (s.splits == 1) return;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) last = atomicAdd(s.arrived + pair, 1) == (u32)s.splits - 1;
+  __syncthreads();
+  if (!last) return;
+  __threadfence();
+  const float *all = s.partial + pair * s.splits * group * (HEAD_DIM + 2);
+  for (int i = threadIdx.x; i < group * HEAD_DIM / 2; i += kWarps * 32) {
+    const int head = i / (HEAD_DIM / 2), d = i % (HEAD_DIM / 2) * 2;
+    float m = kNone;
+#pragma unroll 8
+    for (int p = 0; p < s.splits; p++) m = fmaxf(m, __ldcg(all + (p * group + head) * (HEAD_DIM + 2) + HEAD_DIM));
+    float total = 0.0f;
+    float2 value = make_float2(0.0f, 0.0f);
+#pragma unroll 8
+    for (int p = 0; p < s.splits; p++) {
+      const float *one = all + (p * group + head) * (HEAD_DIM + 2);
+      const float2 tail = __ldcg((const float2 *)(one + HEAD_DIM)), v = __ldcg((const float2 *)(one + d));
+      const float factor = m == kNone ? 0.0f : exp2_fast((tail.x - m) * s.scale_log2);
+      total += tail.y * factor, value.x += v.x * factor, value.y += v.y * factor;
+    }
+    const float inverse = total > 0.0f ? 1.0f / total : 0.0f;
+    *(u32 *)((INPUT *)s.out + ((long long)b * s.heads + kv * group + head) * HEAD_DIM + d) = pack2<INPUT>(value.x * inverse, value.y * inverse);
+  }
+  if (threadIdx.x == 0) s.arrived[pair] = 0;
+}

@@ -1,0 +1,91 @@
+// Launches of AttentionSm90, PagedDecodeSm80 and SkinnySm80, with the device's parameter structs.
+#pragma once
+#include "Gemm.hpp"
+
+struct AttentionProblem {
+  int batch = 1, queries = 0, keys = 0, heads = 0, kv_heads = 0, dim = 128;
+  float scale = 1.0f;
+  CUdeviceptr q = 0, k = 0, v = 0, o = 0; // [batch, tokens, heads, dim], dense
+};
+struct AttentionShape {
+  int queries, keys, heads, kv_heads, batch, heads_of_group;
+  float scale_log2;
+  int unused;
+};
+
+inline void encode_heads(CUtensorMap *map, Type type, CUdeviceptr base, int dim, int tokens, int heads, int batch, unsigned box_tokens) {
+  const cuuint64_t sizes[4] = {(cuuint64_t)dim, (cuuint64_t)tokens, (cuuint64_t)heads, (cuuint64_t)batch};
+  const cuuint64_t row = (cuuint64_t)dim * 2, strides[3] = {row * heads, row, row * heads * tokens};
+  const cuuint32_t box[4] = {64, box_tokens, 1, 1}, steps[4] = {1, 1, 1, 1};
+  CHECK_CUDA(cuTensorMapEncodeTiled(map, tensor_type(type), 4, reinterpret_cast<void *>(base), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                                    CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE));
+}
+
+inline Launch prepare_attention(const Device &device, const Instance &i, const AttentionProblem &p) {
+  const Type type = type_named(i.text("INPUT", "f16"));
+  const int keys = i.number("KEYS", 128), stages = i.number("STAGES", 2);
+  CUtensorMap q, k, v, o;
+  encode_heads(&q, type, p.q, p.dim, p.queries, p.heads, p.batch, 128);
+  encode_heads(&k, type, p.k, p.dim, p.keys, p.kv_heads, p.batch, keys);
+  encode_heads(&v, type, p.v, p.dim, p.keys, p.kv_heads, p.batch, keys);
+  encode_heads(&o, type, p.o, p.dim, p.queries, p.heads, p.batch, 64);
+  const long long head_bytes = 4ll * p.keys * p.dim;
+  const int group = (int)std::clamp<long long>((24ll << 20) / head_bytes, 1, (long long)p.heads * p.batch);
+  Launch l;
+  l.dependent = true;
+  l.shared_bytes = 1024 + 128 * p.dim * 2 + 2 * stages * keys * p.dim * 2 + 16 + 32 * stages;
+  l.function = load_function(i, l.shared_bytes);
+  l.block[0] = 384;
+  l.grid[0] = std::min(device.multiprocessors, (p.queries + 127) / 128 * p.heads * p.batch);
+  l.add(q).add(k).add(v).add(o).add(AttentionShape{p.queries, p.keys, p.heads, p.kv_heads, p.batch, group, p.scale * 1.4426950408889634f, 0});
+  return l;
+}
+
+struct DecodeProblem {
+  int batch = 1, heads = 0, kv_heads = 0, dim = 128, pages_of_sequence = 0, splits = 1;
+  float scale = 1.0f;
+  CUdeviceptr q = 0, k = 0, v = 0, table = 0, lengths = 0, out = 0, partial = 0, arrived = 0;
+};
+struct DecodeShape {
+  int batch, heads, kv_heads, splits, pages_of_sequence;
+  float scale_log2;
+  long long page_stride, head_stride, token_stride;
+  CUdeviceptr q, k, v, table, lengths, out, partial, arrived;
+};
+
+// Pools [pages, kv heads, page, dim].
+inline Launch prepare_decode(const Instance &i, const DecodeProblem &p) {
+  const long long page = i.number("PAGE", 64);
+  Launch l;
+  l.dependent = true;
+  l.function = load_function(i, 0);
+  l.block[0] = 128;
+  l.grid[0] = p.splits, l.grid[1] = p.kv_heads, l.grid[2] = p.batch;
+  l.add(DecodeShape{p.batch, p.heads, p.kv_heads, p.splits, p.pages_of_sequence, p.scale * 1.4426950408889634f, p.kv_heads * page * p.dim, page * p.dim, p.dim, p.q,
+                    p.k, p.v, p.table, p.lengths, p.out, p.partial, p.arrived});
+  return l;
+}
+
+struct SkinnyProblem {
+  int m = 1, n = 0, k = 0;
+  CUdeviceptr x = 0, w = 0, scales = 0, d = 0;
+  CUdeviceptr inputs[6] = {};
+};
+struct SkinnyShape {
+  int m, n, k, unused;
+  long long x_stride, d_stride;
+  CUdeviceptr x, w, scales, d;
+  EpilogueInputs inputs;
+};
+inline Launch prepare_skinny(const Instance &i, const SkinnyProblem &p) {
+  Launch l;
+  l.dependent = true;
+  l.function = load_function(i, 0);
+  l.block[0] = 32 * i.number("WARPS", 8);
+  const int rows = 8 * i.number("TILES_N", 1);
+  l.grid[0] = (p.n + rows - 1) / rows;
+  SkinnyShape s{p.m, p.n, p.k, 0, p.k, p.n, p.x, p.w, p.scales, p.d, {}};
+  std::copy(std::begin(p.inputs), std::end(p.inputs), s.inputs.pointer);
+  l.add(s);
+  return l;
+}
