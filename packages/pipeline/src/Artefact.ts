@@ -76,12 +76,23 @@ export const encode = <A>(artefact: Artefact<unknown, A>, value: A): Effect.Effe
 export const decode = <A>(artefact: Artefact<unknown, A>, encoded: Encoded): Effect.Effect<A, ArtefactError> =>
   attempt(artefact.key, () => artefact.codec.decode(encoded))
 
+/** Digests of encodings that are asked for again and again: a graph's text may be megabytes. */
+const structures = new WeakMap<Encoded, Digest>()
+
 /** What the value is without the bytes of its blobs: two fine-tunings of one model share it. */
-export const structureOf = ({ json }: Encoded): Digest => Key.digest(json)
+export const structureOf = (encoded: Encoded): Digest => {
+  const known = structures.get(encoded)
+  if (known !== undefined) return known
+  const digest = Key.digest(encoded.json)
+  structures.set(encoded, digest)
+  return digest
+}
 
 /** What the value is. */
-export const contentOf = ({ json, blobs }: Encoded): Digest =>
-  blobs.length === 0 ? Key.digest(json) : Key.digest([Key.digest(json), blobs.map(({ digest }) => digest)])
+export const contentOf = (encoded: Encoded): Digest =>
+  encoded.blobs.length === 0
+    ? structureOf(encoded)
+    : Key.digest([structureOf(encoded), encoded.blobs.map(({ digest }) => digest)])
 
 /** The digest of a value's content. */
 export const digestOf = <A>(artefact: Artefact<unknown, A>, value: A): Effect.Effect<Digest, ArtefactError> =>

@@ -186,7 +186,7 @@ const outcomeOf = <A, E, I>(job: Job<A, E, I>, { value, replaced }: Pick<Made<A>
     const digest = yield* Artefact.digestOf(job.output, value)
     // A graph is what its tag says: asking the tag for it narrows the type.
     const graph = Context.getOption(Context.make(job.output, value), Graph)
-    const ids = Option.isSome(graph) ? idsOf(graph.value) : new Set<string>()
+    const ids = () => (Option.isSome(graph) ? idsOf(graph.value) : new Set<string>())
     const outcome: Outcome<A> = { value, digest, ids, replaced: replaced ?? new Map() }
     return outcome
   })

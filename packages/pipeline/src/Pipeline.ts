@@ -116,7 +116,7 @@ export function branch<I, E, R>(
       const graphs = Option.all(Record.map(ends, (end) => Option.filter(Context.getOption(end, Graph), isMade)))
       if (Option.isNone(graphs)) return Step.next(known, Variants, undefined, [])
       const digest = yield* Artefacts.digestOf(Variants, graphs.value)
-      return Step.next(known, Variants, { value: graphs.value, digest, replaced: new Map(), ids: new Set() }, [])
+      return Step.next(known, Variants, { value: graphs.value, digest, replaced: new Map(), ids: () => new Set() }, [])
     })
   )
 }

@@ -35,6 +35,21 @@ export interface Claims extends Rewrite {
   readonly images: ReadonlyMap<string, ReadonlyArray<string>>
   readonly indexBefore: IR.Index
   readonly indexAfter: IR.Index
+  /** Value ids in order of definition. A region is then cut in time that depends on the region alone. */
+  readonly orderBefore: ReadonlyMap<string, number>
+  readonly orderAfter: ReadonlyMap<string, number>
+  /** Ids after. */
+  readonly inputs: ReadonlySet<string>
+}
+
+const orderOf = (graph: IR.Graph) => new Map([...ids(graph)].map((id, position) => [id, position]))
+
+const inOrder = (found: Iterable<string>, order: ReadonlyMap<string, number>) =>
+  [...found].sort((a, b) => (order.get(a) ?? 0) - (order.get(b) ?? 0))
+
+const nodesInOrder = (nodes: Iterable<IR.Node>, order: ReadonlyMap<string, number>) => {
+  const place = (node: IR.Node) => order.get(node.outputs[0]?.id ?? "") ?? 0
+  return [...nodes].sort((a, b) => place(a) - place(b))
 }
 
 const ids = function* (graph: IR.Graph): Generator<string> {
@@ -67,7 +82,17 @@ export const claimsOf = (rewrite: Rewrite): Claims => {
     const output = after.outputs[position]
     if (output !== undefined) claim({ before: id, after: output.id })
   }
-  return { ...rewrite, pairs, claimed, images, indexBefore: IR.index(before), indexAfter: IR.index(after) }
+  return {
+    ...rewrite,
+    pairs,
+    claimed,
+    images,
+    indexBefore: IR.index(before),
+    indexAfter: IR.index(after),
+    orderBefore: orderOf(before),
+    orderAfter: orderOf(after),
+    inputs: new Set(after.inputs.map(({ id }) => id))
+  }
 }
 
 /** Sub-graphs that differ where everything around them is the same: to be compared on their own. */
@@ -197,8 +222,7 @@ const isUpstream = (index: IR.Index, of: string, id: string): boolean => {
  * about (`relu(relu(x)) → relu(x)` needs to see one relu).
  */
 export const regionOf = (claims: Claims, pairs: ReadonlyArray<Pair>, open: ReadonlySet<string>): Region => {
-  const { after, before, claimed, images, indexAfter, indexBefore } = claims
-  const isInput = new Set(after.inputs.map(({ id }) => id))
+  const { after, before, claimed, images, indexAfter, indexBefore, inputs: isInput } = claims
   const proven = (id: string, of: string) => isProven(claims, { before: of, after: id }, () => {})
   const stops = (id: string) => isInput.has(id) || !(open.has(id) || isFixed(claims, id))
   const leafAfter = (id: string) => {
@@ -223,14 +247,15 @@ export const regionOf = (claims: Claims, pairs: ReadonlyArray<Pair>, open: Reado
   const ends = pairs.filter((pair) => !asLeaf(pair)).map((pair) => pair.after)
   const now = coneOf(ends, { index: indexAfter, constants: after.constants, leafOf: leafAfter })
   const leaves = new Set([...old.leaves, ...now.leaves, ...pairs.filter(asLeaf).map((pair) => pair.after)])
-  const ordered = [...ids(after)].filter((id) => leaves.has(id))
+  const ordered = inOrder(leaves, claims.orderAfter)
   const inputs = ordered.map((id, position): readonly [string, TensorType] => [`v${position}`, indexAfter.type(id)])
   return {
     pairs,
     leaves: ordered,
-    nodes: before.nodes.filter((node) => old.nodes.has(node)),
+    nodes: nodesInOrder(old.nodes, claims.orderBefore),
     before: subGraph(
       before,
+      claims.orderBefore,
       old,
       inputs,
       (id) => nameOf(ordered, leafBefore(id)),
@@ -238,6 +263,7 @@ export const regionOf = (claims: Claims, pairs: ReadonlyArray<Pair>, open: Reado
     ),
     after: subGraph(
       after,
+      claims.orderAfter,
       now,
       inputs,
       (id) => nameOf(ordered, leaves.has(id) && (leafAfter(id) !== undefined || isInput.has(id)) ? id : undefined),
@@ -254,6 +280,7 @@ const nameOf = (leaves: ReadonlyArray<string>, leaf: string | undefined) => {
 
 const subGraph = (
   graph: IR.Graph,
+  order: ReadonlyMap<string, number>,
   cone: Cone,
   inputs: ReadonlyArray<readonly [string, TensorType]>,
   leafOf: (id: string) => string | undefined,
@@ -268,18 +295,21 @@ const subGraph = (
     name: graph.name,
     inputs: inputs.map(([id, type]) => ({ id, name: id, type })),
     constants: new Map(
-      [...graph.constants].filter(([id]) => cone.constants.has(id)).map(([id, entry]) => [own(id), entry])
+      inOrder(cone.constants, order).flatMap((id) => {
+        const entry = graph.constants.get(id)
+        return entry === undefined ? [] : [[own(id), entry]]
+      })
     ),
-    nodes: graph.nodes
-      .filter((node) => cone.nodes.has(node))
-      .map(({ attributes, graphs, inputs: operands, lineage, op, outputs: results }) => ({
+    nodes: nodesInOrder(cone.nodes, order).map(
+      ({ attributes, graphs, inputs: operands, lineage, op, outputs: results }) => ({
         op,
         attributes,
         graphs,
         lineage,
         inputs: operands.map((id) => (id === null ? null : wire(id))),
         outputs: results.map(({ id, type }) => ({ id: own(id), type }))
-      })),
+      })
+    ),
     outputs: outputs.map((id, position) => ({
       name: `r${position}`,
       id: made.has(id) && !outputIsLeaf(id) ? own(id) : wire(id)
@@ -295,25 +325,31 @@ export const changedRegions = (
   onSubGraph: (sub: SubRewrite) => void
 ): ReadonlyArray<ReadonlyArray<Pair>> => {
   const open = claims.pairs.filter((pair) => !isProven(claims, pair, onSubGraph))
-  const groups: Array<{ readonly pairs: Array<Pair>; readonly nodes: Set<string> }> = []
+  // Groups that turn out to touch are merged: the smaller into the larger.
+  interface Group {
+    readonly pairs: Array<Pair>
+    readonly nodes: Set<string>
+  }
+  const groupOf = new Map<string, Group>()
+  const groups = new Set<Group>()
   for (const pair of open) {
     const { after, before } = regionOf(claims, [pair], new Set())
     const nodes = [...namesOf(before, "b"), ...namesOf(after, "a")]
-    const touching = groups.filter((group) => nodes.some((name) => group.nodes.has(name)))
-    const [first, ...others] = touching
-    if (first === undefined) {
-      groups.push({ pairs: [pair], nodes: new Set(nodes) })
-      continue
+    let whole: Group = { pairs: [pair], nodes: new Set(nodes) }
+    for (const touched of new Set(nodes.flatMap((name) => groupOf.get(name) ?? []))) {
+      const [large, small] = touched.nodes.size < whole.nodes.size ? [whole, touched] : [touched, whole]
+      large.pairs.push(...small.pairs)
+      for (const name of small.nodes) {
+        large.nodes.add(name)
+        groupOf.set(name, large)
+      }
+      groups.delete(touched)
+      whole = large
     }
-    for (const other of others) {
-      first.pairs.push(...other.pairs)
-      for (const name of other.nodes) first.nodes.add(name)
-      groups.splice(groups.indexOf(other), 1)
-    }
-    first.pairs.push(pair)
-    for (const name of nodes) first.nodes.add(name)
+    for (const name of whole.nodes) if (groupOf.get(name) !== whole) groupOf.set(name, whole)
+    groups.add(whole)
   }
-  return groups.map(({ pairs }) => pairs)
+  return [...groups].map(({ pairs }) => pairs)
 }
 
 const namesOf = (graph: IR.Graph, side: string) => graph.nodes.map(({ outputs }) => `${side}.${outputs[0]?.id ?? ""}`)

@@ -43,12 +43,13 @@ export interface Outcome<A> {
   readonly digest: Digest
   /** Value ids before → after, beside ids that are in both. */
   readonly replaced: ReadonlyMap<string, string>
-  /** Value ids of the new graph; empty when the output is no graph. */
-  readonly ids: ReadonlySet<string>
+  /** Value ids of the new graph; none when the output is no graph. */
+  readonly ids: () => ReadonlySet<string>
 }
 
 /** Measurements moved to the new graph: by the id they had, or by what took the value's place. */
-const transport = (old: Measured<unknown>, { digest, ids, replaced }: Outcome<unknown>): Measured<unknown> => {
+const transport = (old: Measured<unknown>, { digest, ids: idsOf, replaced }: Outcome<unknown>): Measured<unknown> => {
+  const ids = idsOf()
   const moved = new Map<string, unknown>()
   for (const [id, value] of Object.entries(old.of)) {
     const now = replaced.get(id)
