@@ -1,0 +1,72 @@
+// The passes that quantise: they insert quantise and dequantise nodes, and claim nothing more than that.
+//
+// `quantize` takes ranges and what to keep; `quantizeWithin` takes the decisions of an accuracy budget.
+import * as Graph from "@anneal/ir/Graph"
+import type { Range } from "@anneal/pipeline/Calibrator"
+import * as Diagnostic from "@anneal/pipeline/Diagnostic"
+import * as Pass from "@anneal/pipeline/Pass"
+import { Ranges } from "@anneal/pipeline/Ranges"
+import { Target, type TargetService } from "@anneal/pipeline/Target"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as InsertQuantization from "./InsertQuantization.ts"
+import * as Placement from "./Placement.ts"
+import * as Precision from "./Precision.ts"
+
+const Config = Schema.Struct({
+  /** Width of the weights; activations have 8 bits. */
+  bits: Schema.Literals([4, 8]),
+  /** Products that stay float: op names, value ids or sources in the user's model. */
+  keep: Schema.Array(Schema.String)
+})
+
+/** Products that stay float since a value that they read has no range, said to the user. */
+const tellUnmeasured = (graph: Graph.Graph, unmeasured: ReadonlySet<string>) => {
+  const names = graph.nodes.filter((node) => Placement.isNamed(node, unmeasured)).map(Graph.nodeName)
+  if (names.length === 0) return Effect.void
+  return Diagnostic.report({
+    severity: "warning",
+    code: "not-quantized",
+    message: `${names.length} products stay float, since no range was measured of what they read: ${names.slice(0, 5).join(", ")}${names.length > 5 ? ", …" : ""}`,
+    action: "calibrate on samples that reach them, or add their ranges to the table"
+  })
+}
+
+const apply = (
+  graph: Graph.Graph,
+  ranges: Readonly<Record<string, Range>>,
+  target: TargetService,
+  bits: 4 | 8,
+  keep: ReadonlySet<string>
+) =>
+  Effect.gen(function* () {
+    const schemes = InsertQuantization.chooseSchemes(target.quantization, bits)
+    if (schemes === undefined) return yield* new InsertQuantization.NoScheme({ target: target.name, bits })
+    const unmeasured = Placement.unmeasured(graph, ranges, keep)
+    yield* tellUnmeasured(graph, unmeasured)
+    return InsertQuantization.insert(graph, { ranges, schemes, keep: new Set([...keep, ...unmeasured]) })
+  })
+
+export const quantize = Pass.make({
+  name: "quantize",
+  version: 1,
+  claims: "lossy",
+  config: Config,
+  needs: [Ranges, Target],
+  run: Effect.fnUntraced(function* (graph, { bits, keep }) {
+    const [{ of }, target] = [yield* Ranges, yield* Target]
+    return yield* apply(graph, of, target, bits, new Set(keep))
+  })
+})
+
+export const quantizeWithin = Pass.make({
+  name: "quantizeWithin",
+  version: 1,
+  claims: "lossy",
+  config: Config,
+  needs: [Ranges, Target, Precision.Precision],
+  run: Effect.fnUntraced(function* (graph, { bits, keep }) {
+    const [{ of }, target, choices] = [yield* Ranges, yield* Target, yield* Precision.Precision]
+    return yield* apply(graph, of, target, bits, new Set([...keep, ...Precision.kept(choices)]))
+  })
+})
