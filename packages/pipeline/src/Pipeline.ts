@@ -87,8 +87,8 @@ export const on = <const T extends ReadonlyArray<Tag>>(...tags: T) => {
 }
 
 /**
- * Runs siblings in parallel, on what is known here, and gives their graphs by name. What they share is made once: equal
- * keys wait for the first.
+ * Runs siblings in parallel, on what is known here, and gives their graphs by name. With a store, what they
+ * share is made once: equal keys wait for the first.
  */
 export function branch<B extends Branches<unknown, unknown, unknown>>(
   branches: B

@@ -63,7 +63,10 @@ export const make =
       output: declaration.output,
       retry: declaration.retry,
       cache: declaration.cache ?? true,
-      run: Effects.map(declaration.run(config), (value) => ({ value }))
+      run: Effects.map(
+        Effects.suspend(() => declaration.run(config)),
+        (value) => ({ value })
+      )
     })
     return Step.make<I, O, E | StageFailure, never, T>(label, (known) =>
       Effects.map(Effects.provideContext(execute, known), (outcome) =>

@@ -116,13 +116,15 @@ export const shrink = (sized: Sized): Sized => {
   let [before, after, shrunk] = [sized.before, sized.after, false]
   const extents = new Set(before.inputs.flatMap(({ type }) => type.shape.filter(Dim.isStatic)))
   for (const extent of [...extents].filter((size) => size > LARGE).sort((a, b) => b - a)) {
-    for (const size of smaller(extent)) {
+    for (const [axis, size] of [0, 2].flatMap((first) => smaller(extent).map((small) => [first, small] as const))) {
+      // Everywhere first; else only in spatial axes, where an extent may be a number of channels elsewhere.
       const types = before.inputs.map(({ type }) =>
         Type.make(
           type.dtype,
-          type.shape.map((dim) => (dim === extent ? size : dim))
+          type.shape.map((dim, position) => (dim === extent && position >= axis ? size : dim))
         )
       )
+      if (before.inputs.every(({ type }, position) => Type.equal(type, types[position] ?? type) === true)) continue
       const [a, b] = [retyped(before, types), retyped(after, types)]
       if (a === undefined || b === undefined) continue
       const [ta, tb] = [outputTypes(a), outputTypes(b)]
@@ -243,7 +245,7 @@ export interface Difference {
 
 export interface Comparison {
   readonly difference: Difference | undefined
-  /** Elements whose value before is finite, of all. */
+  /** Elements that were really compared: finite before, with a finite bound. */
   readonly finite: number
   readonly total: number
 }
@@ -269,13 +271,14 @@ export const compare = (
     total += xs.length
     for (let i = 0; i < xs.length; i++) {
       const [x, y] = [xs[i] ?? 0, ys[i] ?? 0]
-      if (Number.isFinite(x)) finite++
-      if (difference !== undefined) continue
       const allowed = bounds === undefined ? 0 : (bounds.before[output]?.[i] ?? 0) + (bounds.after[output]?.[i] ?? 0)
+      // A bound without a limit says as little as a value without one.
+      if (Number.isFinite(x) && Number.isFinite(allowed)) finite++
+      if (difference !== undefined) continue
       const same =
         bounds === undefined
           ? Object.is(x, y) && (DType.isBig(a.dtype) ? a.data[i] === b.data[i] : true)
-          : Object.is(x, y) || !Number.isFinite(x) || Math.abs(x - y) <= allowed || allowed === Infinity
+          : Object.is(x, y) || !Number.isFinite(x) || !Number.isFinite(allowed) || Math.abs(x - y) <= allowed
       if (!same) difference = { output, element: i, expected: shown(x), found: shown(y), allowed }
     }
   }
