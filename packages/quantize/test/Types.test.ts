@@ -32,7 +32,8 @@ const budget = Budget.fitBudget({ bits: 8, keep: [], maxDrop: 0, rankingSamples:
 /** A pipeline that needs `In` and nothing else. */
 const needs =
   <In>() =>
-  <Out, E>(_: Pipeline.Pipeline<Graph, Out, E, In>) => {}
+  <Out, E>(pipeline: Pipeline.Pipeline<Graph, Out, E, In>) =>
+    pipeline
 
 it("composes what fits", () => {
   needs<Calibrator | Samples | Oracle | Target>()(calibrated.through(int8))
