@@ -54,6 +54,10 @@
 #define MMA_TAIL_REGISTERS ", 1, 1, 1"
 #include "WarpGroupMma.cuh"
 
+// O has its own buffer where that fits, so that the next Q loads under the end of a tile.
+#ifndef OWN_O
+#define OWN_O 1
+#endif
 constexpr int kRows = 128, kSlabs = HEAD_DIM / 64;
 constexpr int kQueryBytes = kRows * HEAD_DIM * 2, kKeyBytes = KEYS * HEAD_DIM * 2;
 static_assert(KEYS % 16 == 0 && HEAD_DIM % 64 == 0, "tiles are whole fragments");
@@ -114,14 +118,16 @@ extern "C" __global__ void __launch_bounds__(384, 1)
     attention(const __grid_constant__ TensorMap map_q, const __grid_constant__ TensorMap map_k, const __grid_constant__ TensorMap map_v,
               const __grid_constant__ TensorMap map_o, const __grid_constant__ AttentionShape shape) {
   extern __shared__ char raw[];
-  const u32 base = (shared_address(raw) + 1023) & ~1023u;
+  const u32 base = shared_address(raw);
+  if (base & 1023) __trap();
   const u32 smem_q = base, smem_k = base + kQueryBytes, smem_v = smem_k + STAGES * kKeyBytes;
-  const u32 q_full = smem_v + STAGES * kKeyBytes, q_empty = q_full + 8, k_full = q_full + 16, k_empty = k_full + 8 * STAGES, v_full = k_empty + 8 * STAGES,
+  const u32 smem_o = OWN_O ? smem_v + STAGES * kKeyBytes : smem_q;
+  const u32 q_full = smem_v + STAGES * kKeyBytes + OWN_O * kQueryBytes, q_empty = q_full + 8, k_full = q_full + 16, k_empty = k_full + 8 * STAGES, v_full = k_empty + 8 * STAGES,
             v_empty = v_full + 8 * STAGES;
   const int warpgroup = __shfl_sync(0xffffffff, threadIdx.x / 128, 0), warp = __shfl_sync(0xffffffff, threadIdx.x / 32, 0), lane = threadIdx.x % 32;
   if (warp == 0 && elect_one()) {
     tensor_prefetch(&map_q), tensor_prefetch(&map_k), tensor_prefetch(&map_v), tensor_prefetch(&map_o);
-    barrier_init(q_full, 1), barrier_init(q_empty, 2);
+    barrier_init(q_full, 1), barrier_init(q_empty, OWN_O ? 8 : 2);
     for (int i = 0; i < STAGES; i++) barrier_init(k_full + 8 * i, 1), barrier_init(v_full + 8 * i, 1), barrier_init(k_empty + 8 * i, 8), barrier_init(v_empty + 8 * i, 8);
     barrier_init_fence();
   }
@@ -254,6 +260,7 @@ extern "C" __global__ void __launch_bounds__(384, 1)
         mma_wait<0>();
         hold(s);
         release(k_empty + 8 * k_stage);
+        if (OWN_O && w.key_blocks == 1) release(q_empty);
         if (++k_stage == STAGES) k_stage = 0, k_phase ^= 1;
         mask(w.key_blocks - 1);
         softmax(factor, true);
@@ -270,6 +277,7 @@ extern "C" __global__ void __launch_bounds__(384, 1)
           mma_wait<1>();
           hold(s);
           release(k_empty + 8 * k_stage);
+          if (OWN_O && j == 0) release(q_empty);
           if (++k_stage == STAGES) k_stage = 0, k_phase ^= 1;
           mask(j);
           softmax(factor, false);
@@ -292,6 +300,7 @@ extern "C" __global__ void __launch_bounds__(384, 1)
 #pragma unroll
         for (int i = 0; i < HEAD_DIM / 2; i++) o[i] = 0.0f;
         sum[0] = sum[1] = 0.0f;
+        if (OWN_O) release(q_empty);
       }
 
       float inverse[2];
@@ -302,12 +311,13 @@ extern "C" __global__ void __launch_bounds__(384, 1)
         total += __shfl_xor_sync(0xffffffff, total, 2);
         inverse[h] = total > 0.0f ? 1.0f / total : 0.0f;
       }
-      // O goes out through this warpgroup's part of Q's buffer, which its products have finished reading.
+      // Without a buffer of its own O goes out through this warpgroup's part of Q's, which its products have finished reading.
+      if (OWN_O && threadIdx.x % 128 == 0) store_wait_read<0>();
       named_barrier(3 + me, 128);
 #pragma unroll
       for (int j = 0; j < HEAD_DIM / 8; j += 2) {
         const u32 offset = (me * 64 + quarter * 16 + lane / 8 % 2 * 8 + lane % 8) * 128 + (j % 8 + lane / 16) * 16;
-        const u32 to = smem_q + j / 8 * kRows * 128 + (offset ^ ((offset >> 7 & 7) << 4));
+        const u32 to = smem_o + j / 8 * kRows * 128 + (offset ^ ((offset >> 7 & 7) << 4));
         asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(pack2<INPUT>(o[4 * j] * inverse[0], o[4 * j + 1] * inverse[0])),
                      "r"(pack2<INPUT>(o[4 * j + 2] * inverse[1], o[4 * j + 3] * inverse[1])), "r"(pack2<INPUT>(o[4 * j + 4] * inverse[0], o[4 * j + 5] * inverse[0])),
                      "r"(pack2<INPUT>(o[4 * j + 6] * inverse[1], o[4 * j + 7] * inverse[1]))
@@ -319,12 +329,15 @@ extern "C" __global__ void __launch_bounds__(384, 1)
 #pragma unroll
         for (int i = 0; i < kSlabs; i++)
           asm volatile("cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"((u64)&map_o),
-                       "r"(smem_q + i * kRows * 128 + me * 64 * 128), "r"(i * 64), "r"(w.block * kRows + me * 64), "r"(w.head), "r"(w.batch)
+                       "r"(smem_o + i * kRows * 128 + me * 64 * 128), "r"(i * 64), "r"(w.block * kRows + me * 64), "r"(w.head), "r"(w.batch)
                        : "memory");
         store_commit();
-        store_wait_read<0>();
-        barrier_arrive(q_empty);
+        if (!OWN_O) {
+          store_wait_read<0>();
+          barrier_arrive(q_empty);
+        }
       }
     }
+    if (threadIdx.x % 128 == 0) store_wait_read<0>();
   }
 }

@@ -37,8 +37,8 @@ __device__ __forceinline__ float epilogue_element(float v, int row, int column, 
 #undef SCALAR
 
 // Loads two neighbours at `p[0], p[1]`; `count` of them exist (0, 1, 2). 16-bit pairs are one load where `aligned`.
-template <class T> __device__ __forceinline__ float2 load_pair(const T *p, int count, bool aligned) {
-  if (count >= 2 && aligned) {
+template <class T, bool Whole = false> __device__ __forceinline__ float2 load_pair(const T *p, int count, bool aligned) {
+  if (Whole || (count >= 2 && aligned)) {
     if constexpr (sizeof(T) == 2) return unpack2<T>(*(const u32 *)p);
     if constexpr (sizeof(T) == 4) {
       struct alignas(8) Two {
@@ -56,17 +56,19 @@ template <class T> __device__ __forceinline__ float2 load_pair(const T *p, int c
 
 // Two neighbours of one row. `at` is the element offset of (batch, row, column) in an output-shaped matrix; `even` says that
 // every pair starts at an even offset, so that pairs can be loaded whole.
+// `Whole`: the pair lies inside and starts at an even offset, so its loads need no branch and can all be in flight together.
+template <bool Whole = false>
 __device__ __forceinline__ float2 epilogue_pair(float2 v, int row, int column, int batch, long long at, bool row_inside,
                                                 int columns, bool even, const EpilogueInputs &inputs) {
   const int left = columns - column;
   const int count = left < 0 ? 0 : (left > 2 ? 2 : left);
   (void)at, (void)even, (void)inputs, (void)count, (void)row_inside;
-#define COLUMN(i, T, name) const float2 name = load_pair((const T *)inputs.pointer[i] + column, count, true);
+#define COLUMN(i, T, name) const float2 name = load_pair<T, Whole>((const T *)inputs.pointer[i] + column, count, true);
 #define ROW(i, T, name)                                                                                                \
-  const float name##_row = row_inside ? to_float(((const T *)inputs.pointer[i])[row]) : 0.0f;                         \
+  const float name##_row = Whole || row_inside ? to_float(((const T *)inputs.pointer[i])[row]) : 0.0f;                         \
   const float2 name = make_float2(name##_row, name##_row);
 #define MATRIX(i, T, name)                                                                                             \
-  const float2 name = load_pair((const T *)inputs.pointer[i] + at, row_inside ? count : 0, even);
+  const float2 name = load_pair<T, Whole>((const T *)inputs.pointer[i] + at, row_inside ? count : 0, even);
 #define SCALAR(i, T, name)                                                                                             \
   const float name##_one = to_float(*(const T *)inputs.pointer[i]);                                                   \
   const float2 name = make_float2(name##_one, name##_one);

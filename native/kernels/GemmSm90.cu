@@ -2,10 +2,10 @@
 //
 //            n: TILE_N (B, shared by the CLUSTER_M blocks above each other: each loads a part and multicasts it)
 //          +----------------+
-//  m: TILE | warpgroup 1    |   warpgroup 0   produces: TMA loads of 128-byte-wide slabs into STAGES buffers (mbarriers)
-//     _M   +----------------+   warpgroups 1.. consume: wgmma m64 x TILE_N, accumulators in registers
-//          | warpgroup 2    |   then EPILOGUE in registers, stmatrix, TMA store, while the loads of the next tile run
-//          +----------------+
+//  m: TILE | warpgroup 0    |   warpgroups 0.. consume: wgmma m64 x TILE_N, accumulators in registers, then EPILOGUE there,
+//     _M   +----------------+   stmatrix and TMA store, while the loads of the next tile run
+//          | warpgroup 1    |   the last warp (or warpgroup, where registers move) produces: TMA loads of 128-byte-wide
+//          +----------------+   slabs into STAGES buffers (mbarriers)
 //
 // Types      INPUT f16 | bf16 | tf32 | e4m3 | e5m2 -> float accumulators; s8 -> int. OUTPUT f16 | bf16 | float | s32.
 // Layouts    rows of A along k, of B along k; for 16-bit types also A_ALONG_M=1 (A stored [k, m]), B_ALONG_N=1 ([k, n]).
@@ -124,7 +124,11 @@ constexpr int kChunk = TILE_N % (128 / kOutBytes) == 0 ? 128 / kOutBytes : TILE_
 constexpr int kLine = kChunk * kOutBytes;
 constexpr int kSlotBytes = 64 * kLine < 1024 ? 1024 : 64 * kLine;
 constexpr int kStoreBytes = SPLIT_K > 1 ? 0 : CONSUMERS * STORE_SLOTS * kSlotBytes;
+#ifdef PRODUCER_REGISTERS
 constexpr int kThreads = 128 * (CONSUMERS + 1);
+#else
+constexpr int kThreads = 128 * CONSUMERS + 32;
+#endif
 #ifdef EPILOGUE_TEXT
 constexpr bool kPrefetch = SPLIT_K == 1;
 #else
@@ -194,7 +198,9 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     KERNEL(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b, const __grid_constant__ TensorMap map_d,
            const __grid_constant__ GemmShape shape) {
   extern __shared__ char raw[];
-  const u32 base = (shared_address(raw) + 1023) & ~1023u;
+  // Dynamic shared memory starts on 1024 bytes, as the swizzle needs, so no padding is asked for.
+  const u32 base = shared_address(raw);
+  if (base & 1023) __trap();
   const u32 smem_a = base, smem_b = base + STAGES * kABytes, smem_d = base + STAGES * kStageBytes;
   const u32 full = smem_d + kStoreBytes, empty = full + 8 * STAGES;
 
@@ -207,7 +213,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
   const int share_0 = rank_k * CLUSTER_M * CLUSTER_N;
   constexpr int kSharers = CLUSTER_M + CLUSTER_N - 1;
 
-  if (warp == 0 && elect_one()) {
+  if (warp == 4 * CONSUMERS && elect_one()) {
     tensor_prefetch(&map_a);
     tensor_prefetch(&map_b);
     tensor_prefetch(&map_d);
@@ -231,11 +237,11 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     slab_to = min(slab_from + part, shape.k_slabs);
   }
 
-  if (warpgroup == 0) {
+  if (warpgroup == CONSUMERS) {
 #ifdef PRODUCER_REGISTERS
     registers_give_up<PRODUCER_REGISTERS>();
 #endif
-    if (warp == 0 && elect_one()) {
+    if (warp == 4 * CONSUMERS && elect_one()) {
       int stage = 0;
       u32 phase = 0;
       for (int t = cluster; t < tiles; t += clusters) {
@@ -294,7 +300,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
 #ifdef CONSUMER_REGISTERS
     registers_take<CONSUMER_REGISTERS>();
 #endif
-    const int consumer = warpgroup - 1;
+    const int consumer = warpgroup;
     const int quarter = warp % 4;
     Accumulator d[BLOCKS_M][TILE_N / 2];
     int stage = 0;
@@ -388,7 +394,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
       {
         // Both halves of the sum meet in shared memory as float, over the stages, which are all consumed by now.
         named_barrier(1, 128 * CONSUMERS);
-        float *partial = (float *)(raw + (base - shared_address(raw)));
+        float *partial = (float *)raw;
         const int row0 = consumer * BLOCKS_M * 64 + quarter * 16 + lane / 4;
 #pragma unroll
         for (int mi = 0; mi < BLOCKS_M; mi++)
@@ -402,7 +408,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
         cluster_sync();
         constexpr int kRows = kTileM / SPLIT_K, kQuads = TILE_N / 4;
         const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;
-        for (int i = threadIdx.x - 128; i < kRows * kQuads; i += 128 * CONSUMERS) {
+        for (int i = threadIdx.x; i < kRows * kQuads; i += 128 * CONSUMERS) {
           const int r = rank_k * kRows + i / kQuads, c = i % kQuads * 4;
           const u32 at = base + (u32)(r * kPartialStride + c) * 4;
           float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
@@ -426,6 +432,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
 #else
       const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;
       const bool storer = threadIdx.x % 128 == 0;
+      const bool whole = even && m0 + BLOCKS_M * 64 <= shape.m && n0 + TILE_N <= shape.n;
 #pragma unroll
       for (int mi = 0; mi < BLOCKS_M; mi++) {
         const int row = m0 + mi * 64 + quarter * 16 + lane / 4;
@@ -436,6 +443,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
           chunk_count++;
           u32 packed[kChunk / 8][2];
           float2 wide[kChunk / 8][2];
+          auto apply = [&]<bool Whole>() {
 #pragma unroll
           for (int j = 0; j < kChunk / 8; j++)
 #pragma unroll
@@ -450,10 +458,13 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
               }
 #endif
               const long long at = row_at + (h ? 8 * shape.row_stride : 0) + column;
-              const float2 v = epilogue_pair(make_float2((float)d[mi][i], (float)d[mi][i + 1]), r, column, tile.batch, at, r < shape.m, shape.n, even, shape.inputs);
+              const float2 v = epilogue_pair<Whole>(make_float2((float)d[mi][i], (float)d[mi][i + 1]), r, column, tile.batch, at, r < shape.m, shape.n, even, shape.inputs);
               if constexpr (kOutBytes == 2) packed[j][h] = pack2<OUTPUT>(v.x, v.y);
               else wide[j][h] = v;
             }
+          };
+          if (whole) apply.template operator()<true>();
+          else apply.template operator()<false>();
           if (storer) store_wait_read<STORE_SLOTS - 1>();
           named_barrier(1 + consumer, 128);
           if constexpr (kOutBytes == 2) {

@@ -45,7 +45,7 @@ const registers: Readonly<Record<number, readonly [number, number]>> = { 2: [40,
 
 const gemm = (input: string, output: string, tile: GemmTile, extra: Record<string, string | number> = {}, suffix = ""): Instance => {
   const [cm, cn] = tile.cluster ?? [1, 1]
-  const pool = (tile.perSm ?? 1) === 1 ? registers[tile.consumers] : undefined
+  const pool = (tile.perSm ?? 1) === 1 && tile.consumers * 64 * (tile.blocks ?? 1) * tile.n > 64 * 256 ? registers[tile.consumers] : undefined
   const m = 64 * tile.consumers * (tile.blocks ?? 1)
   const name = [
     `gemm-${input}${output === input || (input === "tf32" && output === "float") ? "" : `-${output}`}`,
@@ -102,6 +102,16 @@ const smallTiles: ReadonlyArray<GemmTile> = [
   { consumers: 2, n: 128, stages: 5, cluster: [1, 2] },
   { consumers: 2, n: 128, stages: 5, cluster: [2, 2] },
   { consumers: 2, n: 128, stages: 5 },
+  { consumers: 2, n: 128, stages: 3, slots: 1, perSm: 2 },
+  { consumers: 2, n: 128, stages: 3, slots: 1, perSm: 2, cluster: [2, 1] },
+  { consumers: 2, n: 128, stages: 3, slots: 1, perSm: 2, cluster: [1, 2] },
+  { consumers: 2, n: 96, stages: 3, slots: 1, perSm: 2 },
+  { consumers: 2, n: 96, stages: 3, slots: 1, perSm: 2, cluster: [1, 2] },
+  { consumers: 2, n: 64, stages: 4, slots: 1, perSm: 2 },
+  { consumers: 2, n: 64, stages: 4, slots: 1, perSm: 2, cluster: [1, 2] },
+  { consumers: 1, n: 192, stages: 3, slots: 1, perSm: 2 },
+  { consumers: 1, n: 128, stages: 3, slots: 1, perSm: 3 },
+  { consumers: 1, n: 64, stages: 4, slots: 1, perSm: 3 },
   { consumers: 3, n: 128, stages: 4 },
   { consumers: 3, n: 128, stages: 4, cluster: [1, 2] },
   { consumers: 2, n: 192, stages: 4 },
@@ -146,6 +156,7 @@ const gemms: ReadonlyArray<Instance> = [
   gemm("f16", "f16", large, epilogue("gelu"), "gelu"),
   gemm("f16", "f16", { consumers: 2, blocks: 2, n: 128, stages: 4, cluster: [2, 1] }, epilogue("gelu"), "gelu"),
   gemm("f16", "f16", { consumers: 1, n: 64, stages: 4, split: 2, perSm: 2 }, epilogue("gelu"), "gelu"),
+  gemm("f16", "f16", { ...large, stages: 3, slots: 4 }, epilogue("gelu"), "gelu"),
   gemm("f16", "f16", { consumers: 1, n: 32, stages: 8, perSm: 2 }, epilogue("relu"), "relu"),
   gemm("f16", "float", large),
   gemm("bf16", "bf16", large),
@@ -187,6 +198,9 @@ const skinnies: ReadonlyArray<Instance> = [
     skinny("s4", 8, 1, 4, high),
     skinny("s4", 8, 2, 2, high),
     skinny("s4", 16, 1, 2, high),
+    skinny("s4", 4, 1, 8, high),
+    skinny("s4", 4, 2, 4, high),
+    skinny("s4", 2, 1, 8, high),
     skinny("s4", 16, 2, 2, high)
   ]),
   skinny("bf16", 8, 1, 4, 1)
@@ -197,7 +211,7 @@ const attention = (input: string, keys: number, causal: number, dim: number, pin
   template: "AttentionSm90",
   entry: "attention",
   architecture: "90a",
-  defines: { INPUT: input, KEYS: keys, CAUSAL: causal, HEAD_DIM: dim, STAGES: 2, PING_PONG: pingPong }
+  defines: { INPUT: input, KEYS: keys, CAUSAL: causal, HEAD_DIM: dim, STAGES: 2, PING_PONG: pingPong, OWN_O: keys > 160 ? 0 : 1 }
 })
 
 const attentions: ReadonlyArray<Instance> = [
@@ -213,17 +227,18 @@ const attentions: ReadonlyArray<Instance> = [
   attention("f16", 128, 1, 64)
 ]
 
-const decode = (input: string, page: number, dim: number, perSm: number): Instance => ({
-  name: `decode-${input}-d${dim}-p${page}-o${perSm}`,
+const decode = (input: string, page: number, dim: number, perSm: number, warps = 4): Instance => ({
+  name: `decode-${input}-d${dim}-p${page}-w${warps}-o${perSm}`,
   template: "PagedDecodeSm80",
   entry: "decode",
   architecture: "90a",
-  defines: { INPUT: input, PAGE: page, HEAD_DIM: dim, BLOCKS_PER_SM: perSm }
+  defines: { INPUT: input, PAGE: page, HEAD_DIM: dim, WARPS: warps, BLOCKS_PER_SM: perSm }
 })
 
 const decodes: ReadonlyArray<Instance> = [
   decode("f16", 64, 128, 2),
-  decode("f16", 64, 128, 3),
+  decode("f16", 64, 128, 1, 8),
+  decode("f16", 64, 128, 4, 2),
   decode("f16", 16, 128, 2),
   decode("bf16", 32, 128, 2),
   decode("f16", 64, 64, 3)

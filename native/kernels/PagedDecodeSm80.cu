@@ -1,6 +1,6 @@
 // Paged decode attention: one query a sequence against its pages of K and V, at the speed of reading the pages once.
 //
-//   grid: split x kv head x sequence; block: 4 warps, each takes 16 tokens in turn
+//   grid: split x kv head x sequence; block: WARPS warps, each takes 16 tokens in turn
 //     the GROUP query heads of a kv head are the rows of mma.m16n8k16, so every K and V element is read once for all of them
 //     K: lane (g, q) loads 16 bytes of token g: the order of dim inside the product is free as long as Q follows it
 //     V: lane (g, q) loads 16 bytes (dims 8g..) of its tokens 2q, 2q+1, 8+2q, 9+2q, the same tokens whose scores it holds
@@ -11,7 +11,7 @@
 // Layouts    q, out [batch, heads, dim]; K, V pools by strides of page, head and token; table [batch, pages of a sequence].
 // Needs      sm_80+; pages a multiple of 16 tokens; heads / kv heads <= 8; 16-byte aligned rows.
 // Floor      bytes of K and V once at copy bandwidth.
-// Parameters HEAD_DIM, PAGE, BLOCKS_PER_SM; splits at launch. docs/kernels/paged-decode-sm80.md.
+// Parameters HEAD_DIM, PAGE, WARPS, BLOCKS_PER_SM; splits (at most 64) at launch. docs/kernels/paged-decode-sm80.md.
 #include "Element.cuh"
 
 #ifndef INPUT
@@ -28,7 +28,11 @@
 #endif
 static_assert(PAGE % 16 == 0 && HEAD_DIM % 64 == 0, "whole fragments");
 
-constexpr int kWarps = 4, kSteps = HEAD_DIM / 32, kHalves = HEAD_DIM / 64;
+#ifndef WARPS
+#define WARPS 4
+#endif
+constexpr int kMostSplits = 64;
+constexpr int kWarps = WARPS, kSteps = HEAD_DIM / 32, kHalves = HEAD_DIM / 64;
 
 struct DecodeShape {
   int batch, heads, kv_heads, splits, pages_of_sequence;
@@ -189,23 +193,39 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
   __syncthreads();
   if (!last) return;
   __threadfence();
+  // Each split's weight for each head is computed once, then all sums are loaded with nothing between them.
   const float *all = s.partial + pair * s.splits * group * (HEAD_DIM + 2);
+  float(*weight)[kMostSplits] = (float(*)[kMostSplits]) & merged[0][0][0];
+  for (int head = warp; head < group; head += kWarps) {
+    float2 tail[kMostSplits / 32];
+    float m = kNone, total = 0.0f;
+#pragma unroll
+    for (int i = 0; i < kMostSplits / 32; i++) {
+      const int p = i * 32 + lane;
+      tail[i] = p < s.splits ? __ldcg((const float2 *)(all + (p * group + head) * (HEAD_DIM + 2) + HEAD_DIM)) : make_float2(kNone, 0.0f);
+      m = fmaxf(m, tail[i].x);
+    }
+    for (int x = 16; x; x >>= 1) m = fmaxf(m, __shfl_xor_sync(~0u, m, x));
+#pragma unroll
+    for (int i = 0; i < kMostSplits / 32; i++) {
+      tail[i].x = tail[i].x == kNone ? 0.0f : exp2_fast((tail[i].x - m) * s.scale_log2);
+      total += tail[i].y * tail[i].x;
+    }
+    for (int x = 16; x; x >>= 1) total += __shfl_xor_sync(~0u, total, x);
+#pragma unroll
+    for (int i = 0; i < kMostSplits / 32; i++) weight[head][i * 32 + lane] = total > 0.0f ? tail[i].x / total : 0.0f;
+  }
+  __syncthreads();
   for (int i = threadIdx.x; i < group * HEAD_DIM / 2; i += kWarps * 32) {
     const int head = i / (HEAD_DIM / 2), d = i % (HEAD_DIM / 2) * 2;
-    float m = kNone;
-#pragma unroll 8
-    for (int p = 0; p < s.splits; p++) m = fmaxf(m, __ldcg(all + (p * group + head) * (HEAD_DIM + 2) + HEAD_DIM));
-    float total = 0.0f;
     float2 value = make_float2(0.0f, 0.0f);
-#pragma unroll 8
+#pragma unroll 16
     for (int p = 0; p < s.splits; p++) {
-      const float *one = all + (p * group + head) * (HEAD_DIM + 2);
-      const float2 tail = __ldcg((const float2 *)(one + HEAD_DIM)), v = __ldcg((const float2 *)(one + d));
-      const float factor = m == kNone ? 0.0f : exp2_fast((tail.x - m) * s.scale_log2);
-      total += tail.y * factor, value.x += v.x * factor, value.y += v.y * factor;
+      const float2 v = __ldcg((const float2 *)(all + (p * group + head) * (HEAD_DIM + 2) + d));
+      const float f = weight[head][p];
+      value.x += v.x * f, value.y += v.y * f;
     }
-    const float inverse = total > 0.0f ? 1.0f / total : 0.0f;
-    *(u32 *)((INPUT *)s.out + ((long long)b * s.heads + kv * group + head) * HEAD_DIM + d) = pack2<INPUT>(value.x * inverse, value.y * inverse);
+    *(u32 *)((INPUT *)s.out + ((long long)b * s.heads + kv * group + head) * HEAD_DIM + d) = pack2<INPUT>(value.x, value.y);
   }
   if (threadIdx.x == 0) s.arrived[pair] = 0;
 }

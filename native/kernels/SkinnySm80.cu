@@ -16,9 +16,6 @@
 #ifndef WEIGHT
 #define WEIGHT f16
 #endif
-#ifndef OUTPUT
-#define OUTPUT f16
-#endif
 #ifndef WARPS
 #define WARPS 8
 #endif
@@ -41,6 +38,9 @@
 typedef f16 Activation;
 #else
 typedef WEIGHT Activation;
+#endif
+#ifndef OUTPUT
+#define OUTPUT Activation
 #endif
 
 struct SkinnyShape {
@@ -68,13 +68,21 @@ __device__ __forceinline__ void mma(float (&d)[4], u32 a0, u32 a1, u32 a2, u32 a
   }
 }
 #if IS_S4
-// Nibbles i and i + 4 of a word as two halves, exactly (1024 + value, less 1032).
-__device__ __forceinline__ u32 two_of(u32 word, int i) {
-  u32 r;
-  asm("lop3.b32 %0, %1, 0x000f000f, 0x64006400, 0xea;" : "=r"(r) : "r"(word >> (4 * i)));
-  asm("sub.rn.f16x2 %0, %0, %1;" : "+r"(r) : "r"(0x64086408u));
-  return r;
+// The 8 values of a word as four pairs of halves, exactly, with one shift: 1024 + value less 1032, or, for nibbles 4 bits up,
+// (1024 + 16 * value) / 16 less 72.
+__device__ __forceinline__ void unpack_s4(u32 word, u32 (&pair)[4]) {
+#pragma unroll
+  for (int i = 0; i < 2; i++) {
+    const u32 w = i == 0 ? word : word >> 8;
+    asm("lop3.b32 %0, %1, 0x000f000f, 0x64006400, 0xea;" : "=r"(pair[2 * i]) : "r"(w));
+    asm("lop3.b32 %0, %1, 0x00f000f0, 0x64006400, 0xea;" : "=r"(pair[2 * i + 1]) : "r"(w));
+    asm("sub.rn.f16x2 %0, %0, %1;" : "+r"(pair[2 * i]) : "r"(0x64086408u));
+    asm("fma.rn.f16x2 %0, %0, %1, %2;" : "+r"(pair[2 * i + 1]) : "r"(0x2c002c00u), "r"(0xd480d480u));
+  }
 }
+__device__ uint4 zeros[1];
+#else
+__device__ uint4 zeros[1];
 #endif
 
 constexpr int kRowsOfBlock = 8 * TILES_N;
@@ -99,14 +107,33 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) skinny(const __grid_con
     inside[t] = n0 + t * 8 + g < s.n;
     w[t] = (const char *)s.w + (long long)(inside[t] ? n0 + t * 8 + g : 0) * w_row_bytes + q * 16;
   }
-  const Activation *x_lo = (const Activation *)s.x + (long long)g * s.x_stride;
-  const Activation *x_hi = x_lo + 8 * s.x_stride;
+  // Lanes of rows beyond m read one zero, over and over, instead of branching around the load.
   const bool has_lo = g < s.m, has_hi = HIGH_ROWS && g + 8 < s.m;
+  const Activation *x_lo = has_lo ? (const Activation *)s.x + (long long)g * s.x_stride : (const Activation *)zeros;
+  const Activation *x_hi = has_hi ? (const Activation *)s.x + (long long)(g + 8) * s.x_stride : (const Activation *)zeros;
+  const int step_lo = has_lo ? 1 : 0, step_hi = has_hi ? 1 : 0;
+#if IS_S4
+  // Scales of this lane's columns; columns beyond n read the last pair, and are not stored.
+  const f16 *scale_at[TILES_N];
+  u32 pair_of[TILES_N];
+#pragma unroll
+  for (int t = 0; t < TILES_N; t++) scale_at[t] = (const f16 *)s.scales + min(n0 + t * 8 + q * 2, s.n - 1), pair_of[t] = n0 + t * 8 + q * 2 + 1 < s.n ? 1 : 0;
+#endif
   const int steps = (s.k + kStep - 1) / kStep;
   bool waited = false;
 
   for (int step0 = warp * UNROLL; step0 < steps; step0 += WARPS * UNROLL) {
     uint4 v[UNROLL][TILES_N];
+#if IS_S4
+    f16 scale[UNROLL][TILES_N][2];
+#pragma unroll
+    for (int u = 0; u < UNROLL; u++)
+#pragma unroll
+      for (int t = 0; t < TILES_N; t++) {
+        const f16 *from = scale_at[t] + (long long)min(step0 + u, steps - 1) * s.n;
+        scale[u][t][0] = from[0], scale[u][t][1] = from[pair_of[t]];
+      }
+#endif
 #pragma unroll
     for (int u = 0; u < UNROLL; u++)
 #pragma unroll
@@ -131,27 +158,30 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) skinny(const __grid_con
       for (int t = 0; t < TILES_N; t++) part[t][0] = part[t][1] = part[t][2] = part[t][3] = 0.0f;
 #pragma unroll
       for (int i = 0; i < 4; i++) {
-        uint4 lo = make_uint4(0, 0, 0, 0), hi = lo;
-        if (has_lo) lo = *(const uint4 *)(x_lo + k + i * 8);
-        if (has_hi) hi = *(const uint4 *)(x_hi + k + i * 8);
+        const uint4 lo = *(const uint4 *)(x_lo + (k + i * 8) * step_lo);
+        uint4 hi = make_uint4(0, 0, 0, 0);
+        if (HIGH_ROWS) hi = *(const uint4 *)(x_hi + (k + i * 8) * step_hi);
 #pragma unroll
         for (int t = 0; t < TILES_N; t++) {
           const u32 word = i == 0 ? v[u][t].x : i == 1 ? v[u][t].y : i == 2 ? v[u][t].z : v[u][t].w;
-          mma(part[t], lo.x, hi.x, lo.y, hi.y, two_of(word, 0), two_of(word, 1));
-          mma(part[t], lo.z, hi.z, lo.w, hi.w, two_of(word, 2), two_of(word, 3));
+          u32 w[4];
+          unpack_s4(word, w);
+          mma(part[t], lo.x, hi.x, lo.y, hi.y, w[0], w[1]);
+          mma(part[t], lo.z, hi.z, lo.w, hi.w, w[2], w[3]);
         }
       }
 #pragma unroll
       for (int t = 0; t < TILES_N; t++) {
-        const int n = n0 + t * 8 + q * 2;
-        const float2 scale = load_pair((const f16 *)s.scales + (long long)(step0 + u) * s.n + n, max(0, min(2, s.n - n)), s.n % 2 == 0);
-        d[t][0] += part[t][0] * scale.x, d[t][1] += part[t][1] * scale.y;
-        d[t][2] += part[t][2] * scale.x, d[t][3] += part[t][3] * scale.y;
+        const float a = to_float(scale[u][t][0]), b = to_float(scale[u][t][1]);
+        d[t][0] += part[t][0] * a, d[t][1] += part[t][1] * b;
+        if (HIGH_ROWS) d[t][2] += part[t][2] * a, d[t][3] += part[t][3] * b;
       }
 #else
-      uint4 lo = make_uint4(0, 0, 0, 0), hi = lo;
-      if (has_lo && k < s.k) lo = *(const uint4 *)(x_lo + k);
-      if (has_hi && k < s.k) hi = *(const uint4 *)(x_hi + k);
+      // Past k, W's registers are zero; X must be finite there too, so it reads its first elements.
+      const int at = k < s.k ? k : 0;
+      const uint4 lo = *(const uint4 *)(x_lo + at * step_lo);
+      uint4 hi = make_uint4(0, 0, 0, 0);
+      if (HIGH_ROWS) hi = *(const uint4 *)(x_hi + at * step_hi);
 #pragma unroll
       for (int t = 0; t < TILES_N; t++) {
         mma(d[t], lo.x, hi.x, lo.y, hi.y, v[u][t].x, v[u][t].y);

@@ -26,7 +26,7 @@ interface Resources {
 const here = fileURLToPath(new URL(".", import.meta.url))
 const build = fileURLToPath(new URL("../build/gpu/", import.meta.url))
 const tablePath = `${here}resources.json`
-const flags = ["-cubin", "-O3", "-std=c++17", "-Xptxas", "-v", "--expt-relaxed-constexpr"]
+const flags = ["-cubin", "-O3", "-std=c++20", "-Xptxas", "-v", "--expt-relaxed-constexpr"]
 
 const sourceHash = (): string => {
   const hash = createHash("sha256")

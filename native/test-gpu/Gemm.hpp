@@ -28,20 +28,20 @@ struct GemmShape {
 struct GemmTile {
   Type input, output;
   int tile_m, tile_n, stages, cluster_m, cluster_n, split_k, slots, consumers, per_sm;
-  bool a_along_m, b_along_n;
+  bool a_along_m, b_along_n, warp_producer;
   int chunk, line, shared_bytes, cluster;
 
   explicit GemmTile(const Instance &i)
       : input(type_named(i.text("INPUT", "f16"))), output(type_named(i.text("OUTPUT", "f16"))), tile_n(i.number("TILE_N", 256)),
         stages(i.number("STAGES", 4)), cluster_m(i.number("CLUSTER_M", 1)), cluster_n(i.number("CLUSTER_N", 1)), split_k(i.number("SPLIT_K", 1)),
         slots(i.number("STORE_SLOTS", 2)), consumers(i.number("CONSUMERS", 2)), per_sm(i.number("BLOCKS_PER_SM", 1)),
-        a_along_m(i.number("A_ALONG_M", 0) != 0), b_along_n(i.number("B_ALONG_N", 0) != 0) {
+        a_along_m(i.number("A_ALONG_M", 0) != 0), b_along_n(i.number("B_ALONG_N", 0) != 0), warp_producer(i.number("PRODUCER_REGISTERS", 0) == 0) {
     tile_m = 64 * consumers * i.number("BLOCKS_M", 1);
     const int out = (int)type_bytes(output);
     chunk = tile_n % (128 / out) == 0 ? 128 / out : tile_n % (64 / out) == 0 ? 64 / out : 32 / out;
     line = chunk * out;
     const int store = split_k > 1 ? 0 : consumers * slots * std::max(1024, 64 * line);
-    shared_bytes = 1024 + stages * (tile_m + tile_n) * 128 + store + 16 * stages;
+    shared_bytes = stages * (tile_m + tile_n) * 128 + store + 16 * stages;
     cluster = cluster_m * cluster_n * split_k;
   }
 };
@@ -103,7 +103,7 @@ inline Launch prepare_gemm(const Device &device, const Instance &instance, const
   launch.dependent = true;
   launch.function = load_function(instance, t.shared_bytes);
   launch.shared_bytes = t.shared_bytes;
-  launch.block[0] = 128 * (t.consumers + 1);
+  launch.block[0] = 128 * t.consumers + (t.warp_producer ? 32 : 128);
   const int tiles = shape.tiles_m * shape.tiles_n * shape.batch;
   const int slots = device.multiprocessors * t.per_sm / t.cluster;
   launch.grid[0] = (t.split_k > 1 ? tiles : std::min(tiles, slots)) * t.cluster;
