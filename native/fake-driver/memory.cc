@@ -55,6 +55,15 @@ FAKE_API cu::Result cuMemFreeAsync(cu::DevicePtr address, cu::Stream) {
   FAKE_ENTER();
   return release(address);
 }
+FAKE_API cu::Result cuDeviceGetDefaultMemPool(cu::Pool* out, cu::Device device) {
+  static std::map<cu::Device, Pool> pools;
+  std::lock_guard lock(state().mutex);
+  Pool& pool = pools[device];
+  pool.context = &state().devices[std::size_t(device)];
+  state().live.insert(&pool);
+  *out = reinterpret_cast<cu::Pool>(&pool);
+  return cu::success;
+}
 FAKE_API cu::Result cuMemPoolCreate(cu::Pool* out, const cu::MemPoolProps*) {
   FAKE_ENTER();
   return keep(new Pool{context}, out);

@@ -18,7 +18,7 @@ export interface HostMemory {
   readonly buffer: ArrayBuffer
 }
 
-/** `bytes` of page-locked memory, zeroed. It cannot be transferred to another thread. */
+/** `bytes` of page-locked memory, zeroed. Once transferred to another thread it is that thread's, and copies are refused. */
 export const make = (bytes: number): Effect.Effect<HostMemory, CudaError, Device | Scope.Scope> =>
   Effect.flatMap(Device, ({ driver, context }) =>
     scoped(
@@ -31,7 +31,7 @@ export const make = (bytes: number): Effect.Effect<HostMemory, CudaError, Device
     )
   )
 
-/** Page-locks existing memory. It must not be transferred or resized meanwhile; using it afterwards would be refused. */
+/** Page-locks existing memory, where it is. From then on it cannot be transferred to another thread, also after the Scope. */
 export const pin = (buffer: ArrayBuffer): Effect.Effect<HostMemory, CudaError, Device | Scope.Scope> =>
   Effect.flatMap(Device, ({ driver, context }) =>
     scoped(

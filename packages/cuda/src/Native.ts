@@ -374,15 +374,10 @@ const makeDriver = (addon: Addon): Driver => ({
   ),
   free: guarded(addon.free),
   address: guarded(addon.address),
-  allocatePinned: (context, bytes) =>
-    promised(async () => {
-      const pinned = await addon.allocatePinned(context, bytes)
-      // A transferred buffer would leave this thread with copies still going into it.
-      markAsUntransferable(pinned.buffer)
-      return pinned
-    }),
+  allocatePinned: (context, bytes) => promised(() => addon.allocatePinned(context, bytes)),
   registerPinned: (context, buffer) =>
     promised(() => {
+      // Transferred, it could be freed by another thread while copies still go into it.
       markAsUntransferable(buffer)
       return addon.registerPinned(context, buffer)
     }),
