@@ -4,6 +4,28 @@
 // Plain functions throw an `OnnxError`; the Effects of this package fail with it.
 import * as Schema from "effect/Schema"
 
+/** An operator that cannot be imported. */
+export const UnsupportedOperator = Schema.Struct({
+  /** Path of the node: `/encoder/MatMul_3`, `If_2.then/Foo_0`. */
+  path: Schema.String,
+  domain: Schema.String,
+  operator: Schema.String,
+  opset: Schema.Number,
+  /** Types of the inputs as far as they are known: `f32[batch, 3]`, `?`. */
+  inputs: Schema.Array(Schema.String),
+  /** What exactly is missing; empty when the operator is not known at all. */
+  detail: Schema.String,
+  /** What would help. */
+  help: Schema.String
+})
+export type UnsupportedOperator = typeof UnsupportedOperator.Type
+
+export const UnsupportedType = Schema.Struct({ where: Schema.String, type: Schema.String })
+export type UnsupportedType = typeof UnsupportedType.Type
+
+export const BadNode = Schema.Struct({ path: Schema.String, operator: Schema.String, detail: Schema.String })
+export type BadNode = typeof BadNode.Type
+
 /** What is wrong with the file or the tensor. `place` is a path in the message tree: `graph.initializer[3] "w".raw_data`. */
 export const Reason = Schema.Union([
   /** The file cannot be read at all. */
@@ -28,11 +50,29 @@ export const Reason = Schema.Union([
   /** A tensor whose type, shape or storage makes no sense. */
   Schema.TaggedStruct("BadTensor", { tensor: Schema.String, detail: Schema.String }),
   /** Weights kept beside the model that are absent, too short, or outside the model's folder. */
-  Schema.TaggedStruct("ExternalData", { tensor: Schema.String, location: Schema.String, detail: Schema.String })
+  Schema.TaggedStruct("ExternalData", { tensor: Schema.String, location: Schema.String, detail: Schema.String }),
+  /** Inputs whose rank the model does not say. */
+  Schema.TaggedStruct("InputShapes", { inputs: Schema.Array(Schema.String) }),
+  /** Shapes given for inputs that do not fit what the model says. */
+  Schema.TaggedStruct("WrongShapes", { problems: Schema.Array(Schema.String) }),
+  /** Operators, or uses of them, without a translation: all of them. */
+  Schema.TaggedStruct("UnsupportedOperators", { operators: Schema.Array(UnsupportedOperator) }),
+  /** Element or value types without a counterpart in the IR: all of them, each with where it is used. */
+  Schema.TaggedStruct("UnsupportedTypes", { uses: Schema.Array(UnsupportedType) }),
+  /** Nodes that break their operator's rules: all of them. */
+  Schema.TaggedStruct("BadNodes", { nodes: Schema.Array(BadNode) })
 ])
 export type Reason = typeof Reason.Type
 
 const list = (count: number, unit: string): string => `${count} ${count === 1 ? unit.slice(0, -1) : unit}`
+
+const lines = (texts: ReadonlyArray<string>): string => texts.map((text) => `\n  ${text}`).join("")
+const quoted = (names: ReadonlyArray<string>): string => names.map((name) => `"${name}"`).join(", ")
+const operatorText = (use: UnsupportedOperator): string => {
+  const name = use.domain === "" || use.domain === "ai.onnx" ? use.operator : `${use.domain}.${use.operator}`
+  const what = use.detail === "" ? "there is no translation" : use.detail
+  return `${use.path}: ${name} (opset ${use.opset}) of ${use.inputs.join(", ") || "no inputs"}: ${what}. ${use.help}`
+}
 
 const describe = (reason: Reason): string => {
   switch (reason._tag) {
@@ -61,6 +101,19 @@ const describe = (reason: Reason): string => {
       return `tensor "${reason.tensor}": ${reason.detail}`
     case "ExternalData":
       return `tensor "${reason.tensor}" keeps its data in the file "${reason.location}": ${reason.detail}`
+    case "InputShapes":
+      return (
+        `the model does not say how many axes ${quoted(reason.inputs)} ${reason.inputs.length === 1 ? "has" : "have"}. ` +
+        `Give shapes: --shapes ${reason.inputs.map((name) => `${name}:1x3x224x224`).join(" ")} (numbers or names)`
+      )
+    case "WrongShapes":
+      return `the shapes given do not fit the model:${lines(reason.problems)}`
+    case "UnsupportedOperators":
+      return `${list(reason.operators.length, "nodes")} cannot be imported:${lines(reason.operators.map(operatorText))}`
+    case "UnsupportedTypes":
+      return `types that cannot be imported:${lines(reason.uses.map((use) => `${use.where} is ${use.type}`))}`
+    case "BadNodes":
+      return `the model is not as ONNX says:${lines(reason.nodes.map((node) => `${node.path} (${node.operator}): ${node.detail}`))}`
   }
 }
 

@@ -1,0 +1,55 @@
+// Every ONNX operator that can be imported: the one table. To add one, write its file in operators/ (or its line in a
+// family's file), add it here, and a test in test/operators/.
+import type { Operator } from "./Operator.ts"
+import * as Activations from "./operators/Activations.ts"
+import * as Binary from "./operators/Binary.ts"
+import * as Cast from "./operators/Cast.ts"
+import * as Concat from "./operators/Concat.ts"
+import * as Control from "./operators/Control.ts"
+import * as Conv from "./operators/Conv.ts"
+import * as Gather from "./operators/Gather.ts"
+import * as MatMul from "./operators/MatMul.ts"
+import * as Normalization from "./operators/Normalization.ts"
+import * as Pool from "./operators/Pool.ts"
+import * as Recurrent from "./operators/Recurrent.ts"
+import * as Reduce from "./operators/Reduce.ts"
+import * as Reshape from "./operators/Reshape.ts"
+import * as Shape from "./operators/Shape.ts"
+import * as Slice from "./operators/Slice.ts"
+import * as Unary from "./operators/Unary.ts"
+
+export const all: ReadonlyArray<Operator> = [
+  ...Unary.all,
+  Unary.isInf,
+  ...Binary.all,
+  Binary.mod,
+  Binary.bitShift,
+  Binary.max,
+  Binary.min,
+  Binary.sum,
+  Binary.mean,
+  Binary.where,
+  Cast.cast,
+  Cast.castLike,
+  Cast.bitCast,
+  ...Activations.all,
+  ...Shape.all,
+  ...Reshape.all,
+  Slice.slice,
+  ...Gather.all,
+  ...Concat.all,
+  ...MatMul.all,
+  ...Conv.all,
+  ...Pool.all,
+  ...Normalization.all,
+  ...Reduce.all,
+  ...Recurrent.all,
+  ...Control.all
+]
+
+/** The key of an operator in `table`; the domain of ai.onnx is "". */
+export const key = (domain: string, name: string): string => `${domain}:${name}`
+
+/** By domain and name; `extra` ones come first. */
+export const table = (extra: ReadonlyArray<Operator> = []): ReadonlyMap<string, Operator> =>
+  new Map([...all, ...extra].map((operator) => [key(operator.domain ?? "", operator.name), operator]))
