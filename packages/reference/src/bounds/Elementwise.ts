@@ -1,0 +1,108 @@
+// Bounds of functions of single elements, by their slopes, and of min and max.
+import * as Float from "@anneal/ir/Float"
+import type { Slope } from "@anneal/ir/Op"
+import type { BoundRule, RuleCall } from "../BoundRule.ts"
+import { boundAt, hasErrors, hasInputErrors, resultOf, rerun, tensorOf, valuesAt } from "../BoundRule.ts"
+import * as Elements from "../Elements.ts"
+import * as Rounding from "../Rounding.ts"
+import type { DType } from "@anneal/ir/DType"
+
+/**
+ * The rounding of one result. The oracle's functions are good to an ulp of float64, and are then rounded once; a target's
+ * to the op's ulps of the dtype.
+ */
+const roundingOf = (y: number, dtype: Float.Float, ulps: number, isContract: boolean): number => {
+  if (ulps === 0) return 0
+  if (isContract || dtype === "f64") return Math.max(0.5, ulps) * Float.ulp(y, dtype)
+  return Float.ulp(y, dtype) / 2 + ulps * Float.ulp(y, "f64")
+}
+
+/**
+ * The bound of a result that is not finite, by the errors that come in. NaN and infinities that come from operands which are
+ * themselves NaN or infinite stay what they are; an overflow may be one only by a hair.
+ */
+const boundOfNonFinite = (y: number, carried: number, xs: ReadonlyArray<number>): number => {
+  if (carried === 0) return 0
+  const isGiven = y !== y ? xs.some((x) => x !== x) : xs.some((x) => x === Infinity || x === -Infinity)
+  return isGiven && carried < Infinity ? 0 : Infinity
+}
+
+/** Truncating integer results may jump by one more than the slope says. */
+const integerJump = (call: RuleCall): number => (call.node.op.name === "div" || call.node.op.name === "pow" ? 1 : 0)
+
+export const elementwise =
+  (ulps: number, slope: Slope): BoundRule =>
+  (call) => {
+    const result = resultOf(call)
+    const { dtype, shape } = result
+    const count = call.inputs.length
+    const isFloat = Rounding.isFloat(dtype)
+    if (!isFloat && !hasInputErrors(call)) return [undefined]
+    if (ulps === 0 && !hasInputErrors(call)) return [undefined]
+    const y = Elements.numbers(result)
+    const values = call.inputs.map((_, i) => valuesAt(call, i, shape))
+    const errors = call.inputs.map((_, i) => boundAt(call, i, shape))
+    // Scratch for the slopes: one pair of arrays for all elements.
+    const xs = new Array<number>(count).fill(0)
+    const es = new Array<number>(count).fill(0)
+    const bounds = new Float64Array(y.length)
+    const jump = integerJump(call)
+    for (let i = 0; i < bounds.length; i++) {
+      const at = y[i] ?? 0
+      for (let operand = 0; operand < count; operand++) {
+        xs[operand] = values[operand]?.[i] ?? 0
+        es[operand] = errors[operand]?.[i] ?? 0
+      }
+      let carried = 0
+      for (let operand = 0; operand < count; operand++) {
+        const error = es[operand] ?? 0
+        if (error !== 0) carried += slope(operand, xs, es, at) * error
+      }
+      if (carried !== carried) carried = Infinity
+      if (!isFloat) bounds[i] = carried === 0 ? 0 : carried + jump
+      else if (Number.isFinite(at)) bounds[i] = carried + roundingOf(at, dtype, ulps, call.isContract)
+      else bounds[i] = boundOfNonFinite(at, carried, xs)
+    }
+    return [bounds]
+  }
+
+/** min and max of two: one operand decides where it is out of the other's reach. Reductions: the largest error of a row. */
+export const selection: BoundRule = function* (call) {
+  const { name } = call.node.op
+  if (!hasInputErrors(call)) return [undefined]
+  if (name !== "min" && name !== "max") return [yield* largestOfRows(call)]
+  const result = resultOf(call)
+  const { shape } = result
+  const sign = name === "max" ? 1 : -1
+  const y = Elements.numbers(result)
+  const [a, b] = [valuesAt(call, 0, shape), valuesAt(call, 1, shape)]
+  const [ea, eb] = [boundAt(call, 0, shape), boundAt(call, 1, shape)]
+  const bounds = new Float64Array(y.length)
+  for (let i = 0; i < bounds.length; i++) {
+    const [x, z, ex, ez] = [a[i] ?? 0, b[i] ?? 0, ea[i] ?? 0, eb[i] ?? 0]
+    const lead = sign * (x - z)
+    const error = lead > ex + ez ? ex : -lead > ex + ez ? ez : Math.max(ex, ez)
+    bounds[i] = Number.isFinite(y[i] ?? 0) ? error : boundOfNonFinite(y[i] ?? 0, error, [x, z])
+  }
+  return [bounds]
+}
+
+/** Over no elements there is no error. */
+function* largestOfRows(call: RuleCall) {
+  const x = call.input(0)
+  const bound = call.bounds[0]
+  const result = resultOf(call)
+  if (bound === undefined || !hasErrors(bound) || x.data.length === 0) return undefined
+  const largest = new Float64Array(result.data.length)
+  // The same reduction over the errors, always by the greatest.
+  const isMax = call.node.op.name === "reduceMax"
+  const signed = isMax ? bound : bound.map((error) => -error)
+  const moved = yield* rerun(call, [tensorOf(x.shape, signed)])
+  const y = Elements.numbers(result)
+  const isNumber: DType = result.dtype
+  for (let i = 0; i < largest.length; i++) {
+    const error = Math.abs(moved[i] ?? 0)
+    largest[i] = Number.isFinite(y[i] ?? 0) || !Rounding.isFloat(isNumber) ? error : error < Infinity ? 0 : Infinity
+  }
+  return largest
+}

@@ -1,0 +1,165 @@
+// The kernel of `matmul`, and the float64 matrix product that convolution uses, too.
+//
+// [m, k] × [k, n]: rows of the result are sums of rows of b, four terms at a time, always added in the order of k.
+import type { DType } from "@anneal/ir/DType"
+import * as DTypes from "@anneal/ir/DType"
+import * as Ops from "@anneal/ir/Ops"
+import * as Tensors from "@anneal/ir/Tensor"
+import * as Elements from "../Elements.ts"
+import type { Entry } from "../Kernel.ts"
+import * as Kernel from "../Kernel.ts"
+import * as Strided from "../Strided.ts"
+
+/** c[m, n] += a[m, k] · b[k, n], row-major, each at an offset. */
+export const multiplyAdd = (
+  a: Float64Array,
+  aStart: number,
+  b: Float64Array,
+  bStart: number,
+  c: Float64Array,
+  cStart: number,
+  m: number,
+  k: number,
+  n: number
+): void => {
+  if (n === 1) return multiplyColumn(a, aStart, b, bStart, c, cStart, m, k)
+  // Columns of b in strips that stay in the first-level cache together with a row of c.
+  const strip = 512
+  for (let left = 0; left < n; left += strip) {
+    const right = Math.min(n, left + strip)
+    for (let i = 0; i < m; i++) {
+      const cRow = cStart + i * n
+      const aRow = aStart + i * k
+      let p = 0
+      for (; p + 4 <= k; p += 4) {
+        const a0 = a[aRow + p] ?? 0
+        const a1 = a[aRow + p + 1] ?? 0
+        const a2 = a[aRow + p + 2] ?? 0
+        const a3 = a[aRow + p + 3] ?? 0
+        const b0 = bStart + p * n
+        const b1 = b0 + n
+        const b2 = b1 + n
+        const b3 = b2 + n
+        for (let j = left; j < right; j++)
+          c[cRow + j] =
+            (c[cRow + j] ?? 0) +
+            a0 * (b[b0 + j] ?? 0) +
+            a1 * (b[b1 + j] ?? 0) +
+            a2 * (b[b2 + j] ?? 0) +
+            a3 * (b[b3 + j] ?? 0)
+      }
+      for (; p < k; p++) {
+        const a0 = a[aRow + p] ?? 0
+        const b0 = bStart + p * n
+        for (let j = left; j < right; j++) c[cRow + j] = (c[cRow + j] ?? 0) + a0 * (b[b0 + j] ?? 0)
+      }
+    }
+  }
+}
+
+const multiplyColumn = (
+  a: Float64Array,
+  aStart: number,
+  b: Float64Array,
+  bStart: number,
+  c: Float64Array,
+  cStart: number,
+  m: number,
+  k: number
+): void => {
+  for (let i = 0; i < m; i++) {
+    let total = c[cStart + i] ?? 0
+    const row = aStart + i * k
+    for (let p = 0; p < k; p++) total += (a[row + p] ?? 0) * (b[bStart + p] ?? 0)
+    c[cStart + i] = total
+  }
+}
+
+/** Extents of a product, and where each batch of the operands begins (in matrices). */
+export interface MatrixShapes {
+  readonly m: number
+  readonly k: number
+  readonly n: number
+  readonly batches: number
+  readonly aBatch: Float64Array
+  readonly bBatch: Float64Array
+}
+
+/** The shapes of `matmul`'s operands; a vector is a row on the left and a column on the right. */
+export const matrixShapes = (
+  aShape: ReadonlyArray<number>,
+  bShape: ReadonlyArray<number>,
+  fail: (detail: string) => never
+): MatrixShapes => {
+  const left = aShape.length === 1 ? [1, ...aShape] : aShape
+  const right = bShape.length === 1 ? [...bShape, 1] : bShape
+  const [m = 1, k = 0] = left.slice(-2)
+  const [inner = 0, n = 1] = right.slice(-2)
+  if (k !== inner) fail(`[${aShape.join()}] × [${bShape.join()}]: the contracted extents ${k} and ${inner} differ`)
+  const [aLead, bLead] = [left.slice(0, -2), right.slice(0, -2)]
+  const rank = Math.max(aLead.length, bLead.length)
+  const lead = Array.from({ length: rank }, (_, axis) => {
+    const [p, q] = [aLead[axis - rank + aLead.length] ?? 1, bLead[axis - rank + bLead.length] ?? 1]
+    if (p !== q && p !== 1 && q !== 1) fail(`[${aShape.join()}] × [${bShape.join()}]: the batch axes do not broadcast`)
+    return p === 1 ? q : p
+  })
+  const numbered = (shape: ReadonlyArray<number>): Float64Array =>
+    Strided.expandedArray(
+      Float64Array.from({ length: Tensors.size(shape) }, (_, i) => i),
+      shape,
+      lead
+    )
+  return { m, k, n, batches: Tensors.size(lead), aBatch: numbered(aLead), bBatch: numbered(bLead) }
+}
+
+/** The product of all batches in float64, not rounded. */
+export const product = (a: Float64Array, b: Float64Array, shapes: MatrixShapes): Float64Array => {
+  const { aBatch, bBatch, batches, k, m, n } = shapes
+  const result = new Float64Array(batches * m * n)
+  for (let batch = 0; batch < batches; batch++)
+    multiplyAdd(a, (aBatch[batch] ?? 0) * m * k, b, (bBatch[batch] ?? 0) * k * n, result, batch * m * n, m, k, n)
+  return result
+}
+
+/** Integers: exact products that wrap. `small` holds 32 bits or fewer. */
+const integerProduct = (
+  dtype: DType,
+  a: Elements.BigArray | Float64Array,
+  b: Elements.BigArray | Float64Array,
+  shapes: MatrixShapes
+) => {
+  const { aBatch, bBatch, batches, k, m, n } = shapes
+  const big = !(a instanceof Float64Array) && !(b instanceof Float64Array)
+  const bigResult = Elements.allocateBig(dtype, big ? batches * m * n : 0)
+  const result = new Float64Array(big ? 0 : batches * m * n)
+  for (let batch = 0; batch < batches; batch++)
+    for (let i = 0; i < m; i++)
+      for (let j = 0; j < n; j++) {
+        const row = ((aBatch[batch] ?? 0) * m + i) * k
+        const column = (bBatch[batch] ?? 0) * k * n + j
+        const at = (batch * m + i) * n + j
+        if (big) {
+          let total = 0n
+          for (let p = 0; p < k; p++) total = BigInt.asIntN(64, total + (a[row + p] ?? 0n) * (b[column + p * n] ?? 0n))
+          bigResult[at] = total
+        } else {
+          let total = 0
+          for (let p = 0; p < k; p++) total = (total + Math.imul(Number(a[row + p]), Number(b[column + p * n]))) | 0
+          result[at] = total
+        }
+      }
+  return big ? bigResult : result
+}
+
+const matmul = Kernel.define(Ops.matmul, (call) => {
+  const [a, b, shape] = [call.input(0), call.input(1), call.shape(0)]
+  const shapes = matrixShapes(a.shape, b.shape, call.fail)
+  // Products of integers of at most 16 bits, and their sums, are exact in float64 far beyond any depth in use.
+  if (DTypes.isFloat(a.dtype) || (DTypes.bits(a.dtype) <= 16 && shapes.k < 2 ** 20))
+    return [Elements.fromNumbers(a.dtype, shape, product(Elements.numbers(a), Elements.numbers(b), shapes))]
+  const result = integerProduct(a.dtype, Elements.keys(a), Elements.keys(b), shapes)
+  if (result instanceof Float64Array) return [Elements.fromNumbers(a.dtype, shape, result)]
+  return [{ dtype: a.dtype, shape, data: result }]
+})
+
+export const all: ReadonlyArray<Entry> = [matmul]

@@ -1,0 +1,358 @@
+// Kernels of the recurrent layers. States stay in float64 from step to step; only results are rounded.
+//
+// With bounds, every gate carries an error: its product's by the contraction rule, then times the slope of the activation
+// near its value (linearised, with the curvature's remainder), so that bounds grow as the cell itself amplifies.
+import type { DType } from "@anneal/ir/DType"
+import * as Ops from "@anneal/ir/Ops"
+import type { Activation } from "@anneal/ir/ops/Recurrent"
+import type { Tensor } from "@anneal/ir/Tensor"
+import * as Elements from "../Elements.ts"
+import * as Rounding from "../Rounding.ts"
+import type { BoundedCall, Cell, Entry, KernelCall, Work } from "../Kernel.ts"
+import * as Kernel from "../Kernel.ts"
+import { activation, type ActivationFunction } from "./Activation.ts"
+import { multiplyAdd } from "./MatrixProduct.ts"
+
+/** Float64 values with the error of each; `errors` is empty when none are tracked. */
+interface Tracked {
+  readonly values: Float64Array
+  readonly errors: Float64Array
+}
+
+interface Attributes {
+  readonly hidden: number
+  readonly direction: "forward" | "reverse" | "bidirectional"
+  readonly activations: ReadonlyArray<Activation>
+  readonly clip: number | null
+}
+
+/** One direction's weights, transposed so that a row vector multiplies them from the left. */
+interface Weights {
+  readonly w: Tracked
+  readonly r: Tracked
+  /** [gates · hidden] each. */
+  readonly biasW: Tracked
+  readonly biasR: Tracked
+  readonly peepholes: Tracked | undefined
+}
+
+interface Shapes {
+  readonly length: number
+  readonly batch: number
+  readonly features: number
+  readonly hidden: number
+  readonly gates: number
+  readonly directions: number
+}
+
+/** Arithmetic of one run: whether errors are tracked, and the unit roundoff of each operation. */
+interface Arithmetic {
+  readonly tracks: boolean
+  readonly unit: number
+}
+
+const tracked = (cell: Cell, tracks: boolean): Tracked => {
+  const values = Elements.numbers(cell.tensor)
+  return { values, errors: tracks ? (cell.bound ?? new Float64Array(values.length)) : new Float64Array(0) }
+}
+
+const part = ({ errors, values }: Tracked, start: number, length: number): Tracked => ({
+  values: values.subarray(start, start + length),
+  errors: errors.length === 0 ? errors : errors.subarray(start, start + length)
+})
+
+const none = (length: number, tracks: boolean): Tracked => ({
+  values: new Float64Array(length),
+  errors: new Float64Array(tracks ? length : 0)
+})
+
+/** [rows, columns] → [columns, rows]. */
+const transposed = ({ errors, values }: Tracked, rows: number, columns: number): Tracked => {
+  const turn = (source: Float64Array): Float64Array => {
+    const result = new Float64Array(source.length)
+    if (source.length === 0) return result
+    for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) result[c * rows + r] = source[r * columns + c] ?? 0
+    return result
+  }
+  return { values: turn(values), errors: turn(errors) }
+}
+
+const magnitudes = (values: Float64Array): Float64Array => {
+  const result = new Float64Array(values.length)
+  for (let i = 0; i < values.length; i++) result[i] = Math.abs(values[i] ?? 0)
+  return result
+}
+
+/** A fixed right factor [k, n], ready to multiply rows and to bound their errors. */
+interface Factor {
+  readonly k: number
+  readonly n: number
+  readonly matrix: Tracked
+  readonly sizes: Float64Array
+  /** |matrix| + its errors. */
+  readonly outer: Float64Array
+}
+
+const factor = (matrix: Tracked, k: number, n: number): Factor => {
+  const sizes = matrix.errors.length === 0 ? matrix.errors : magnitudes(matrix.values)
+  return { k, n, matrix, sizes, outer: sizes.map((size, i) => size + (matrix.errors[i] ?? 0)) }
+}
+
+/** target += row · matrix, with errors: γ|x||w| + |x|·ew + ex·(|w| + ew). */
+const multiplyRow = (row: Tracked, start: number, f: Factor, target: Tracked, a: Arithmetic): void => {
+  const { k, matrix, n, outer, sizes } = f
+  multiplyAdd(row.values, start, matrix.values, 0, target.values, 0, 1, k, n)
+  if (!a.tracks) return
+  const size = magnitudes(row.values.subarray(start, start + k))
+  // Two more roundings than terms: the sums with the bias and with the other product.
+  const g = Rounding.gamma(k + 3, a.unit)
+  const rounding = new Float64Array(n)
+  multiplyAdd(size, 0, sizes, 0, rounding, 0, 1, k, n)
+  for (let i = 0; i < n; i++) target.errors[i] = (target.errors[i] ?? 0) + g * (rounding[i] ?? 0)
+  multiplyAdd(size, 0, matrix.errors, 0, target.errors, 0, 1, k, n)
+  multiplyAdd(row.errors, start, outer, 0, target.errors, 0, 1, k, n)
+}
+
+/** A number and its error. */
+type Pair = readonly [value: number, error: number]
+
+const apply = (f: ActivationFunction, [z, error]: Pair, { unit }: Arithmetic): Pair => {
+  const value = f.value(z)
+  const carried = error === 0 ? 0 : f.slope(z, error) * error
+  return [value, carried + 2 * unit * Math.abs(value)]
+}
+
+const multiply = ([a, ea]: Pair, [b, eb]: Pair, { unit }: Arithmetic): Pair => [
+  a * b,
+  Math.abs(a) * eb + Math.abs(b) * ea + ea * eb + unit * Math.abs(a * b)
+]
+const plus = ([a, ea]: Pair, [b, eb]: Pair, { unit }: Arithmetic): Pair => [a + b, ea + eb + unit * Math.abs(a + b)]
+const complement = ([a, ea]: Pair, { unit }: Arithmetic): Pair => [1 - a, ea + unit * Math.abs(1 - a)]
+const at = ({ errors, values }: Tracked, i: number): Pair => [values[i] ?? 0, errors[i] ?? 0]
+const put = (target: Tracked, i: number, [value, error]: Pair): void => {
+  target.values[i] = value
+  if (target.errors.length > 0) target.errors[i] = error
+}
+const clipped = ([z, error]: Pair, clip: number | null): Pair =>
+  clip === null ? [z, error] : [Math.min(clip, Math.max(-clip, z)), error]
+
+/** State of one sequence: h and, for an LSTM, c. */
+interface State {
+  readonly h: Tracked
+  readonly c: Tracked
+}
+
+/** One step of one sequence: from the gates' inputs by x (with both biases where they add) to the next state, in place. */
+type Step = (fromX: Tracked, state: State) => void
+
+type MakeStep<A> = (
+  attributes: A,
+  weights: Weights,
+  functions: ReadonlyArray<ActivationFunction>,
+  a: Arithmetic
+) => Step
+
+const functionAt = (functions: ReadonlyArray<ActivationFunction>, i: number): ActivationFunction =>
+  functions[i] ?? activation({ name: "tanh", alpha: 0, beta: 0 })
+
+const addTo = (target: Tracked, extra: Tracked): void => {
+  for (let i = 0; i < extra.values.length; i++) target.values[i] = (target.values[i] ?? 0) + (extra.values[i] ?? 0)
+  for (let i = 0; i < extra.errors.length; i++) target.errors[i] = (target.errors[i] ?? 0) + (extra.errors[i] ?? 0)
+}
+
+const copyOf = ({ errors, values }: Tracked): Tracked => ({ values: values.slice(), errors: errors.slice() })
+
+const lstmStep: MakeStep<Attributes & { readonly inputForget: boolean }> = (attributes, weights, functions, a) => {
+  const { clip, hidden, inputForget } = attributes
+  const recurrent = factor(weights.r, hidden, 4 * hidden)
+  const [f, g, h] = [functionAt(functions, 0), functionAt(functions, 1), functionAt(functions, 2)]
+  const { peepholes } = weights
+  const withPeephole = (z: Pair, which: number, j: number, c: Pair): Pair =>
+    peepholes === undefined ? z : plus(z, multiply(at(peepholes, which * hidden + j), c, a), a)
+  return (fromX, state) => {
+    const gates = copyOf(fromX)
+    addTo(gates, weights.biasR)
+    multiplyRow(state.h, 0, recurrent, gates, a)
+    for (let j = 0; j < hidden; j++) {
+      const before = at(state.c, j)
+      const input = apply(f, clipped(withPeephole(at(gates, j), 0, j, before), clip), a)
+      const forget = inputForget
+        ? complement(input, a)
+        : apply(f, clipped(withPeephole(at(gates, 2 * hidden + j), 2, j, before), clip), a)
+      const candidate = apply(g, clipped(at(gates, 3 * hidden + j), clip), a)
+      const cell = plus(multiply(forget, before, a), multiply(input, candidate, a), a)
+      const output = apply(f, clipped(withPeephole(at(gates, hidden + j), 1, j, cell), clip), a)
+      put(state.c, j, cell)
+      put(state.h, j, multiply(output, apply(h, cell, a), a))
+    }
+  }
+}
+
+const gruStep: MakeStep<Attributes & { readonly linearBeforeReset: boolean }> = (attributes, weights, functions, a) => {
+  const { clip, hidden, linearBeforeReset } = attributes
+  const split = (from: number, gates: number): Factor => {
+    const take = (source: Float64Array): Float64Array => {
+      const result = new Float64Array(source.length === 0 ? 0 : hidden * gates * hidden)
+      for (let row = 0; row < hidden && result.length > 0; row++)
+        result.set(source.subarray((row * 3 + from) * hidden, (row * 3 + from + gates) * hidden), row * gates * hidden)
+      return result
+    }
+    return factor({ values: take(weights.r.values), errors: take(weights.r.errors) }, hidden, gates * hidden)
+  }
+  const [updateAndReset, candidate] = [split(0, 2), split(2, 1)]
+  const [f, g] = [functionAt(functions, 0), functionAt(functions, 1)]
+  return (fromX, { h }) => {
+    const gates = copyOf(part(fromX, 0, 2 * hidden))
+    addTo(gates, part(weights.biasR, 0, 2 * hidden))
+    multiplyRow(h, 0, updateAndReset, gates, a)
+    const reset = none(hidden, a.tracks)
+    for (let j = 0; j < hidden; j++) put(reset, j, apply(f, clipped(at(gates, hidden + j), clip), a))
+    const inner = copyOf(part(weights.biasR, 2 * hidden, hidden))
+    if (linearBeforeReset) {
+      multiplyRow(h, 0, candidate, inner, a)
+      for (let j = 0; j < hidden; j++) put(inner, j, multiply(at(reset, j), at(inner, j), a))
+    } else {
+      for (let j = 0; j < hidden; j++) put(reset, j, multiply(at(reset, j), at(h, j), a))
+      multiplyRow(reset, 0, candidate, inner, a)
+    }
+    for (let j = 0; j < hidden; j++) {
+      const update = apply(f, clipped(at(gates, j), clip), a)
+      const fresh = apply(g, clipped(plus(at(inner, j), at(fromX, 2 * hidden + j), a), clip), a)
+      put(h, j, plus(multiply(complement(update, a), fresh, a), multiply(update, at(h, j), a), a))
+    }
+  }
+}
+
+const rnnStep: MakeStep<Attributes> = ({ clip, hidden }, weights, functions, a) => {
+  const recurrent = factor(weights.r, hidden, hidden)
+  const f = functionAt(functions, 0)
+  return (fromX, { h }) => {
+    const gates = copyOf(fromX)
+    addTo(gates, weights.biasR)
+    multiplyRow(h, 0, recurrent, gates, a)
+    for (let j = 0; j < hidden; j++) put(h, j, apply(f, clipped(at(gates, j), clip), a))
+  }
+}
+
+// ---- whole layers -----------------------------------------------------------------------------------------------------
+
+interface Layer<A> {
+  readonly gates: number
+  readonly hasCell: boolean
+  readonly step: MakeStep<A>
+}
+
+type Cells = Work<ReadonlyArray<Cell>>
+
+/** Steps of each sequence; all of them where no lengths are given. */
+const lengthsOf = (lengths: Tensor | undefined, batch: number, length: number): ReadonlyArray<number> =>
+  Array.from({ length: batch }, (_, b) => Math.min(length, Math.max(0, Number(lengths?.data[b] ?? length))))
+
+function* run<A extends Attributes>(
+  call: KernelCall<unknown>,
+  attributes: A,
+  cells: ReadonlyArray<Cell | undefined>,
+  layer: Layer<A>,
+  a: Arithmetic
+): Cells {
+  const { direction, hidden } = attributes
+  const { gates, hasCell } = layer
+  const given = (position: number): Tracked | undefined => {
+    const cell = cells[position]
+    return cell === undefined ? undefined : tracked(cell, a.tracks)
+  }
+  const need = (position: number): Tracked => given(position) ?? call.fail(`operand ${position} is missing`)
+  const [x, w, r] = [need(0), need(1), need(2)]
+  const [length = 0, batch = 0, features = 0] = call.input(0).shape
+  const directions = direction === "bidirectional" ? 2 : 1
+  const shapes: Shapes = { length, batch, features, hidden, gates, directions }
+  const [bias, h0, c0, peepholes] = [given(3), given(5), given(6), given(7)]
+  const width = gates * hidden
+  const perDirection = attributes.activations.length / directions
+  const y = none(length * directions * batch * hidden, a.tracks)
+  const lastH = none(directions * batch * hidden, a.tracks)
+  const lastC = none(hasCell ? directions * batch * hidden : 0, a.tracks)
+  for (let d = 0; d < directions; d++) {
+    const biasAt = (half: number): Tracked =>
+      bias === undefined ? none(width, a.tracks) : part(bias, (2 * d + half) * width, width)
+    const weights: Weights = {
+      w: transposed(part(w, d * width * features, width * features), width, features),
+      r: transposed(part(r, d * width * hidden, width * hidden), width, hidden),
+      biasW: biasAt(0),
+      biasR: biasAt(1),
+      peepholes: peepholes === undefined ? undefined : part(peepholes, d * 3 * hidden, 3 * hidden)
+    }
+    const functions = attributes.activations.slice(d * perDirection, (d + 1) * perDirection).map(activation)
+    const step = layer.step(attributes, weights, functions, a)
+    const input = factor(weights.w, features, width)
+    const backward = direction === "reverse" || d === 1
+    for (const [b, steps] of lengthsOf(cells[4]?.tensor, batch, length).entries()) {
+      const slot = (d * batch + b) * hidden
+      const start = (from: Tracked | undefined): Tracked =>
+        from === undefined ? none(hidden, a.tracks) : copyOf(part(from, slot, hidden))
+      const state: State = { h: start(h0), c: start(c0) }
+      for (let s = 0; s < steps; s++) {
+        const t = backward ? steps - 1 - s : s
+        const fromX = copyOf(weights.biasW)
+        multiplyRow(part(x, (t * batch + b) * features, features), 0, input, fromX, a)
+        step(fromX, state)
+        write(y, ((t * directions + d) * batch + b) * hidden, state.h)
+        if (s % 16 === 15) yield
+      }
+      write(lastH, slot, state.h)
+      if (hasCell) write(lastC, slot, state.c)
+    }
+  }
+  const { dtype } = call.input(0)
+  const states = [shapes.directions, shapes.batch, shapes.hidden]
+  const results = [result(y, dtype, [length, directions, batch, hidden], a), result(lastH, dtype, states, a)]
+  return hasCell ? [...results, result(lastC, dtype, states, a)] : results
+}
+
+const write = (target: Tracked, start: number, from: Tracked): void => {
+  target.values.set(from.values, start)
+  target.errors.set(from.errors, from.errors.length === 0 ? 0 : start)
+}
+
+const result = ({ errors, values }: Tracked, dtype: DType, shape: ReadonlyArray<number>, a: Arithmetic): Cell => {
+  const tensor = Elements.fromNumbers(dtype, shape, values)
+  return { tensor, bound: a.tracks ? Rounding.addHalfUlp(errors, Elements.numbers(tensor), dtype) : undefined }
+}
+
+const tensorsOf = function* (work: Cells): Work<ReadonlyArray<Tensor>> {
+  const cells = yield* work
+  return cells.map(({ tensor }) => tensor)
+}
+
+const exactCells = (call: KernelCall<unknown>): ReadonlyArray<Cell | undefined> =>
+  call.inputs.map((tensor) => (tensor === undefined ? undefined : { tensor, bound: undefined }))
+const boundedCells = (call: BoundedCall<unknown>): ReadonlyArray<Cell | undefined> =>
+  call.inputs.map((tensor, i) => (tensor === undefined ? undefined : { tensor, bound: call.bounds[i] }))
+
+const plain: Arithmetic = { tracks: false, unit: 0 }
+const tracking = (call: BoundedCall<unknown>): Arithmetic => ({
+  tracks: true,
+  unit: call.unitRoundoff(call.input(0).dtype)
+})
+
+const lstm: Layer<Attributes & { readonly inputForget: boolean }> = { gates: 4, hasCell: true, step: lstmStep }
+const gru: Layer<Attributes & { readonly linearBeforeReset: boolean }> = { gates: 3, hasCell: false, step: gruStep }
+const rnn: Layer<Attributes> = { gates: 1, hasCell: false, step: rnnStep }
+
+export const all: ReadonlyArray<Entry> = [
+  Kernel.define(
+    Ops.lstm,
+    (call) => tensorsOf(run(call, call.attributes, exactCells(call), lstm, plain)),
+    (call) => run(call, call.attributes, boundedCells(call), lstm, tracking(call))
+  ),
+  Kernel.define(
+    Ops.gru,
+    (call) => tensorsOf(run(call, call.attributes, exactCells(call), gru, plain)),
+    (call) => run(call, call.attributes, boundedCells(call), gru, tracking(call))
+  ),
+  Kernel.define(
+    Ops.rnn,
+    (call) => tensorsOf(run(call, call.attributes, exactCells(call), rnn, plain)),
+    (call) => run(call, call.attributes, boundedCells(call), rnn, tracking(call))
+  )
+]
