@@ -6,6 +6,7 @@
  * output of a region: the nodes between it and the nearest claimed pairs upstream, which become the region's free
  * inputs. Claims are never trusted: each pair is either proven by induction or checked. See docs/validation.md.
  */
+import * as Dim from "@anneal/ir/Dim"
 import * as Hash from "@anneal/ir/Hash"
 import * as IR from "@anneal/ir/Graph"
 import * as Op from "@anneal/ir/Op"
@@ -166,6 +167,30 @@ interface Cut {
   readonly leafOf: (id: string) => string | undefined
 }
 
+const definersCache = new WeakMap<IR.Graph, ReadonlyMap<string, string>>()
+
+/** For each unbacked size, the first result of the node that defines it. */
+const allDefiners = (graph: IR.Graph): ReadonlyMap<string, string> => {
+  const known = definersCache.get(graph)
+  if (known !== undefined) return known
+  const found = new Map<string, string>()
+  for (const { attributes, op, outputs } of graph.nodes) {
+    const id = outputs[0]?.id
+    if (op.binds !== true || id === undefined) continue
+    const names = [...Op.attributeSymbols(attributes), ...outputs.flatMap(({ type }) => Type.symbols(type))]
+    for (const name of names) if (Dim.isUnbackedName(name) && !found.has(name)) found.set(name, id)
+  }
+  definersCache.set(graph, found)
+  return found
+}
+
+/** First results of the other nodes that define the unbacked sizes in a node's attributes. */
+const definersOf = (node: IR.Node, { graph }: IR.Index): ReadonlyArray<string> => {
+  if (node.op.binds === true) return []
+  const open = Op.attributeSymbols(node.attributes).filter(Dim.isUnbackedName)
+  return open.length === 0 ? open : open.flatMap((name) => allDefiners(graph).get(name) ?? [])
+}
+
 const coneOf = (starts: ReadonlyArray<string>, { constants, index, leafOf }: Cut): Cone => {
   const nodes = new Set<IR.Node>()
   const leaves = new Set<string>()
@@ -185,6 +210,8 @@ const coneOf = (starts: ReadonlyArray<string>, { constants, index, leafOf }: Cut
     if (producer !== undefined) {
       nodes.add(producer)
       for (const input of producer.inputs) if (input !== null) pending.push({ id: input, start: false })
+      // Sizes that the data decides are known where the node that decides them is there itself.
+      for (const definer of definersOf(producer, index)) pending.push({ id: definer, start: true })
     } else if (constants.has(id)) fixed.add(id)
     else {
       const input = leafOf(id)

@@ -54,9 +54,16 @@ const withSizes = (graph: IR.Graph, sizes: ReadonlyMap<string, number>): IR.Grap
   }
 }
 
+/** Symbols of the model's inputs that only attributes mention: nothing that the region takes would bind them. */
+const mentioned = (graph: IR.Graph): ReadonlyArray<string> =>
+  [...IR.allNodes(graph)]
+    .flatMap(({ attributes }) => Op.attributeSymbols(attributes))
+    .filter((name) => !Dim.isUnbackedName(name))
+
 /** The region at small sizes of its free dims; several, since some sizes may not suit the ops inside. */
 export const sizings = function* ({ before, after }: Sides): Generator<Sized> {
-  const symbols = [...new Set(before.inputs.flatMap(({ type }) => Type.symbols(type)))].sort()
+  const given = before.inputs.flatMap(({ type }) => Type.symbols(type))
+  const symbols = [...new Set([...given, ...mentioned(before), ...mentioned(after)])].sort()
   for (const base of symbols.length === 0 ? [1] : bases) {
     for (const step of symbols.length > 1 ? [1, 0] : [0]) {
       const sizes = new Map(symbols.map((name, position) => [name, base + step * position]))

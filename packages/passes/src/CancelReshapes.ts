@@ -1,0 +1,180 @@
+// reshape → relu → reshape  ⇒  reshape → relu;   reshape(matmul(reshape x, w))  ⇒  matmul(x, w)
+//
+// Reshapes in a row become one; they move down through elementwise ops towards the next one, past biases along an
+// unchanged last axis, and a flattening around a matrix product goes. A transpose that moves only axes of extent 1 is a
+// reshape.
+import type { Builder } from "@anneal/ir/Builder"
+import * as Dim from "@anneal/ir/Dim"
+import type { Editor } from "@anneal/ir/Editor"
+import type { Node, Value } from "@anneal/ir/Graph"
+import * as Graphs from "@anneal/ir/Graph"
+import * as Ops from "@anneal/ir/Ops"
+import type { Local } from "./Driver.ts"
+import * as Driver from "./Driver.ts"
+import * as Elementwise from "./Elementwise.ts"
+import * as Rewrite from "./Rewrite.ts"
+
+const name = "cancelReshapes"
+
+type Shape = ReadonlyArray<Dim.Dim>
+
+const sameShape = (a: Shape, b: Shape): boolean =>
+  a.length === b.length && a.every((dim, axis) => Dim.equal(dim, b[axis] ?? 0) === true)
+
+interface Reshaped {
+  readonly x: Value
+  readonly shape: Shape
+  readonly node: Node
+}
+
+const reshapeOf = (editor: Editor, id: string | null | undefined): Reshaped | undefined => {
+  const node = editor.producer(id)
+  if (!Graphs.isOp(node, Ops.reshape)) return undefined
+  const [x] = editor.inputs(node)
+  return x === undefined ? undefined : { x, shape: node.attributes.shape, node }
+}
+
+/** The reshape that makes a value which only `user` takes. */
+const ownReshapeOf = (editor: Editor, id: string | null | undefined, user: Node): Reshaped | undefined =>
+  typeof id === "string" && editor.isOnlyUsedBy(id, user) ? reshapeOf(editor, id) : undefined
+
+const reshape = (b: Builder, x: Value, shape: Shape): Value =>
+  sameShape(x.type.shape, shape) ? x : b.one(Ops.reshape, [x], { shape })
+
+const mergeTwo: Local = {
+  ops: ["reshape"],
+  apply: (node, editor) => {
+    const inner = reshapeOf(editor, node.inputs[0])
+    if (!Graphs.isOp(node, Ops.reshape) || inner === undefined) return false
+    const { shape } = node.attributes
+    editor.replace(node, `${name}/merge`, (b) => [reshape(b, inner.x, shape)], [node, inner.node])
+    return true
+  }
+}
+
+/** transpose [n, 1, c] by [0, 2, 1] moves nothing. */
+const transposeOfOnes: Local = {
+  ops: ["transpose"],
+  apply: (node, editor) => {
+    const [x] = editor.inputs(node)
+    if (!Graphs.isOp(node, Ops.transpose) || x === undefined) return false
+    const moving = node.attributes.permutation.filter((axis) => x.type.shape[axis] !== 1)
+    if (moving.some((axis, index) => index > 0 && axis < (moving[index - 1] ?? 0))) return false
+    const shape = node.outputs[0]?.type.shape ?? []
+    editor.replace(node, `${name}/transpose`, (b) => [reshape(b, x, shape)])
+    return true
+  }
+}
+
+/** Whether a reshape waits below, behind elementwise ops at most: sinking towards nothing gains nothing. */
+const meetsReshape = (editor: Editor, node: Node, depth = 8): boolean => {
+  const id = node.outputs[0]?.id
+  if (id === undefined || editor.isOutput(id)) return false
+  const users = editor.users(id)
+  if (users.some((user) => user.op.name === Ops.reshape.name)) return true
+  const [next, ...more] = users
+  if (next === undefined || more.length > 0 || depth === 0 || !Elementwise.names.includes(next.op.name)) return false
+  const others = editor.inputs(next).filter((value) => value !== undefined && value.id !== editor.value(id).id)
+  return others.every((value) => value !== undefined && isOnes(value)) && meetsReshape(editor, next, depth - 1)
+}
+
+const isOnes = (value: Value): boolean => value.type.shape.every((dim) => dim === 1)
+
+/** f(reshape x, reshape y) ⇒ reshape f(x, y). */
+const sinkElementwise: Local = {
+  ops: Elementwise.names,
+  apply: (node, editor) => {
+    const operands = editor.inputs(node)
+    const own = operands.map((value) => ownReshapeOf(editor, value?.id, node))
+    const first = own.find((found) => found !== undefined)
+    const output = node.outputs[0]
+    if (first === undefined || output === undefined || !sameShape(first.shape, output.type.shape)) return false
+    const under: Array<Value | undefined> = []
+    let count = 0
+    for (const [position, operand] of operands.entries()) {
+      const found = own[position]
+      if (operand === undefined) under.push(undefined)
+      else if (
+        found !== undefined &&
+        sameShape(found.x.type.shape, first.x.type.shape) &&
+        sameShape(found.shape, first.shape)
+      ) {
+        under.push(found.x)
+        count++
+      } else if (isOnes(operand) && operand.type.shape.length <= first.x.type.shape.length) under.push(operand)
+      else return false
+    }
+    if (count < 2 && !meetsReshape(editor, node)) return false
+    const from = [node, ...own.flatMap((found) => (found === undefined ? [] : [found.node]))]
+    const { shape } = output.type
+    editor.replace(node, `${name}/sink`, (b) => [reshape(b, b.one(node.op, under, node.attributes), shape)], from)
+    return true
+  }
+}
+
+/** reshape(y [.., n]) + bias [n] ⇒ reshape(y + bias), when the last axis stays. */
+const sinkPastBias: Local = {
+  ops: ["add", "sub", "mul"],
+  apply: (node, editor) => {
+    const [a, b] = editor.inputs(node)
+    const output = node.outputs[0]
+    if (a === undefined || b === undefined || output === undefined) return false
+    for (const [value, other, isFirst] of [[a, b, true] as const, [b, a, false] as const]) {
+      const found = ownReshapeOf(editor, value.id, node)
+      const last = found?.x.type.shape.at(-1)
+      if (found === undefined || last === undefined || editor.constant(other.id) === undefined) continue
+      if (other.type.shape.length !== 1 || other.type.shape[0] === 1 || !sameShape(found.shape, output.type.shape))
+        continue
+      if (Dim.equal(last, found.shape.at(-1) ?? 0) !== true || Dim.equal(last, other.type.shape[0] ?? 0) !== true)
+        continue
+      const operands = isFirst ? [found.x, other] : [other, found.x]
+      const { shape } = output.type
+      editor.replace(
+        node,
+        `${name}/bias`,
+        (builder) => [reshape(builder, builder.one(node.op, operands, node.attributes), shape)],
+        [node, found.node]
+      )
+      return true
+    }
+    return false
+  }
+}
+
+/** reshape [.., n] of a product of a flattened x [.., k]  ⇒  the product of x itself. */
+const unflattenProduct: Local = {
+  ops: ["reshape"],
+  apply: (node, editor) => {
+    const product = editor.producer(node.inputs[0])
+    if (!Graphs.isOp(node, Ops.reshape) || product === undefined) return false
+    if (product.op.name !== Ops.matmul.name && product.op.name !== Ops.linear.name) return false
+    const [, w, bias] = editor.inputs(product)
+    const flat = reshapeOf(editor, product.inputs[0])
+    const id = product.outputs[0]?.id
+    if (w === undefined || flat === undefined || id === undefined || !editor.isOnlyUsedBy(id, node)) return false
+    const from = flat.x.type.shape
+    if (w.type.shape.length !== 2 || flat.shape.length !== 2 || from.length < 2) return false
+    if (Dim.equal(from.at(-1) ?? 0, flat.shape.at(-1) ?? -1) !== true) return false
+    if (!sameShape([...from.slice(0, -1), w.type.shape[1] ?? 0], node.attributes.shape)) return false
+    editor.replace(
+      node,
+      `${name}/product`,
+      (b) => [
+        product.op.name === Ops.linear.name
+          ? b.one(Ops.linear, [flat.x, w, bias], {})
+          : b.one(Ops.matmul, [flat.x, w], {})
+      ],
+      [node, product, flat.node]
+    )
+    return true
+  }
+}
+
+export const cancelReshapes: Rewrite.Rewrite<{}> = Rewrite.plain({
+  name,
+  version: 1,
+  claim: "exact",
+  summary: "reshapes in a row, or around elementwise ops and matrix products ⇒ one or none",
+  ...Rewrite.noConfig,
+  rewriting: () => Driver.settle([transposeOfOnes, mergeTwo, unflattenProduct, sinkPastBias, sinkElementwise])
+})
