@@ -45,7 +45,7 @@ export const run = (image: Uint8Array) =>
     const twenty = yield* graphOf(20)
 
     const costs: Array<Cost> = []
-    const measure = (what: string, calls: number, batch: Effect.Effect<void, never>) =>
+    const measure = (what: string, calls: number, batch: Effect.Effect<void>) =>
       Effect.gen(function* () {
         const times: Array<number> = []
         for (let i = 0; i < batches + 10; i++) {

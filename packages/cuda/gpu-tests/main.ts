@@ -7,6 +7,7 @@
  */
 import { writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Doctor from "@anneal/cuda/Doctor"
 import * as Device from "@anneal/cuda/Device"
@@ -31,7 +32,7 @@ const check = (ok: boolean, what: string): void => {
   if (!ok) problems.push(what)
 }
 
-const isolated = (name: string, deadline: string & ("10 seconds" | "4 seconds")) =>
+const isolated = (name: string, deadline: Duration.Input) =>
   Isolated.run({ entry: childEntry, payload: name, deadline }).pipe(
     Effect.match({ onSuccess: (value) => `answered ${String(value)}`, onFailure: (error) => error.message })
   )
