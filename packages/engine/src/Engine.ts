@@ -72,7 +72,17 @@ interface Assembly {
 }
 
 /** As `assemble`, from parts: for refitting and restoring. */
-export const assembleWith = ({ about, strip, variants, weights }: Assembly): Layout => {
+export const assembleWith = (assembly: Assembly): Layout => {
+  const { manifest, parts } = describe(assembly)
+  return sealed(parts, { format: formatName, manifest: Manifests.print(manifest) })
+}
+
+const describe = ({
+  about,
+  strip,
+  variants,
+  weights
+}: Assembly): { readonly manifest: Manifest; readonly parts: ReadonlyArray<Part> } => {
   const [first] = variants
   if (first === undefined)
     return refuse("Missing", "the engine", "variants", "there is none", "Give at least one graph")
@@ -120,7 +130,31 @@ export const assembleWith = ({ about, strip, variants, weights }: Assembly): Lay
     weights,
     sections
   }
-  return sealed(parts, { format: formatName, manifest: Manifests.print(manifest) })
+  return { manifest, parts }
+}
+
+/**
+ * A graph as an engine that has no file, for the reference target: to run a model as it is. Nothing is copied; the
+ * digest is that of the graph's content.
+ */
+export const ofGraph = (graph: Graph, file: string): Engine => {
+  const profiles: ReadonlyArray<Profile> = [{ name: "any", dims: {} }]
+  const { manifest, parts } = describe({
+    about: Manifests.aboutModel(graph.name, Hash.content(graph)),
+    variants: [{ name: "reference", target: "reference", features: [], graph, profiles }],
+    weights: [],
+    strip: new Set()
+  })
+  const byName = new Map(parts.map((part) => [part.name, part]))
+  return {
+    file,
+    manifest,
+    digest: manifest.model.digest,
+    byteLength: parts.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    section: (name) =>
+      byName.get(name)?.bytes() ?? refuse("Missing", file, `section ${name}`, "there is no such section"),
+    graph: () => graph
+  }
 }
 
 const graphSection = (place: number): string => `anneal/graph/${place}`

@@ -191,6 +191,13 @@ const stageLine = ({ changed, claims, diagnostics, stage, validation }: Stage): 
   return parts.join(" · ")
 }
 
+/** Those that did something or found something; the others are only counted. */
+const stageLines = (stages: ReadonlyArray<Stage>): ReadonlyArray<string> => {
+  const shown = stages.filter(({ changed, diagnostics }) => changed !== false || diagnostics.length > 0)
+  const idle = stages.length - shown.length
+  return [...shown.map(stageLine), ...(idle === 0 ? [] : [`${idle} more had nothing to do`])]
+}
+
 const portLines = (inputs: ReadonlyArray<PortSummary>, outputs: ReadonlyArray<PortSummary>): ReadonlyArray<string> => [
   ...list(
     "inputs",
@@ -229,7 +236,7 @@ export const format = (summary: EngineSummary | ModelSummary): string => {
       ...graphLines(variant)
     ]),
     row("weights", `${weights.kept} replaceable by name, ${weights.consumed} consumed by rewrites`),
-    ...list("stages", summary.stages.map(stageLine)),
+    ...list("stages", stageLines(summary.stages)),
     ...list(
       "precision",
       summary.precision.map(({ from, node, to, why }) => `${node}: ${from} → ${to}, ${why}`)

@@ -1,0 +1,265 @@
+/**
+ * From a model to an engine: import, the pipeline, assembly.
+ *
+ * ```ts
+ * const built = yield* Build.build({ model: "net.onnx", output: "net.engine" })
+ * ```
+ * Needs the oracle, the target, and what the precision asks for: samples and a calibrator for INT8, an evaluator for a
+ * budget. Equal inputs give an equal engine, to the byte.
+ */
+import * as Engine from "@anneal/engine/Engine"
+import * as EngineFile from "@anneal/engine/EngineFile"
+import * as Manifest from "@anneal/engine/Manifest"
+import type { Layout } from "@anneal/engine/Safetensors"
+import { BindError } from "@anneal/ir/Bind"
+import * as IR from "@anneal/ir/Graph"
+import * as Hash from "@anneal/ir/Hash"
+import { Calibrator } from "@anneal/pipeline/Calibrator"
+import { Evaluator, type Score } from "@anneal/pipeline/Evaluator"
+import { Graph } from "@anneal/pipeline/Graph"
+import * as Key from "@anneal/pipeline/Key"
+import type { Ledger } from "@anneal/pipeline/Ledger"
+import { Oracle } from "@anneal/pipeline/Oracle"
+import * as Pipelines from "@anneal/pipeline/Pipeline"
+import { Samples } from "@anneal/pipeline/Samples"
+import { Target } from "@anneal/pipeline/Target"
+import * as Budget from "@anneal/quantize/Budget"
+import * as Precision from "@anneal/quantize/Precision"
+import * as MemoryPlan from "@anneal/runtime/MemoryPlan"
+import * as Profiles from "@anneal/runtime/Profiles"
+import { MemoryError } from "@anneal/runtime/RuntimeError"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as DefaultPipeline from "./DefaultPipeline.ts"
+import type { InputShapes } from "./Model.ts"
+import * as Model from "./Model.ts"
+import type { Plugins } from "./Plugin.ts"
+import * as Plugin from "./Plugin.ts"
+import { UsageError } from "./UsageError.ts"
+
+/** Shapes of one profile. */
+export interface ProfileShapes {
+  readonly min?: Profiles.Shapes
+  readonly opt?: Profiles.Shapes
+  readonly max?: Profiles.Shapes
+}
+
+/** A pipeline that starts from a graph and ends in one, as `--pipeline` takes it. */
+export interface UserPipeline {
+  readonly steps: ReadonlyArray<string>
+  readonly build: () => Effect.Effect<
+    { readonly known: Context.Context<Graph>; readonly ledger: Ledger },
+    unknown,
+    Graph | Oracle | Target | Samples | Calibrator | Evaluator
+  >
+}
+
+export interface BuildOptions {
+  readonly model: string
+  readonly output: string
+  /** Shapes that pin sizes of the model, or give ranks that it leaves out. */
+  readonly shapes?: InputShapes
+  /** Profiles; none: the engine takes every shape that the model takes. */
+  readonly profiles?: ReadonlyArray<ProfileShapes>
+  readonly precision?: "float" | "int8" | "int4"
+  /** Greatest loss of the evaluator's metric, in its own units. */
+  readonly maxDrop?: number
+  /** Products that stay float when quantising. */
+  readonly keep?: ReadonlyArray<string>
+  /** Names of passes to leave out. */
+  readonly disable?: ReadonlyArray<string>
+  /** Instead of the default pipeline. */
+  readonly pipeline?: UserPipeline
+  readonly plugins?: Plugins
+  /** Outputs that come back as inputs: state. */
+  readonly state?: ReadonlyArray<IR.Alias>
+  /** Bytes that weights and values may take together at the largest profile. */
+  readonly memoryLimit?: number
+  readonly strip?: boolean
+}
+
+export interface Built {
+  readonly output: string
+  readonly bytes: number
+  /** The engine's seal. */
+  readonly digest: string
+  readonly source: IR.Graph
+  readonly graph: IR.Graph
+  readonly ledger: Ledger
+  readonly manifest: Manifest.Manifest
+}
+
+/** What a pipeline made. */
+interface Made {
+  readonly graph: IR.Graph
+  readonly ledger: Ledger
+  readonly choices: Precision.Choices | undefined
+}
+
+/** Builds an engine and writes it. */
+export const build = (options: BuildOptions) =>
+  Effect.gen(function* () {
+    const { layout, ...rest } = yield* assemble(options)
+    yield* EngineFile.write(options.output, layout)
+    const engine = yield* EngineFile.read(options.output, { verify: "lazily" })
+    const built: Built = {
+      ...rest,
+      output: options.output,
+      bytes: layout.byteLength,
+      digest: engine.digest,
+      manifest: engine.manifest
+    }
+    return built
+  })
+
+/** Builds an engine without writing it. */
+export const assemble = (options: BuildOptions) =>
+  Effect.gen(function* () {
+    const plugins = options.plugins ?? Plugin.none
+    const target = yield* Target
+    const imported = yield* Model.importOnnx(options.model, plugins, options.shapes)
+    const source = yield* withState(imported.graph, options.state ?? [])
+    const { choices, graph, ledger } = yield* run(options, plugins, source)
+    const profiles = yield* profilesOf(graph, options.profiles ?? [])
+    yield* withinLimit(options, graph, profiles)
+    const about: Manifest.About = {
+      ...Manifest.aboutModel(source.name, Hash.content(source), imported.provenance),
+      stages: Manifest.stagesOf(ledger),
+      decisions: { disabled: [...(options.disable ?? [])].sort(), plugins: plugins.names },
+      precision: choices === undefined ? [] : precisionOf(choices),
+      calibration: options.precision === "int8" || options.precision === "int4" ? yield* calibrationOf : null,
+      accuracy: yield* accuracyOf(options, source, graph, choices)
+    }
+    const variants = [{ name: target.name, target: target.name, features: target.features, graph, profiles }]
+    const layout: Layout = Engine.assemble({ about, source, variants, strip: options.strip ?? false })
+    return { layout, source, graph, ledger }
+  })
+
+/** Runs the pipeline that the options ask for. */
+const run = (options: BuildOptions, plugins: Plugins, source: IR.Graph) =>
+  Effect.gen(function* () {
+    const given = Effect.provideService(Graph, source)
+    if (options.pipeline !== undefined) {
+      const { known, ledger } = yield* given(options.pipeline.build())
+      const made: Made = { graph: Pipelines.get(known, Graph), ledger, choices: undefined }
+      return made
+    }
+    const passes = yield* Effect.try({
+      try: () => DefaultPipeline.enabled(plugins, options.disable ?? []),
+      catch: (cause) => (cause instanceof UsageError ? cause : new UsageError({ detail: String(cause) }))
+    })
+    const { precision = "float" } = options
+    if (precision === "float") {
+      const { known, ledger } = yield* given(DefaultPipeline.floats(passes).build())
+      const made: Made = { graph: Pipelines.get(known, Graph), ledger, choices: undefined }
+      return made
+    }
+    const quantize = { bits: precision === "int8" ? 8 : 4, keep: options.keep ?? [] } as const
+    if (options.maxDrop === undefined) {
+      const { known, ledger } = yield* given(DefaultPipeline.quantized(passes, quantize).build())
+      const made: Made = { graph: Pipelines.get(known, Graph), ledger, choices: undefined }
+      return made
+    }
+    const within = DefaultPipeline.quantizedWithin(passes, { ...quantize, maxDrop: options.maxDrop })
+    const { known, ledger } = yield* given(within.build())
+    const made: Made = {
+      graph: Pipelines.get(known, Graph),
+      ledger,
+      choices: Option.getOrUndefined(Context.getOption(known, Precision.Precision))
+    }
+    return made
+  })
+
+/** The graph with outputs bound back to inputs. */
+const withState = (graph: IR.Graph, state: ReadonlyArray<IR.Alias>): Effect.Effect<IR.Graph, UsageError> => {
+  const wrong = state.filter(
+    ({ input, output }) =>
+      !graph.inputs.some(({ name }) => name === input) || !graph.outputs.some(({ name }) => name === output)
+  )
+  return wrong.length === 0
+    ? Effect.succeed(state.length === 0 ? graph : { ...graph, aliases: [...graph.aliases, ...state] })
+    : Effect.fail(
+        new UsageError({
+          detail: `--state ${wrong.map(({ input, output }) => `${input}=${output}`).join(", ")}: the inputs are ${graph.inputs.map(({ name }) => name).join(", ")}, the outputs ${graph.outputs.map(({ name }) => name).join(", ")}`
+        })
+      )
+}
+
+const profilesOf = (
+  graph: IR.Graph,
+  shapes: ReadonlyArray<ProfileShapes>
+): Effect.Effect<ReadonlyArray<Manifest.Profile>, BindError> =>
+  Effect.try({
+    try: () =>
+      shapes.length === 0
+        ? [{ name: "any", dims: {} }]
+        : shapes.map((one, index) => Profiles.profileOf(graph, `profile ${index}`, one)),
+    catch: (cause) => {
+      if (cause instanceof BindError) return cause
+      throw cause
+    }
+  })
+
+const withinLimit = (
+  { memoryLimit: limit, output }: BuildOptions,
+  graph: IR.Graph,
+  profiles: ReadonlyArray<Manifest.Profile>
+): Effect.Effect<void, MemoryError> =>
+  Effect.suspend(() => {
+    if (limit === undefined) return Effect.void
+    for (const profile of profiles) {
+      const { at, peak, weights } = MemoryPlan.plan(graph, MemoryPlan.largest(profile))
+      if (weights + peak > limit)
+        return Effect.fail(
+          new MemoryError({ engine: output, limit, weights, peak, at, shapes: Profiles.list([profile]) })
+        )
+    }
+    return Effect.void
+  })
+
+const precisionOf = ({ of }: Precision.Choices): ReadonlyArray<Manifest.PrecisionEntry> =>
+  Object.values(of).map(({ node, noise, precision, reason }) => ({
+    node,
+    from: "f32",
+    to: precision === "float" ? "f32" : precision,
+    why: reason === "" ? `noise ${noise.toExponential(2)} of the signal's power` : reason
+  }))
+
+const calibrationOf = Effect.gen(function* () {
+  const calibrator = yield* Calibrator
+  const samples = yield* Samples
+  const unknown = { name: "unknown", version: 0, config: null }
+  const calibration: Manifest.Calibration = {
+    calibrator: calibrator.identity ?? { ...unknown, name: calibrator.name },
+    samples: Key.digest(samples.identity ?? unknown),
+    count: samples.count ?? 0
+  }
+  return calibration
+})
+
+/** Scores before and after, where there is an evaluator; a budget that floats do not keep is refused. */
+const accuracyOf = (
+  { maxDrop }: BuildOptions,
+  source: IR.Graph,
+  graph: IR.Graph,
+  choices: Precision.Choices | undefined
+) =>
+  Effect.gen(function* () {
+    const evaluator = yield* Effect.serviceOption(Evaluator)
+    if (Option.isNone(evaluator)) return null
+    const oracle = yield* Oracle
+    const before: Score = choices?.before ?? (yield* Budget.evaluate(source, evaluator.value, oracle))
+    const after: Score = yield* Budget.evaluate(graph, evaluator.value, oracle)
+    if (maxDrop !== undefined && Budget.drop(before, after) > maxDrop + 1e-12)
+      return yield* new Budget.BudgetExceeded({
+        metric: before.metric,
+        before: before.value,
+        best: after.value,
+        quantized: after.value,
+        maxDrop,
+        spenders: []
+      })
+    const accuracy: Manifest.Accuracy = { before, after, maxDrop: maxDrop ?? null }
+    return accuracy
+  })

@@ -1,0 +1,61 @@
+/**
+ * The default pipeline, in code: what `anneal build` runs when no `--pipeline` is given.
+ *
+ *   floats      every pass that is on, in order
+ *   quantised   … → calibrate → [fitBudget] → quantise → fold what became constant
+ *
+ * `--pipeline FILE.ts` replaces it: the file's default export is a pipeline from graph to graph, made of the same parts.
+ */
+import * as All from "@anneal/passes/All"
+import { eliminateDeadCode } from "@anneal/passes/EliminateDeadCode"
+import { foldConstants } from "@anneal/passes/FoldConstants"
+import * as Calibrate from "@anneal/quantize/Calibrate"
+import * as Budget from "@anneal/quantize/Budget"
+import * as Quantize from "@anneal/quantize/Quantize"
+import type { ListedPass, Plugins } from "./Plugin.ts"
+import { UsageError } from "./UsageError.ts"
+
+/** Every pass that can be switched off, in the order in which they run. */
+export const listed = (plugins: Plugins): ReadonlyArray<ListedPass> => [...All.passes, ...plugins.passes]
+
+/** The passes that are on. Throws `UsageError` for a name that is not in the list. */
+export const enabled = (plugins: Plugins, disable: ReadonlyArray<string>): ReadonlyArray<ListedPass> => {
+  const passes = listed(plugins)
+  const names = new Set(passes.map(({ name }) => name))
+  const unknown = disable.filter((name) => !names.has(name))
+  if (unknown.length > 0)
+    throw new UsageError({
+      detail: `--disable ${unknown.join(", ")}: there is no such pass; the passes are ${[...names].join(", ")}`
+    })
+  return passes.filter(({ name }) => !disable.includes(name))
+}
+
+/** All passes that are on. */
+export const floats = (passes: ReadonlyArray<ListedPass>) => All.pipeline(passes)
+
+export interface QuantizeOptions {
+  /** Width of the weights. */
+  readonly bits: 4 | 8
+  /** Products that stay float: op names, value ids or paths in the user's model. */
+  readonly keep: ReadonlyArray<string>
+}
+
+/** Calibrates and quantises everything that the target runs on integers. */
+export const quantized = (passes: ReadonlyArray<ListedPass>, { bits, keep }: QuantizeOptions) =>
+  floats(passes)
+    .through(Calibrate.calibrate({ limit: null }))
+    .through(Quantize.quantize({ bits, keep }))
+    .through(foldConstants.pass())
+    .through(eliminateDeadCode.pass())
+
+/** The same within an accuracy budget: what costs too much stays float. */
+export const quantizedWithin = (
+  passes: ReadonlyArray<ListedPass>,
+  { bits, keep, maxDrop }: QuantizeOptions & { readonly maxDrop: number }
+) =>
+  floats(passes)
+    .through(Calibrate.calibrate({ limit: null }))
+    .through(Budget.fitBudget({ bits, keep, maxDrop, rankingSamples: 8 }))
+    .through(Quantize.quantizeWithin({ bits, keep }))
+    .through(foldConstants.pass())
+    .through(eliminateDeadCode.pass())

@@ -1,0 +1,217 @@
+/** `anneal build MODEL.onnx -o ENGINE`: from a model to an engine. */
+import * as Inspects from "@anneal/engine/Inspect"
+import { Calibrator } from "@anneal/pipeline/Calibrator"
+import { Evaluator } from "@anneal/pipeline/Evaluator"
+import { Samples } from "@anneal/pipeline/Samples"
+import * as Store from "@anneal/pipeline/Store"
+import * as Target from "@anneal/pipeline/Target"
+import * as Validation from "@anneal/pipeline/Validation"
+import * as Graphs from "@anneal/ir/Graph"
+import * as Dim from "@anneal/ir/Dim"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Builds from "../Build.ts"
+import * as CacheFolder from "../CacheFolder.ts"
+import * as Calibration from "../Calibration.ts"
+import * as Model from "../Model.ts"
+import * as Modules from "../Modules.ts"
+import * as Plugin from "../Plugin.ts"
+import * as Report from "../Report.ts"
+import * as ShapeOption from "../ShapeOption.ts"
+import { UsageError } from "../UsageError.ts"
+import * as Options from "./Options.ts"
+
+const flag = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false))
+
+/** What a layer gives that a build may do without: nothing here asks for a service that is not there. */
+type Needed = Samples | Calibrator | Evaluator
+
+const isPipeline = (value: unknown): value is Builds.UserPipeline =>
+  Predicate.hasProperty(value, "steps") &&
+  Predicate.hasProperty(value, "build") &&
+  typeof value.build === "function" &&
+  Predicate.hasProperty(value, "through")
+
+const userPipeline = (name: string): Effect.Effect<Builds.UserPipeline, UsageError> =>
+  Effect.flatMap(Modules.load("--pipeline", name), (value) =>
+    isPipeline(value)
+      ? Effect.succeed(value)
+      : Effect.fail(
+          new UsageError({
+            detail: `--pipeline ${name}: its default export must be a pipeline: Pipeline.on(Graph).through(…)`
+          })
+        )
+  )
+
+/** `IN=OUT`, in the order of the model's own names. */
+const parseState = (texts: ReadonlyArray<string>): ReadonlyArray<Graphs.Alias> =>
+  texts.map((text) => {
+    const [input, output, ...rest] = text.split("=")
+    if (input === undefined || output === undefined || rest.length > 0 || input === "" || output === "")
+      throw new UsageError({ detail: `--state ${text}: expected INPUT=OUTPUT` })
+    return { input, output }
+  })
+
+/** The i-th use of each option belongs to the i-th profile. */
+const parseProfiles = (
+  min: ReadonlyArray<string>,
+  opt: ReadonlyArray<string>,
+  max: ReadonlyArray<string>
+): ReadonlyArray<Builds.ProfileShapes> => {
+  const count = Math.max(min.length, opt.length, max.length)
+  const one = (option: string, text: string | undefined) =>
+    text === undefined ? undefined : ShapeOption.parseNumbers(option, [text])
+  return Array.from({ length: count }, (_, index): Builds.ProfileShapes => {
+    const shapes = {
+      min: one("--min-shapes", min[index]),
+      opt: one("--opt-shapes", opt[index]),
+      max: one("--max-shapes", max[index])
+    }
+    return {
+      ...(shapes.min === undefined ? {} : { min: shapes.min }),
+      ...(shapes.opt === undefined ? {} : { opt: shapes.opt }),
+      ...(shapes.max === undefined ? {} : { max: shapes.max })
+    }
+  })
+}
+
+const precisions = ["fp32", "int8", "int4"] as const
+
+export const build = Command.make(
+  "build",
+  {
+    model: Argument.String("model").pipe(Argument.withDescription("An ONNX model")),
+    output: Flag.String("output").pipe(Flag.withAlias("o"), Flag.withDescription("The engine to write")),
+    shapes: Options.repeated("shapes", "Pin input shapes: x:1x3x224x224,y:1x77 (numbers, or names to keep open)"),
+    minShapes: Options.repeated("min-shapes", "Least shapes of a profile; the n-th use belongs to the n-th profile"),
+    optShapes: Options.repeated("opt-shapes", "Shapes that a profile is best for"),
+    maxShapes: Options.repeated("max-shapes", "Greatest shapes of a profile"),
+    precision: Flag.Literals("precision", precisions).pipe(
+      Flag.withDescription("Precision of products"),
+      Flag.withDefault("fp32")
+    ),
+    int8: flag("int8", "Short for --precision int8"),
+    calibrate: Options.text("calibrate", "Samples: a folder of cases, or a module (FILE.ts)"),
+    calibrator: Flag.Literals("calibrator", ["entropy", "minmax", "mse", "percentile"]).pipe(
+      Flag.withDescription("How ranges are found"),
+      Flag.withDefault("entropy")
+    ),
+    evaluate: Options.text("evaluate", "A module (FILE.ts) with an evaluator: accuracy before and after"),
+    maxDrop: Flag.Finite("max-drop").pipe(
+      Flag.withDescription("Greatest loss of the evaluator's metric: 0.005"),
+      Flag.optional
+    ),
+    keep: Options.repeated("keep-float", "A product that stays float: op, value or path in the model"),
+    pipeline: Options.text("pipeline", "A module (FILE.ts) with a pipeline of your own"),
+    plugin: Options.plugin,
+    disable: Options.repeated("disable", "A pass to leave out, by name; may be repeated"),
+    target: Flag.Literals("target", ["reference"]).pipe(
+      Flag.withDescription("What the engine is for"),
+      Flag.withDefault("reference")
+    ),
+    cache: Options.text("cache", "Cache folder (default: $ANNEAL_CACHE, $XDG_CACHE_HOME/anneal, ~/.cache/anneal)"),
+    useCache: Flag.Boolean("use-cache").pipe(
+      Flag.withDescription("Keep results of stages (--no-use-cache: do not)"),
+      Flag.withDefault(true)
+    ),
+    memLimit: Options.text("mem-limit", "Refuse to build above so much memory at run time: 512MiB"),
+    state: Options.repeated("state", "INPUT=OUTPUT: the output comes back as the input of the next run"),
+    stripWeights: flag("strip-weights", "Leave the model's weights out of the file"),
+    validate: Flag.Boolean("validate").pipe(
+      Flag.withDescription("Check every rewrite on the oracle (--no-validate: do not)"),
+      Flag.withDefault(true)
+    ),
+    onFailure: Flag.Literals("on-failure", ["stop", "skip"]).pipe(
+      Flag.withDescription("What a wrong rewrite does: stop the build, or go on without it"),
+      Flag.withDefault("stop")
+    ),
+    json: Options.json
+  },
+  Effect.fn(function* (given) {
+    const plugins = yield* Plugin.load(given.plugin)
+    const precision = given.int8 ? "int8" : given.precision
+    const maxDrop = Option.getOrUndefined(given.maxDrop)
+    const quantizes = precision !== "fp32"
+    if (quantizes && Option.isNone(given.calibrate) && Option.isNone(given.pipeline))
+      return yield* new UsageError({
+        detail: `--${precision} needs samples to calibrate on: --calibrate DIR or --calibrate MODULE.ts`
+      })
+    if (maxDrop !== undefined && Option.isNone(given.evaluate))
+      return yield* new UsageError({ detail: "--max-drop needs a metric: --evaluate MODULE.ts" })
+    const options = yield* Options.read((): Omit<Builds.BuildOptions, "pipeline"> => {
+      const limit = Option.getOrUndefined(given.memLimit)
+      const shapes = ShapeOption.parse("--shapes", given.shapes)
+      const extents = [...shapes].map(
+        ([name, shape]) => [name, shape.map((dim) => (typeof dim === "number" ? dim : Dim.format(dim)))] as const
+      )
+      return {
+        model: given.model,
+        output: given.output,
+        plugins,
+        shapes: Object.fromEntries(extents),
+        profiles: parseProfiles(given.minShapes, given.optShapes, given.maxShapes),
+        precision: precision === "fp32" ? "float" : precision,
+        ...(maxDrop === undefined ? {} : { maxDrop }),
+        keep: given.keep,
+        disable: given.disable,
+        state: parseState(given.state),
+        ...(limit === undefined ? {} : { memoryLimit: ShapeOption.parseBytes("--mem-limit", limit) }),
+        strip: given.stripWeights
+      }
+    })
+    const pipeline = Option.isSome(given.pipeline) ? { pipeline: yield* userPipeline(given.pipeline.value) } : {}
+    const inputs =
+      Option.isSome(given.calibrate) && !Modules.isModule(given.calibrate.value)
+        ? (yield* Model.importOnnx(given.model, plugins, options.shapes)).graph.inputs.map(({ name }) => name)
+        : []
+    const samples = Option.isSome(given.calibrate)
+      ? yield* Calibration.samples(given.calibrate.value, inputs)
+      : Layer.empty
+    const evaluator = Option.isSome(given.evaluate) ? yield* Calibration.evaluator(given.evaluate.value) : Layer.empty
+    const store = given.useCache
+      ? Store.layerFileSystem({ directory: Option.getOrElse(given.cache, CacheFolder.defaultFolder) })
+      : Layer.empty
+    const validation = given.validate ? Validation.layer({ onFailure: given.onFailure }) : Validation.layerOff
+    // Samples, calibrator and evaluator are asked for only where the checks above have seen to it that they are there.
+    const data = Layer.mergeAll(samples, evaluator, Calibration.calibrators[given.calibrator]) as Layer.Layer<Needed>
+    const services = Layer.mergeAll(Options.execution(plugins), Target.layerReference, validation, store, data)
+    const work = Effect.gen(function* () {
+      const { hits, stages, value } = yield* Options.watched(Builds.build({ ...options, ...pipeline }))
+      const { bytes, digest, graph, manifest, output, source } = value
+      const nodes = { before: Graphs.nodeCount(source), after: Graphs.nodeCount(graph) }
+      const kept = manifest.weights.filter(({ state }) => state === "kept").length
+      const { accuracy, precision: choices, stages: done } = manifest
+      yield* Report.result(
+        { output, bytes, digest, nodes, cache: { hits, stages }, stages: done, precision: choices, accuracy },
+        () =>
+          [
+            `${output}: ${Inspects.formatBytes(bytes)}, ${nodes.before} → ${nodes.after} nodes, ${kept} of ${manifest.weights.length} weights replaceable`,
+            ...(accuracy === null ? [] : [`accuracy ${Inspects.formatAccuracy(accuracy)}`]),
+            ...(stages === 0 ? [] : [`${hits} of ${stages} stages from the cache`]),
+            `next: anneal inspect ${output}; anneal run ${output} ${manifest.inputs.map(({ name }) => `--input ${name}=FILE.npy`).join(" ")} --output out`
+          ].join("\n")
+      )
+    })
+    return yield* work.pipe(Effect.provide(services), Effect.provideService(Report.AsJson, given.json))
+  })
+).pipe(
+  Command.withDescription("Build an engine from an ONNX model"),
+  Command.withExamples([
+    { command: "anneal build net.onnx -o net.engine", description: "All passes, every rewrite checked" },
+    {
+      command:
+        "anneal build net.onnx -o net.engine --int8 --calibrate samples.ts --evaluate metric.ts --max-drop 0.005",
+      description: "INT8 within an accuracy budget"
+    },
+    {
+      command: "anneal build net.onnx -o net.engine --min-shapes x:1x3 --opt-shapes x:4x3 --max-shapes x:8x3",
+      description: "A profile of shapes"
+    }
+  ])
+)

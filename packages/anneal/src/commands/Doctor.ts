@@ -1,0 +1,17 @@
+/** `anneal doctor [--json]`: what this machine offers. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Command from "effect/cli/Command"
+import * as Doctors from "../Doctor.ts"
+import * as Report from "../Report.ts"
+import * as Options from "./Options.ts"
+
+export const doctor = Command.make(
+  "doctor",
+  { cache: Options.text("cache", "The cache folder to look at"), json: Options.json },
+  Effect.fn(function* ({ cache, json }) {
+    const report = yield* Doctors.examine(Option.getOrUndefined(cache))
+    const show = Report.result({ ...report }, () => Doctors.format(report))
+    yield* Effect.provideService(show, Report.AsJson, json)
+  })
+).pipe(Command.withDescription("Show what this machine offers: Node, WebAssembly, memory, CUDA, the cache"))

@@ -1,0 +1,22 @@
+/**
+ * The front door. `import * as Anneal from "anneal"`, or a module: `anneal/Build`, `anneal/Plugin`.
+ */
+export * as Build from "./Build.ts"
+export * as Calibration from "./Calibration.ts"
+export * as Cases from "./Cases.ts"
+export * as Cli from "./Cli.ts"
+export * as Compare from "./Compare.ts"
+export * as DefaultPipeline from "./DefaultPipeline.ts"
+export * as Doctor from "./Doctor.ts"
+export * as Model from "./Model.ts"
+export * as PerLayer from "./PerLayer.ts"
+export * as Plugin from "./Plugin.ts"
+export * as ProgressLines from "./ProgressLines.ts"
+export * as Engine from "@anneal/engine"
+export * as IR from "@anneal/ir"
+export * as Onnx from "@anneal/onnx"
+export * as Passes from "@anneal/passes"
+export * as Pipeline from "@anneal/pipeline"
+export * as Quantize from "@anneal/quantize"
+export * as Reference from "@anneal/reference"
+export * as Runtime from "@anneal/runtime"
