@@ -184,8 +184,8 @@ export const fitBudget = Stage.make({
       return { ...float(""), precision: bits === 8 ? "int8" : "int4" }
     }
     return {
-      measuredOn: yield* Artefact.digestOf(GraphTag, graph),
-      of: Object.fromEntries(
+      decidedOn: yield* Artefact.digestOf(GraphTag, graph),
+      products: Object.fromEntries(
         graph.nodes.filter(Placement.isProduct).map((node) => [node.outputs[0]?.id ?? "", choose(node)] as const)
       ),
       before,

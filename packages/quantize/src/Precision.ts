@@ -15,10 +15,11 @@ export const Choice = Schema.Struct({
 })
 export type Choice = typeof Choice.Type
 
-/** `of` is by the id of the product's first result, in the graph's order. */
 export const Choices = Schema.Struct({
-  measuredOn: Schema.String,
-  of: Schema.Record(Schema.String, Choice),
+  /** Digest of the graph that was decided on. The decisions outlive it: the engine keeps them. */
+  decidedOn: Schema.String,
+  /** By the id of the product's first result, in the graph's order. */
+  products: Schema.Record(Schema.String, Choice),
   /** The full evaluation set, before and after. */
   before: Score,
   after: Score,
@@ -30,19 +31,29 @@ export type Choices = typeof Choices.Type
 export class Precision extends Artefact.make<Precision>()("@anneal/quantize/Precision", Artefact.json(Choices)) {}
 
 /** Ids of the products that stay float. */
-export const kept = ({ of }: Choices): ReadonlySet<string> =>
-  new Set(Object.entries(of).flatMap(([id, { precision }]) => (precision === "float" ? [id] : [])))
+export const kept = ({ products }: Choices): ReadonlySet<string> =>
+  new Set(Object.entries(products).flatMap(([id, { precision }]) => (precision === "float" ? [id] : [])))
 
 /** Signal to noise in decibels, for people; infinite for no noise. */
 export const decibels = (noise: number): number => (noise === 0 ? Infinity : -10 * DeterministicMath.log10(noise))
 
 /** The table as text, worst first. */
-export const format = ({ after, before, maxDrop, of }: Choices): string => {
-  const rows = Object.values(of).toSorted((a, b) => b.noise - a.noise)
+export const format = ({ after, before, maxDrop, products }: Choices): string => {
+  const rows = Object.values(products).toSorted((a, b) => b.noise - a.noise)
   const lines = rows.map(
     ({ node, noise, precision, reason }) =>
       `${precision.padEnd(6)} ${decibels(noise).toFixed(1).padStart(6)} dB  ${node}${reason === "" ? "" : `: ${reason}`}`
   )
   const score = `${before.metric}: ${before.value} before, ${after.value} after, on ${after.count} samples (allowed loss ${maxDrop})`
   return [score, ...lines].join("\n")
+}
+
+/** Decisions that were made on another graph than the one at hand. */
+export class StalePrecision extends Schema.TaggedError<StalePrecision>()("StalePrecision", {
+  decidedOn: Schema.String,
+  graph: Schema.String
+}) {
+  override get message(): string {
+    return `The precisions were decided on graph ${this.decidedOn.slice(0, 12)}, this is graph ${this.graph.slice(0, 12)}: run fitBudget after the last rewrite`
+  }
 }

@@ -2,8 +2,10 @@
 //
 // `quantize` takes ranges and what to keep; `quantizeWithin` takes the decisions of an accuracy budget.
 import * as Graph from "@anneal/ir/Graph"
+import * as Artefact from "@anneal/pipeline/Artefact"
 import type { Range } from "@anneal/pipeline/Calibrator"
 import * as Diagnostic from "@anneal/pipeline/Diagnostic"
+import { Graph as GraphTag } from "@anneal/pipeline/Graph"
 import * as Pass from "@anneal/pipeline/Pass"
 import { Ranges } from "@anneal/pipeline/Ranges"
 import { Target, type TargetService } from "@anneal/pipeline/Target"
@@ -67,6 +69,9 @@ export const quantizeWithin = Pass.make({
   needs: [Ranges, Target, Precision.Precision],
   run: Effect.fnUntraced(function* (graph, { bits, keep }) {
     const [{ of }, target, choices] = [yield* Ranges, yield* Target, yield* Precision.Precision]
+    const digest = yield* Artefact.digestOf(GraphTag, graph)
+    if (choices.decidedOn !== digest)
+      return yield* new Precision.StalePrecision({ decidedOn: choices.decidedOn, graph: digest })
     return yield* apply(graph, of, target, bits, new Set([...keep, ...Precision.kept(choices)]))
   })
 })

@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Numbers from "@anneal/ir/Numbers"
+import * as Artefact from "@anneal/pipeline/Artefact"
 import * as Evaluator from "@anneal/pipeline/Evaluator"
 import { Graph as GraphTag } from "@anneal/pipeline/Graph"
 import * as Pipeline from "@anneal/pipeline/Pipeline"
+import { Ranges } from "@anneal/pipeline/Ranges"
 import * as Samples from "@anneal/pipeline/Samples"
 import { layerReference } from "@anneal/pipeline/Target"
 import * as Budget from "@anneal/quantize/Budget"
@@ -74,8 +76,8 @@ const fit = (
       ])
     )
 
-const floats = ({ of }: Precision.Choices): ReadonlyArray<string> =>
-  Object.entries(of).flatMap(([id, { precision }]) => (precision === "float" ? [id] : []))
+const floats = ({ products }: Precision.Choices): ReadonlyArray<string> =>
+  Object.entries(products).flatMap(([id, { precision }]) => (precision === "float" ? [id] : []))
 
 describe("fitBudget", () => {
   it.effect("everything stays quantised when the budget holds: the set runs twice", () =>
@@ -95,7 +97,7 @@ describe("fitBudget", () => {
       const { asked, layer } = scorer((turn) => [0.9, 0.5, 0.9, 0.7, 0.895][turn] ?? 0)
       const { precision } = yield* fit(layer)
       assert.strictEqual(asked.length, 5)
-      const noise = Object.entries(precision.of).toSorted(([, a], [, b]) => b.noise - a.noise)
+      const noise = Object.entries(precision.products).toSorted(([, a], [, b]) => b.noise - a.noise)
       assert.deepStrictEqual(
         noise
           .slice(0, 2)
@@ -104,8 +106,8 @@ describe("fitBudget", () => {
         floats(precision).toSorted()
       )
       assert.deepStrictEqual(floats(precision), ["b", "d"])
-      assert.strictEqual(precision.of["b"]?.reason, "reverted to meet the budget")
-      assert.strictEqual(precision.of["b"]?.node, "worst (matmul %b)")
+      assert.strictEqual(precision.products["b"]?.reason, "reverted to meet the budget")
+      assert.strictEqual(precision.products["b"]?.node, "worst (matmul %b)")
       assert.deepStrictEqual([precision.before.value, precision.after.value], [0.9, 0.895])
       assert.include(Precision.format(precision), "toy: 0.9 before, 0.895 after, on 4 samples (allowed loss 0.01)")
     })
@@ -141,7 +143,7 @@ describe("fitBudget", () => {
     Effect.gen(function* () {
       const { precision } = yield* fit(scorer(() => 0.9).layer, { keep: ["worst"] })
       assert.deepStrictEqual(floats(precision), ["b"])
-      assert.strictEqual(precision.of["b"]?.reason, "kept on request")
+      assert.strictEqual(precision.products["b"]?.reason, "kept on request")
     })
   )
 
@@ -165,6 +167,7 @@ describe("fitBudget", () => {
       const inputs = Pipeline.get(known, GraphTag).nodes.flatMap(({ inputs: ids, op }) =>
         op.name === "matmul" ? [ids] : []
       )
+      assert.strictEqual(Pipeline.get(known, Precision.Precision).products["d"]?.reason, "kept on request")
       assert.deepStrictEqual(inputs, [
         ["x_dq", "w1_dq"],
         ["x_dq", "w2_dq"],
@@ -181,6 +184,32 @@ describe("fitBudget", () => {
         scorer(() => 0.9).layer
       ])
     )
+  )
+
+  it.effect("decisions on another graph are refused", () =>
+    Effect.gen(function* () {
+      const digest = yield* Artefact.digestOf(GraphTag, model)
+      const score = { metric: "toy", value: 1, higherIsBetter: true, count: 1 }
+      const error = yield* Pipeline.on(GraphTag, Ranges, Precision.Precision)
+        .through(Quantize.quantizeWithin({ bits: 8, keep: [] }))
+        .build()
+        .pipe(
+          Effect.provide([
+            Layer.succeed(GraphTag, model),
+            Layer.succeed(Ranges, { measuredOn: digest, of: {} }),
+            Layer.succeed(Precision.Precision, {
+              decidedOn: "0".repeat(64),
+              products: {},
+              before: score,
+              after: score,
+              maxDrop: 0
+            }),
+            layerReference
+          ]),
+          Effect.flip
+        )
+      assert.strictEqual(error._tag, "StalePrecision")
+    })
   )
 
   it("a drop is a loss whichever way is better", () => {
