@@ -4,6 +4,7 @@
 // unchanged last axis, and a flattening around a matrix product goes. A transpose that moves only axes of extent 1 is a
 // reshape.
 import type { Builder } from "@anneal/ir/Builder"
+import * as Constants from "@anneal/ir/Constant"
 import * as Dim from "@anneal/ir/Dim"
 import type { Editor } from "@anneal/ir/Editor"
 import type { Node, Value } from "@anneal/ir/Graph"
@@ -15,6 +16,8 @@ import * as Elementwise from "./Elementwise.ts"
 import * as Rewrite from "./Rewrite.ts"
 
 const name = "cancelReshapes"
+
+const reductions = [Ops.reduceSum, Ops.reduceMean, Ops.reduceMax, Ops.reduceMin, Ops.reduceProd]
 
 type Shape = ReadonlyArray<Dim.Dim>
 
@@ -66,8 +69,11 @@ const transposeOfOnes: Local = {
   }
 }
 
-/** Whether a reshape waits below, behind elementwise ops at most: sinking towards nothing gains nothing. */
-const meetsReshape = (editor: Editor, node: Node, depth = 8): boolean => {
+/**
+ * Whether a reshape waits below, behind elementwise ops at most: sinking towards nothing gains nothing. `alone`: their
+ * other operands are single elements, so that nothing is in the way.
+ */
+const meetsReshape = (editor: Editor, node: Node, alone: boolean, depth = 8): boolean => {
   const id = node.outputs[0]?.id
   if (id === undefined || editor.isOutput(id)) return false
   const users = editor.users(id)
@@ -75,7 +81,8 @@ const meetsReshape = (editor: Editor, node: Node, depth = 8): boolean => {
   const [next, ...more] = users
   if (next === undefined || more.length > 0 || depth === 0 || !Elementwise.names.includes(next.op.name)) return false
   const others = editor.inputs(next).filter((value) => value !== undefined && value.id !== editor.value(id).id)
-  return others.every((value) => value !== undefined && isOnes(value)) && meetsReshape(editor, next, depth - 1)
+  if (alone && !others.every((value) => value !== undefined && isOnes(value))) return false
+  return meetsReshape(editor, next, alone, depth - 1)
 }
 
 const isOnes = (value: Value): boolean => value.type.shape.every((dim) => dim === 1)
@@ -104,7 +111,7 @@ const sinkElementwise: Local = {
       } else if (isOnes(operand) && operand.type.shape.length <= first.x.type.shape.length) under.push(operand)
       else return false
     }
-    if (count < 2 && !meetsReshape(editor, node)) return false
+    if (count < 2 && !meetsReshape(editor, node, true)) return false
     const from = [node, ...own.flatMap((found) => (found === undefined ? [] : [found.node]))]
     const { shape } = output.type
     editor.replace(node, `${name}/sink`, (b) => [reshape(b, b.one(node.op, under, node.attributes), shape)], from)
@@ -112,32 +119,73 @@ const sinkElementwise: Local = {
   }
 }
 
-/** reshape(y [.., n]) + bias [n] ⇒ reshape(y + bias), when the last axis stays. */
-const sinkPastBias: Local = {
-  ops: ["add", "sub", "mul"],
+const bias = ["add", "sub", "mul", "div", "max", "min"]
+
+/**
+ * The shape in which a constant that broadcasts against a reshaped value broadcasts against the value itself: where the
+ * last axis stays and the constant is a vector along it, or where the reshape only puts in and takes out axes of 1.
+ */
+const shapeUnder = (constant: ReadonlyArray<number>, outer: Shape, inner: Shape): ReadonlyArray<number> | undefined => {
+  const full = [...Array.from({ length: outer.length - constant.length }, () => 1), ...constant]
+  const last = outer.length - 1
+  if (full.slice(0, -1).every((extent) => extent === 1) && inner.length > 0)
+    if (Dim.equal(inner.at(-1) ?? 0, outer[last] ?? -1) === true) return full.slice(-1)
+  const outerAxes = outer.flatMap((dim, axis) => (dim === 1 ? [] : [axis]))
+  const innerAxes = inner.flatMap((dim, axis) => (dim === 1 ? [] : [axis]))
+  if (outerAxes.length !== innerAxes.length) return undefined
+  if (!outerAxes.every((axis, index) => Dim.equal(outer[axis] ?? 0, inner[innerAxes[index] ?? 0] ?? -1) === true))
+    return undefined
+  return inner.map((_, axis) => {
+    const position = innerAxes.indexOf(axis)
+    return position < 0 ? 1 : (full[outerAxes[position] ?? 0] ?? 1)
+  })
+}
+
+/** reshape(y) + c ⇒ reshape(y + c), for a constant that y can take as well. */
+const sinkPastConstant: Local = {
+  ops: bias,
   apply: (node, editor) => {
     const [a, b] = editor.inputs(node)
     const output = node.outputs[0]
     if (a === undefined || b === undefined || output === undefined) return false
     for (const [value, other, isFirst] of [[a, b, true] as const, [b, a, false] as const]) {
       const found = ownReshapeOf(editor, value.id, node)
-      const last = found?.x.type.shape.at(-1)
-      if (found === undefined || last === undefined || editor.constant(other.id) === undefined) continue
-      if (other.type.shape.length !== 1 || other.type.shape[0] === 1 || !sameShape(found.shape, output.type.shape))
-        continue
-      if (Dim.equal(last, found.shape.at(-1) ?? 0) !== true || Dim.equal(last, other.type.shape[0] ?? 0) !== true)
-        continue
-      const operands = isFirst ? [found.x, other] : [other, found.x]
-      const { shape } = output.type
+      const entry = editor.constant(other.id)
+      if (found === undefined || entry === undefined || isOnes(other)) continue
+      if (!sameShape(found.shape, output.type.shape) || other.type.shape.length > found.shape.length) continue
+      const shape = shapeUnder(entry.constant.shape, found.shape, found.x.type.shape)
+      if (shape === undefined) continue
+      const title = entry.name === undefined ? {} : { name: entry.name }
       editor.replace(
         node,
         `${name}/bias`,
-        (builder) => [reshape(builder, builder.one(node.op, operands, node.attributes), shape)],
+        (builder) => {
+          const same = shape.join() === entry.constant.shape.join()
+          const c = same ? other : builder.constant(Constants.reshaped(entry.constant, shape), title)
+          const inner = builder.one(node.op, isFirst ? [found.x, c] : [c, found.x], node.attributes)
+          return [reshape(builder, inner, output.type.shape)]
+        },
         [node, found.node]
       )
       return true
     }
     return false
+  }
+}
+
+/** A reduction that drops its axes above a reshape that may put them back: kept, and then reshaped. */
+const keepReduced: Local = {
+  ops: reductions.map((op) => op.name),
+  apply: (node, editor) => {
+    const op = reductions.find((one) => one.name === node.op.name)
+    const [x] = editor.inputs(node)
+    const output = node.outputs[0]
+    if (op === undefined || !Graphs.isOp(node, op) || x === undefined || output === undefined) return false
+    const { axes, keepDims } = node.attributes
+    if (keepDims || axes.length === 0 || !meetsReshape(editor, node, false)) return false
+    const { shape } = output.type
+    editor.replace(node, `${name}/reduction`, (b) => [reshape(b, b.one(op, [x], { axes, keepDims: true }), shape)])
+    return true
   }
 }
 
@@ -176,5 +224,6 @@ export const cancelReshapes: Rewrite.Rewrite<{}> = Rewrite.plain({
   claim: "exact",
   summary: "reshapes in a row, or around elementwise ops and matrix products ⇒ one or none",
   ...Rewrite.noConfig,
-  rewriting: () => Driver.settle([transposeOfOnes, mergeTwo, unflattenProduct, sinkPastBias, sinkElementwise])
+  rewriting: () =>
+    Driver.settle([transposeOfOnes, mergeTwo, unflattenProduct, keepReduced, sinkPastConstant, sinkElementwise])
 })

@@ -174,6 +174,8 @@ const arithmetic: ReadonlyArray<P.Rule> = [
   neutral(Ops.sub, "minus 0", (value) => Object.is(value, 0)),
   neutral(Ops.div, "by 1", (value) => value === 1),
   neutral(Ops.pow, "to the 1", (value) => value === 1),
+  ...neutralBothWays(Ops.max, "at least −∞", (value, dtype) => DTypes.isFloat(dtype) && value === -Infinity),
+  ...neutralBothWays(Ops.min, "at most ∞", (value, dtype) => DTypes.isFloat(dtype) && value === Infinity),
   ...neutralBothWays(Ops.and, "and true", (value) => value === 1),
   ...neutralBothWays(Ops.or, "or false", (value) => value === 0),
   involution(Ops.neg),

@@ -26,18 +26,40 @@ const centredOf = (editor: Editor, id: string): Found<Mean> | undefined => {
   return { what: mean.what, nodes: [node, ...mean.nodes] }
 }
 
-/** The mean of the squared distances from the mean, and ε, of √(variance + ε). */
-const spreadOf = (editor: Editor, id: string): Found<Mean & { readonly epsilon: number }> | undefined => {
-  const root = Normalisation.rootOf(editor, id)
-  const variance = Normalisation.meanOf(editor, root?.what.mean)
+/** mean((x − mean x)²). */
+const varianceOf = (editor: Editor, id: string): Found<Mean> | undefined => {
+  const variance = Normalisation.meanOf(editor, id)
   const square = variance === undefined ? undefined : Normalisation.squareOf(editor, variance.what.x.id)
   const centred = square === undefined ? undefined : centredOf(editor, square.what.id)
-  if (root === undefined || variance === undefined || square === undefined || centred === undefined) return undefined
-  if (centred.what.axis !== variance.what.axis) return undefined
+  if (variance === undefined || square === undefined || centred?.what.axis !== variance.what.axis) return undefined
+  return { what: centred.what, nodes: [...variance.nodes, ...square.nodes, ...centred.nodes] }
+}
+
+/** The same as mean(x²) − (mean x)², kept from going below 0 or not. */
+const differenceOf = (editor: Editor, id: string): Found<Mean> | undefined => {
+  const limit = editor.producer(id)
+  const inner = limit?.op.name === Ops.relu.name ? editor.producer(limit.inputs[0]) : limit
+  if (limit === undefined || inner?.op.name !== Ops.sub.name) return undefined
+  const [squares, square] = editor.inputs(inner)
+  const outer = Normalisation.meanOf(editor, squares?.id)
+  const under = outer === undefined ? undefined : Normalisation.squareOf(editor, outer.what.x.id)
+  const squared = square === undefined ? undefined : Normalisation.squareOf(editor, square.id)
+  const mean = Normalisation.meanOf(editor, squared?.what.id)
+  if (outer === undefined || under === undefined || squared === undefined || mean === undefined) return undefined
+  if (mean.what.x.id !== under.what.id || mean.what.axis !== outer.what.axis) return undefined
   return {
-    what: { ...centred.what, epsilon: root.what.epsilon },
-    nodes: [...root.nodes, ...variance.nodes, ...square.nodes, ...centred.nodes]
+    what: mean.what,
+    nodes: [...new Set([limit, inner, ...outer.nodes, ...under.nodes, ...squared.nodes, ...mean.nodes])]
   }
+}
+
+/** x, the axis and ε, of √(variance + ε). */
+const spreadOf = (editor: Editor, id: string): Found<Mean & { readonly epsilon: number }> | undefined => {
+  const root = Normalisation.rootOf(editor, id)
+  if (root === undefined) return undefined
+  const variance = varianceOf(editor, root.what.mean) ?? differenceOf(editor, root.what.mean)
+  if (variance === undefined) return undefined
+  return { what: { ...variance.what, epsilon: root.what.epsilon }, nodes: [...root.nodes, ...variance.nodes] }
 }
 
 const quotient: Local = {
@@ -87,6 +109,36 @@ const withParameter: Local = {
           return [builder.one(Ops.layerNorm, operands, attributes)]
         },
         [node, norm]
+      )
+      return true
+    }
+    return false
+  }
+}
+
+/** (x − mean x) · (scale / √…): the scale is multiplied with the reciprocal first. */
+const scaledFirst: Local = {
+  ops: ["mul"],
+  apply: (node, editor) => {
+    const [a, b] = editor.inputs(node)
+    const output = node.outputs[0]
+    if (a === undefined || b === undefined || output === undefined) return false
+    for (const [difference, f] of [[a, b] as const, [b, a] as const]) {
+      const factor = factorOf(editor, f.id)
+      const centred = centredOf(editor, difference.id)
+      const spread = factor?.scale === undefined ? undefined : spreadOf(editor, factor.root)
+      if (factor?.scale === undefined || centred === undefined || spread?.what.x.id !== centred.what.x.id) continue
+      const { axis, epsilon, x } = spread.what
+      if (centred.what.axis !== axis || !DTypes.isFloat(x.type.dtype) || !ScalarConstant.sameType(x, output)) continue
+      const scale = Normalisation.parameter(editor, factor.scale, x.type.shape.slice(axis))
+      const nodes = [...new Set([node, ...factor.nodes, ...spread.nodes, ...centred.nodes])]
+      if (scale === undefined || !Driver.isUsedOnlyBy(editor, f.id, new Set(nodes))) continue
+      if (!Driver.isUsedOnlyBy(editor, difference.id, new Set(nodes))) continue
+      editor.replace(
+        node,
+        `${name}/scaled`,
+        (builder) => [builder.one(Ops.layerNorm, [x, scale(builder)], { axis, epsilon })],
+        nodes
       )
       return true
     }
@@ -167,5 +219,5 @@ export const recognizeLayerNorm: Rewrite.Rewrite<{}> = Rewrite.plain({
   claim: "reassociating",
   summary: "(x − mean) / √(variance + ε) · scale + bias ⇒ layerNorm",
   ...Rewrite.noConfig,
-  rewriting: () => Driver.settle([scaledAndShifted, quotient, withParameter])
+  rewriting: () => Driver.settle([scaledAndShifted, scaledFirst, quotient, withParameter])
 })

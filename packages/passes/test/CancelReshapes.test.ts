@@ -71,6 +71,31 @@ describe("cancelReshapes", () => {
     )
   )
 
+  it.effect("a bias passes a reshape that takes axes of 1 out, a dropped axis that comes back is kept", () =>
+    becomes(
+      cancelReshapes,
+      `input "x" %x : f32[n, 2, 3, 1]
+       constant %c : f32[1, 2, 1] = [1, 2]
+       constant %third : f32[] = 0.25
+       %a : f32[n, 2, 3] = reshape(%x) {"shape":["n",2,3]}
+       %b : f32[n, 2, 3] = add(%c, %a)
+       %s : f32[n, 2] = reduceSum(%b) {"axes":[2],"keepDims":false}
+       %m : f32[n, 2] = mul(%s, %third)
+       %k : f32[n, 2, 1] = reshape(%m) {"shape":["n",2,1]}
+       %y : f32[n, 2, 3] = sub(%b, %k)
+       output "y" = %y`,
+      `input "x" %x : f32[n, 2, 3, 1]
+       constant %c : f32[1, 2, 1, 1] = [1, 2]
+       constant %third : f32[] = 0.25
+       %b : f32[n, 2, 3, 1] = add(%c, %x)
+       %r : f32[n, 2, 3] = reshape(%b) {"shape":["n",2,3]}
+       %s : f32[n, 2, 1] = reduceSum(%r) {"axes":[2],"keepDims":true}
+       %m : f32[n, 2, 1] = mul(%s, %third)
+       %y : f32[n, 2, 3] = sub(%r, %m)
+       output "y" = %y`
+    )
+  )
+
   it.effect("a bias along an axis that the reshape makes, a shared reshape, other contracted axes: all stay", () =>
     stays(
       cancelReshapes,

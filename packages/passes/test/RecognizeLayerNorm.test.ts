@@ -83,6 +83,29 @@ describe("recognizeLayerNorm", () => {
     )
   )
 
+  it.effect("the variance as a difference of means, the scale multiplied first", () =>
+    becomes(
+      recognizeLayerNorm,
+      `input "x" %x : f32[n, s, 4]
+       ${parameters}
+       %m : f32[n, s, 1] = reduceMean(%x) ${last}
+       %q : f32[n, s, 4] = mul(%x, %x)
+       %o : f32[n, s, 1] = reduceMean(%q) ${last}
+       %k : f32[n, s, 1] = mul(%m, %m)
+       %t : f32[n, s, 1] = sub(%o, %k)
+       %v : f32[n, s, 1] = relu(%t)
+       %a : f32[n, s, 1] = add(%v, %eps)
+       %r : f32[n, s, 1] = sqrt(%a)
+       %i : f32[n, s, 1] = reciprocal(%r)
+       %f : f32[n, s, 4] = mul(%i, %scale)
+       %c : f32[n, s, 4] = sub(%x, %m)
+       %e : f32[n, s, 4] = mul(%f, %c)
+       %y : f32[n, s, 4] = add(%e, %bias)
+       output "y" = %y`,
+      whole
+    )
+  )
+
   it.effect("a mean over the first axis, a variance over another one, a root that others use: all stay", () =>
     stays(
       recognizeLayerNorm,
