@@ -1,7 +1,7 @@
 // Rows of attention, paged decode and skinny products: the best of the fitting instances, checked first; the peers of
 // attention are measured by peers.py in the same call, the others against the bytes' floor at the measured copy bandwidth.
 #pragma once
-#include "../../native/test-gpu/TokenCases.hpp"
+#include "../../native/test-gpu/RowCases.hpp"
 #include "Timing.hpp"
 
 class TokenBench {
@@ -70,6 +70,29 @@ class TokenBench {
       }
     }
     report("decode", ("b" + std::to_string(batch) + " t" + std::to_string(tokens) + " splits " + std::to_string(best_splits)).c_str(), best, bytes);
+  }
+
+  void rows(const char *kind, int rows, int columns) {
+    const std::string prefix = std::string(kind) == "gelu" ? "pointwise-gelu-f16" : std::string("rows-") + kind + "-f16";
+    const bool add = std::string(kind) == "addnorm";
+    const size_t count = (size_t)rows * columns;
+    const double bytes = count * 2.0 * (add ? 4 : 2) + columns * 4.0;
+    const int sets = std::clamp((int)(300e6 / bytes) + 1, 2, 64);
+    const Buffer x(count * 2 * sets), r(count * 2 * sets), out(count * 2 * sets), sum(count * 2 * sets), gamma(columns * 2), beta(columns * 2);
+    reference_.fill(x.data(), Type::f16, (long long)count * sets, 1);
+    reference_.fill(r.data(), Type::f16, (long long)count * sets, 2);
+    reference_.fill(gamma.data(), Type::f16, columns, 3);
+    reference_.fill(beta.data(), Type::f16, columns, 4);
+    Best best;
+    for (const Instance &i : instances_) {
+      if (i.name.rfind(prefix, 0) != 0 || columns > most_columns(i)) continue;
+      Repeated timed(device_, sets * (bytes < 1e7 ? 4 : 1), [&](int c, CUstream s) {
+        const size_t at = count * 2 * (c % sets);
+        prepare_rows(i, {rows, columns, x.data() + at, r.data() + at, gamma.data(), beta.data(), out.data() + at, sum.data() + at})(s);
+      });
+      best.take(i, timed.median(7), verbose_, bytes);
+    }
+    report("rows", (std::string(kind) + " " + std::to_string(rows) + "x" + std::to_string(columns)).c_str(), best, bytes);
   }
 
   void attention(int batch, int tokens, int heads, int dim, bool causal) {

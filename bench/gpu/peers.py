@@ -35,3 +35,31 @@ for causal in (False, True):
                 row[name + "_error"] = str(error)[:100]
         print(json.dumps(row), file=out, flush=True)
         print(json.dumps(row))
+
+
+def compiled_rows():
+    """The row operations at 128 x 768 by torch.compile, each in a graph of 64 launches over rotated inputs."""
+    F = torch.nn.functional
+    sets = [tuple(torch.randn(128, 768, device="cuda", dtype=torch.float16) for _ in range(2)) for _ in range(64)]
+    gamma, beta = (torch.randn(768, device="cuda", dtype=torch.float16) for _ in range(2))
+    bodies = {
+        "layernorm": lambda x, r: F.layer_norm(x, (768,), gamma, beta),
+        "rmsnorm": lambda x, r: F.rms_norm(x, (768,), gamma),
+        "softmax": lambda x, r: torch.softmax(x, -1),
+        "gelu": lambda x, r: F.gelu(x + gamma),
+        "addnorm": lambda x, r: ((x + r), F.layer_norm(x + r, (768,), gamma, beta)),
+    }
+    for name, body in bodies.items():
+        try:
+            fast = torch.compile(body)
+            for x, r in sets[:3]:
+                fast(x, r)
+            us = graph_median_us(lambda: [fast(x, r) for x, r in sets], launches=1, rounds=15) / len(sets)
+            row = {"section": "rows-peer", "what": f"{name} 128x768", "compile_us": round(us, 3)}
+        except Exception as error:
+            row = {"section": "rows-peer", "what": f"{name} 128x768", "error": str(error)[:100]}
+        print(json.dumps(row), file=out, flush=True)
+        print(json.dumps(row))
+
+
+compiled_rows()

@@ -1,6 +1,6 @@
 #!/bin/bash
 # One call on the GPU host: builds the peer there, runs the tests and the benchmark, results to $OUT (default: /tmp/anneal-gpu).
-#   bash bench/gpu/run.sh [test|bench|all] [--only SECTION] [--verbose 1]
+#   bash bench/gpu/run.sh [test|bench|all|sanitize] [--only SECTION] [--verbose 1]
 # Expects native/build/gpu from `node native/kernels/compile-all.ts` and bench/gpu/build.sh.
 set -u
 OUT=${OUT:-/tmp/anneal-gpu}; mkdir -p "$OUT"
@@ -15,7 +15,15 @@ for header in $(find / -name cublasLt.h -not -path '/proc/*' 2>/dev/null); do
 done
 [ -f /tmp/peer.so ] || { echo "the cuBLASLt peer was not built:"; find / -name 'cublasLt.h' -o -name 'libcublasLt.so*' -not -path '/proc/*' 2>/dev/null; head -c 1500 "$OUT/peer-build.txt"; }
 nvidia-smi --query-gpu=name,driver_version,clocks.sm,power.limit --format=csv,noheader
-if [ "$what" != bench ]; then timeout 280 "$built/gpu-test" "$built" --json "$OUT/test.jsonl" | tee "$OUT/test.txt"; fi
+if [ "$what" = all ] || [ "$what" = test ]; then timeout 280 "$built/gpu-test" "$built" --json "$OUT/test.jsonl" | tee "$OUT/test.txt"; fi
+if [ "$what" = sanitize ]; then
+  for tool in memcheck racecheck initcheck synccheck; do
+    for name in gemm-f16-128x256-c2x1-s4-gelu gemm-f16-128x128-c1x1-s5-sk gemm-f16-128x64-c1x1-s6-k4 skinny-f16-w8-t2-u4-m16 skinny-s4-w8-t2-u2-m8 attention-f16-d64-k128-causal decode-f16-d64-p64 rows-addnorm-f16-w4 pointwise-gelu-f16-t256-v4; do
+      echo "$tool $name: $(timeout 100 compute-sanitizer --tool $tool --target-processes all "$built/gpu-test" "$built" --only $name --slow 20 2>&1 | tee -a "$OUT/sanitizer.txt" | grep -E 'ERROR SUMMARY|RACECHECK SUMMARY|passed' | tr '\n' ' ')"
+    done
+  done
+  exit
+fi
 if [ "$what" != test ]; then
   timeout 300 "$built/bench" "$built" /tmp/peer.so "$OUT/bench.jsonl" "$@" >"$OUT/bench.txt" 2>&1; grep -v "^    " "$OUT/bench.txt"
   timeout 120 python3 "$here/bench/gpu/peers.py" "$OUT/bench.jsonl"

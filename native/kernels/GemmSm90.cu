@@ -12,7 +12,8 @@
 // Needs      sm_90a; base addresses and row strides of A, B and D in multiples of 16 bytes; any m, n, k.
 // Floor      2mnk operations; (mk + nk + mn) elements moved once.
 // Parameters TILE_M = 64 * CONSUMERS * BLOCKS_M, TILE_N, STAGES, CLUSTER_M x CLUSTER_N, SPLIT_K (a cluster along k, summed
-//            through distributed shared memory), GROUP_M (raster), STORE_SLOTS, PROMOTE (fp8: k slabs between additions
+//            through distributed shared memory), STREAM_K (all slabs of all tiles dealt evenly to the blocks; the block with a
+//            tile's first slabs adds the others' sums, in order, from `partial`), GROUP_M (raster), STORE_SLOTS, PROMOTE (fp8: k slabs between additions
 //            into a second set of accumulators; 0 = the tensor core's own, shorter, sum), BLOCKS_PER_SM.
 // Legal set and what was tried: docs/kernels/gemm-sm90.md.
 #include "AsyncCopy.cuh"
@@ -44,6 +45,9 @@
 #endif
 #ifndef SPLIT_K
 #define SPLIT_K 1
+#endif
+#ifndef STREAM_K
+#define STREAM_K 0
 #endif
 #ifndef GROUP_M
 #define GROUP_M 8
@@ -136,6 +140,8 @@ constexpr bool kPrefetch = false;
 #endif
 constexpr int kPartialStride = TILE_N + 8;
 static_assert(SPLIT_K == 1 || kTileM * kPartialStride * 4 <= STAGES * kStageBytes, "partial sums reuse the stages");
+static_assert(!STREAM_K || (kCluster == 1 && PROMOTE == 0), "stream-K blocks share nothing");
+static_assert(!STREAM_K || MMA_KIND != 2, "partial sums are floats");
 static_assert(kTileM % SPLIT_K == 0, "each block of a k cluster reduces the same number of rows");
 static_assert((kTileM / CLUSTER_N) % 8 == 0 && (TILE_N / CLUSTER_M) % 8 == 0, "multicast parts are whole swizzle atoms");
 static_assert(!A_ALONG_M || (MMA_KIND == 0 && kTileM / CLUSTER_N % 64 == 0), "A along m: 16-bit types, parts of 64");
@@ -148,7 +154,30 @@ struct GemmShape {
   long long row_stride, batch_stride; // of D, in elements
   void *d;
   EpilogueInputs inputs;
+  float *partial; // STREAM_K: a tile of sums for each block
+  u32 *ready;     // STREAM_K: for each block and consumer, zero before and after each launch
 };
+
+// The slabs of one tile that a block sums.
+struct Segment {
+  int tile, from, to;
+};
+// Walks a block's segments: whole tiles in turn, or its even share of all slabs.
+struct Segments {
+  int at, end, step, slabs, from, to;
+  __device__ __forceinline__ bool next(Segment &s) {
+    if (at >= end) return false;
+#if STREAM_K
+    s.tile = at / slabs, s.from = at - s.tile * slabs, s.to = min(slabs, s.from + end - at);
+    at += s.to - s.from;
+#else
+    s.tile = at, s.from = from, s.to = to;
+    at += step;
+#endif
+    return true;
+  }
+};
+__device__ __forceinline__ int share_of(int block, int units) { return (int)((long long)block * units / gridDim.x); }
 
 __device__ __forceinline__ void mma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void mma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
@@ -237,6 +266,13 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     slab_to = min(slab_from + part, shape.k_slabs);
   }
 
+#if STREAM_K
+  Segments segments{share_of(blockIdx.x, tiles * shape.k_slabs), share_of(blockIdx.x + 1, tiles * shape.k_slabs), 0, shape.k_slabs, 0, 0};
+#else
+  Segments segments{cluster, tiles, clusters, 0, slab_from, slab_to};
+#endif
+  Segment segment;
+
   if (warpgroup == CONSUMERS) {
 #ifdef PRODUCER_REGISTERS
     registers_give_up<PRODUCER_REGISTERS>();
@@ -244,11 +280,11 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     if (warp == 4 * CONSUMERS && elect_one()) {
       int stage = 0;
       u32 phase = 0;
-      for (int t = cluster; t < tiles; t += clusters) {
-        const Tile tile = tile_at(t, shape);
+      while (segments.next(segment)) {
+        const Tile tile = tile_at(segment.tile, shape);
         const int m0 = (tile.m * CLUSTER_M + rank_m) * kTileM, n0 = (tile.n * CLUSTER_N + rank_n) * TILE_N;
         const int batch_a = shape.a_batched ? tile.batch : 0, batch_b = shape.b_batched ? tile.batch : 0;
-        for (int slab = slab_from; slab < slab_to; slab++) {
+        for (int slab = segment.from; slab < segment.to; slab++) {
           barrier_wait(empty + 8 * stage, phase ^ 1);
           const u32 ready = full + 8 * stage;
           barrier_expect(ready, kStageBytes);
@@ -320,8 +356,8 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     constexpr int kStepA = A_ALONG_M ? 2048 / 16 : 32 / 16, kStepB = B_ALONG_N ? 2048 / 16 : 32 / 16;
 
     int chunk_count = 0;
-    for (int t = cluster; t < tiles; t += clusters) {
-      const Tile tile = tile_at(t, shape);
+    while (segments.next(segment)) {
+      const Tile tile = tile_at(segment.tile, shape);
       int previous = -1;
 #if PROMOTE
       Accumulator part[BLOCKS_M][TILE_N / 2];
@@ -333,14 +369,14 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
 #define TARGET part
 #else
 #define TARGET d
-      if (slab_from >= slab_to) {
+      if (segment.from >= segment.to) {
 #pragma unroll
         for (int mi = 0; mi < BLOCKS_M; mi++)
 #pragma unroll
           for (int i = 0; i < TILE_N / 2; i++) d[mi][i] = 0;
       }
 #endif
-      for (int slab = slab_from; slab < slab_to; slab++) {
+      for (int slab = segment.from; slab < segment.to; slab++) {
         barrier_wait(full + 8 * stage, phase);
         mma_fence();
         const u64 a_stage = a0 + (u64)(stage * (kABytes / 16)), b_stage = b0 + (u64)(stage * (kBBytes / 16));
@@ -351,13 +387,13 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
 #if PROMOTE
             const u32 accumulate = since != 0 || kk != 0;
 #else
-            const u32 accumulate = slab != slab_from || kk != 0;
+            const u32 accumulate = slab != segment.from || kk != 0;
 #endif
             Mma<TILE_N>::shared(TARGET[mi], a_stage + kk * kStepA + mi * (64 * 128 / 16), b_stage + kk * kStepB, accumulate);
           }
         mma_commit();
 #if PROMOTE
-        if (++since == PROMOTE || slab + 1 == slab_to) {
+        if (++since == PROMOTE || slab + 1 == segment.to) {
           mma_wait<0>();
           if (previous >= 0) release(previous);
           release(stage);
@@ -386,6 +422,46 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
       if (previous >= 0) release(previous);
 #pragma unroll
       for (int mi = 0; mi < BLOCKS_M; mi++) hold(d[mi]);
+#endif
+
+#if STREAM_K
+      {
+        // Sums as 16 bytes a thread, so that a warp writes and reads whole lines.
+        constexpr int kSums = BLOCKS_M * TILE_N / 2;
+        const int thread = threadIdx.x % 128;
+        auto sums_of = [&](int block) { return (float4 *)shape.partial + ((long long)block * CONSUMERS + consumer) * (kSums / 4) * 128 + thread; };
+        if (segment.from > 0) {
+          float4 *to = sums_of(blockIdx.x);
+#pragma unroll
+          for (int mi = 0; mi < BLOCKS_M; mi++)
+#pragma unroll
+            for (int i = 0; i < TILE_N / 8; i++)
+              __stcg(to + (mi * TILE_N / 8 + i) * 128, make_float4((float)d[mi][4 * i], (float)d[mi][4 * i + 1], (float)d[mi][4 * i + 2], (float)d[mi][4 * i + 3]));
+          __threadfence();
+          named_barrier(1 + consumer, 128);
+          if (thread == 0) asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"((u64)(shape.ready + blockIdx.x * CONSUMERS + consumer)), "r"(1) : "memory");
+          continue;
+        }
+        for (int covered = segment.to, block = blockIdx.x + 1; covered < shape.k_slabs; block++) {
+          u32 *flag = shape.ready + block * CONSUMERS + consumer;
+          if (thread == 0) {
+            u32 seen;
+            do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"((u64)flag) : "memory");
+            while (seen == 0);
+            *flag = 0;
+          }
+          named_barrier(1 + consumer, 128);
+          const float4 *from = sums_of(block);
+#pragma unroll
+          for (int mi = 0; mi < BLOCKS_M; mi++)
+#pragma unroll
+            for (int i = 0; i < TILE_N / 8; i++) {
+              const float4 v = __ldcg(from + (mi * TILE_N / 8 + i) * 128);
+              d[mi][4 * i] += (Accumulator)v.x, d[mi][4 * i + 1] += (Accumulator)v.y, d[mi][4 * i + 2] += (Accumulator)v.z, d[mi][4 * i + 3] += (Accumulator)v.w;
+            }
+          covered += share_of(block + 1, tiles * shape.k_slabs) - share_of(block, tiles * shape.k_slabs);
+        }
+      }
 #endif
 
       const int m0 = (tile.m * CLUSTER_M + rank_m) * kTileM + consumer * BLOCKS_M * 64;

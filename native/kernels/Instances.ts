@@ -39,6 +39,7 @@ type GemmTile = {
   readonly group?: number
   readonly slots?: number
   readonly perSm?: number
+  readonly stream?: boolean
 }
 
 const registers: Readonly<Record<number, readonly [number, number]>> = { 2: [40, 232], 3: [32, 160] }
@@ -55,6 +56,7 @@ const gemm = (input: string, output: string, tile: GemmTile, extra: Record<strin
     ...(tile.split === undefined ? [] : [`k${tile.split}`]),
     ...(tile.group === undefined ? [] : [`g${tile.group}`]),
     ...(tile.perSm === undefined ? [] : [`o${tile.perSm}`]),
+    ...(tile.stream === true ? ["sk"] : []),
     ...(suffix === "" ? [] : [suffix])
   ].join("-")
   return {
@@ -75,6 +77,7 @@ const gemm = (input: string, output: string, tile: GemmTile, extra: Record<strin
       ...(tile.group === undefined ? {} : { GROUP_M: tile.group }),
       ...(tile.slots === undefined ? {} : { STORE_SLOTS: tile.slots }),
       ...(tile.perSm === undefined ? {} : { BLOCKS_PER_SM: tile.perSm }),
+      ...(tile.stream === true ? { STREAM_K: 1 } : {}),
       ...(pool === undefined ? {} : { PRODUCER_REGISTERS: pool[0], CONSUMER_REGISTERS: pool[1] }),
       ...extra
     }
@@ -103,8 +106,15 @@ const smallTiles: ReadonlyArray<GemmTile> = [
   { consumers: 2, n: 128, stages: 5, cluster: [2, 2] },
   { consumers: 2, n: 128, stages: 5 },
   { consumers: 2, n: 128, stages: 3, slots: 1, perSm: 2 },
-  { consumers: 2, n: 128, stages: 3, slots: 1, perSm: 2, cluster: [2, 1] },
-  { consumers: 2, n: 128, stages: 3, slots: 1, perSm: 2, cluster: [1, 2] },
+  { consumers: 2, n: 256, stages: 4, stream: true },
+  { consumers: 2, n: 192, stages: 4, stream: true },
+  { consumers: 2, n: 128, stages: 5, stream: true },
+  { consumers: 2, n: 96, stages: 6, stream: true },
+  { consumers: 2, n: 64, stages: 8, stream: true },
+  { consumers: 3, n: 128, stages: 4, stream: true },
+  { consumers: 1, n: 256, stages: 4, stream: true },
+  { consumers: 1, n: 128, stages: 6, stream: true },
+  { consumers: 1, n: 64, stages: 8, stream: true },
   { consumers: 2, n: 96, stages: 3, slots: 1, perSm: 2 },
   { consumers: 2, n: 96, stages: 3, slots: 1, perSm: 2, cluster: [1, 2] },
   { consumers: 2, n: 64, stages: 4, slots: 1, perSm: 2 },
@@ -201,6 +211,9 @@ const skinnies: ReadonlyArray<Instance> = [
     skinny("s4", 4, 1, 8, high),
     skinny("s4", 4, 2, 4, high),
     skinny("s4", 2, 1, 8, high),
+    skinny("s4", 4, 2, 8, high),
+    skinny("s4", 8, 2, 4, high),
+    skinny("s4", 4, 4, 4, high),
     skinny("s4", 16, 2, 2, high)
   ]),
   skinny("bf16", 8, 1, 4, 1)
@@ -244,11 +257,58 @@ const decodes: ReadonlyArray<Instance> = [
   decode("f16", 64, 64, 3)
 ]
 
+/** Row operations: `warps` warps hold a row, `vectors` pieces of 16 bytes a lane. */
+const rows = (kind: string, warps: number, vectors: number, perBlock: number, input = "f16"): Instance => ({
+  name: `rows-${kind}-${input}-w${warps}-v${vectors}-r${perBlock}`,
+  template: "RowsSm75",
+  entry: "rows",
+  architecture: "90a",
+  defines: {
+    T: input,
+    KIND: { layernorm: 0, rmsnorm: 1, softmax: 2, addnorm: 0 }[kind] ?? 0,
+    RESIDUAL: kind === "addnorm" ? 1 : 0,
+    WARPS_A_ROW: warps,
+    VECTORS: vectors,
+    ROWS_A_BLOCK: perBlock
+  }
+})
+
+const pointwise = (threads: number, vectors: number): Instance => ({
+  name: `pointwise-gelu-f16-t${threads}-v${vectors}`,
+  template: "PointwiseSm75",
+  entry: "pointwise",
+  architecture: "90a",
+  defines: { THREADS: threads, VECTORS: vectors, INPUTS: "MATRIX(0, x) COLUMN(1, bias)", EXPRESSION: "gelu_erf(x + bias)" }
+})
+
+const generated: ReadonlyArray<Instance> = [
+  ...["layernorm", "rmsnorm", "softmax", "addnorm"].flatMap((kind) => [
+    rows(kind, 4, 4, 1),
+    rows(kind, 8, 2, 1),
+    rows(kind, 16, 1, 1),
+    rows(kind, 1, 3, 4),
+    rows(kind, 1, 3, 1),
+    rows(kind, 3, 1, 1)
+  ]),
+  rows("layernorm", 4, 4, 1, "bf16"),
+  pointwise(256, 4),
+  pointwise(256, 2),
+  pointwise(128, 1),
+  pointwise(512, 2)
+]
+
+/** Kernels with a planted mistake each; the harness must find it. */
+const planted: ReadonlyArray<Instance> = ["none", "write-past-end", "missing-barrier", "wrong-tail", "never-ends", "write-far-outside"].map(
+  (name, bug) => ({ name: `planted-${name}`, template: "../test-gpu/Planted", entry: "planted", architecture: "90a", defines: { BUG: bug } })
+)
+
 /** Everything that is compiled, tested and measured. */
 export const instances: ReadonlyArray<Instance> = [
   { name: "reference", template: "Reference", entry: "compare", architecture: "90a", defines: {} },
   ...gemms,
   ...skinnies,
   ...attentions,
-  ...decodes
+  ...decodes,
+  ...generated,
+  ...planted
 ]

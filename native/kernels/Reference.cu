@@ -162,3 +162,35 @@ extern "C" __global__ void add_f16(uint4 *d, const uint4 *residual, long long co
   }
   d[i] = a;
 }
+
+// Row operations in float64, a block a row: kind 0 layer norm, 1 RMS norm, 2 softmax of x (+ residual when given); 3 gelu(x + gamma).
+extern "C" __global__ void reference_rows(double *out, const void *x, const void *residual, const void *gamma, const void *beta, int type, int columns,
+                                          double epsilon, int kind) {
+  const long long at = (long long)blockIdx.x * columns;
+  __shared__ double a_all, b_all;
+  auto value = [&](int c) { return load_as_double(x, type, at + c) + (residual ? load_as_double(residual, type, at + c) : 0.0); };
+  if (threadIdx.x < 32) {
+    double sum = 0.0, squares = 0.0, most = -1e300;
+    for (int c = threadIdx.x; c < columns; c += 32) sum += value(c), squares += value(c) * value(c), most = fmax(most, value(c));
+    for (int o = 16; o; o >>= 1) sum += __shfl_xor_sync(~0u, sum, o), squares += __shfl_xor_sync(~0u, squares, o), most = fmax(most, __shfl_xor_sync(~0u, most, o));
+    double spread = 0.0;
+    if (kind == 0)
+      for (int c = threadIdx.x; c < columns; c += 32) spread += (value(c) - sum / columns) * (value(c) - sum / columns);
+    if (kind == 2)
+      for (int c = threadIdx.x; c < columns; c += 32) spread += exp(value(c) - most);
+    for (int o = 16; o; o >>= 1) spread += __shfl_xor_sync(~0u, spread, o);
+    if (threadIdx.x == 0) {
+      a_all = kind == 0 ? sum / columns : kind == 2 ? most : 0.0;
+      b_all = kind == 0 ? 1.0 / sqrt(spread / columns + epsilon) : kind == 1 ? 1.0 / sqrt(squares / columns + epsilon) : kind == 2 ? 1.0 / spread : 0.0;
+    }
+  }
+  __syncthreads();
+  for (int c = threadIdx.x; c < columns; c += blockDim.x) {
+    double v = value(c);
+    if (kind == 0) v = (v - a_all) * b_all * load_as_double(gamma, type, c) + load_as_double(beta, type, c);
+    if (kind == 1) v = v * b_all * load_as_double(gamma, type, c);
+    if (kind == 2) v = exp(v - a_all) * b_all;
+    if (kind == 3) v += load_as_double(gamma, type, c), v = 0.5 * v * (1.0 + erf(v * 0.70710678118654752440));
+    out[at + c] = v;
+  }
+}

@@ -118,7 +118,7 @@ const main = async (): Promise<number> => {
   }
   await Promise.all([worker(), worker()])
   const lines = instances.map((i) => {
-    const words = Object.entries(i.defines).filter(([name]) => name !== "EPILOGUE" && name !== "EPILOGUE_INPUTS")
+    const words = Object.entries(i.defines).filter(([, value]) => !/\s/.test(String(value)))
     return [i.name, i.template, i.entry, ...words.map(([name, value]) => `${name}=${value}`)].join(" ")
   })
   writeFileSync(`${build}instances.txt`, `${lines.join("\n")}\n`)

@@ -2,6 +2,7 @@
 // `prepare_gemm(device, instance, problem)` gives a Launch; `gemm_refusal` says why an instance can't run a problem.
 #pragma once
 #include "Element.hpp"
+#include "Guard.hpp"
 #include "Instance.hpp"
 
 #include <algorithm>
@@ -23,6 +24,7 @@ struct GemmShape {
   long long row_stride, batch_stride;
   CUdeviceptr d;
   EpilogueInputs inputs;
+  CUdeviceptr partial, ready;
 };
 
 struct GemmTile {
@@ -99,14 +101,23 @@ inline Launch prepare_gemm(const Device &device, const Instance &instance, const
   shape.d = p.d;
   std::copy(std::begin(p.inputs), std::end(p.inputs), shape.inputs.pointer);
 
+  const int tiles = shape.tiles_m * shape.tiles_n * shape.batch;
+  const int slots = device.multiprocessors * t.per_sm / t.cluster;
+  const bool stream = instance.number("STREAM_K", 0) != 0;
+  if (stream) {
+    // One workspace for the process: launches of one stream follow one another.
+    static const Buffer partial((size_t)device.multiprocessors * 2 * 128 * 256 * 4), ready((size_t)device.multiprocessors * 16 * 4);
+    static const CUresult zero = cuda().cuMemsetD8Async(ready.data(), 0, ready.bytes(), device.stream);
+    check_cuda(zero, "clearing the workspace");
+    shape.partial = partial.data(), shape.ready = ready.data();
+  }
   Launch launch;
   launch.dependent = true;
   launch.function = load_function(instance, t.shared_bytes);
   launch.shared_bytes = t.shared_bytes;
   launch.block[0] = 128 * t.consumers + (t.warp_producer ? 32 : 128);
-  const int tiles = shape.tiles_m * shape.tiles_n * shape.batch;
-  const int slots = device.multiprocessors * t.per_sm / t.cluster;
-  launch.grid[0] = (t.split_k > 1 ? tiles : std::min(tiles, slots)) * t.cluster;
+  const int units = stream ? tiles * shape.k_slabs : tiles;
+  launch.grid[0] = (t.split_k > 1 ? tiles : std::min(units, slots)) * t.cluster;
   launch.add(a).add(b).add(d).add(shape);
   return launch;
 }

@@ -43,6 +43,11 @@ class Reference {
     l.add(out).add(q).add(k).add(v).add((int)type).add(queries).add(keys).add(heads).add(kv_heads).add(dim).add(scale).add((int)causal).add(lengths);
     l(device_.stream);
   }
+  void rows(CUdeviceptr out, CUdeviceptr x, CUdeviceptr residual, CUdeviceptr gamma, CUdeviceptr beta, Type type, int rows, int columns, double epsilon, int kind) const {
+    Launch l = launch("reference_rows", (unsigned)rows, 256);
+    l.add(out).add(x).add(residual).add(gamma).add(beta).add((int)type).add(columns).add(epsilon).add(kind);
+    l(device_.stream);
+  }
   Verdict compare(CUdeviceptr out, Type type, CUdeviceptr reference, int rows, int columns, int rows_of_batch, long long row_stride,
                   long long batch_stride) const {
     CHECK_CUDA(cuMemsetD8Async(sums_.data(), 0, 32, device_.stream));

@@ -1,7 +1,9 @@
-// Tests every instance on the GPU: `gpu-test FOLDER [--only TEXT] [--json FILE]`, FOLDER holding instances.txt and cubins.
+// Tests every instance on the GPU: `gpu-test FOLDER [--only TEXT] [--json FILE] [--slow N]`, FOLDER holding instances.txt and
+// cubins; --slow multiplies the deadlines (compute-sanitizer).
 // Prints what failed by name and a table of counts; exits with 1 when something failed.
 #include "GemmCases.hpp"
-#include "TokenCases.hpp"
+#include "PlantedCases.hpp"
+#include "RowCases.hpp"
 
 #include <map>
 
@@ -15,7 +17,14 @@ static void write_json(FILE *file, const std::string &kernel, const CaseResult &
 int main(int count, char **arguments) {
   const std::string folder = count > 1 ? arguments[1] : "native/build/gpu";
   std::string only, json;
-  for (int i = 2; i + 1 < count; i += 2) (std::string(arguments[i]) == "--only" ? only : json) = arguments[i + 1];
+  double slow = 1;
+  for (int i = 2; i + 1 < count; i += 2) {
+    const std::string option = arguments[i];
+    if (option == "--only") only = arguments[i + 1];
+    else if (option == "--json") json = arguments[i + 1];
+    else if (option == "--slow") slow = std::stod(arguments[i + 1]);
+    else return std::fprintf(stderr, "no option %s\n", option.c_str()), 2;
+  }
   const std::vector<Instance> instances = read_instances(folder);
   const Instance *reference = nullptr;
   for (const Instance &i : instances)
@@ -31,9 +40,25 @@ int main(int count, char **arguments) {
     else if (instance.kernel == "SkinnySm80") group = skinny_group(instance, *reference);
     else if (instance.kernel == "AttentionSm90") group = attention_group(instance, *reference);
     else if (instance.kernel == "PagedDecodeSm80") group = decode_group(instance, *reference);
+    else if (instance.kernel == "RowsSm75" || instance.kernel == "PointwiseSm75") group = rows_group(instance, *reference);
+    else if (instance.entry == "planted") group = planted_group(instance, *reference);
     else continue;
+    group.deadline_s *= slow;
+    if (instance.entry == "planted") {
+      // Here a mistake that is found is a pass.
+      const std::string want = expected_verdict(instance.number("BUG", 0));
+      for (const CaseResult &r : run_group(group)) {
+        const bool found = r.verdict.find(want) != std::string::npos;
+        std::printf("%s %s: %s\n", found ? "found" : "MISSED", r.name.c_str(), r.verdict.c_str());
+        auto &[good, bad] = counts["planted mistakes"];
+        if (found) good++;
+        else bad++, failed++;
+        write_json(file, "planted", {r.name, found ? "pass" : r.verdict});
+      }
+      continue;
+    }
     for (const CaseResult &r : run_group(group)) {
-      auto &[good, bad] = counts[instance.kernel + " " + (instance.kernel == "SkinnySm80" ? instance.text("WEIGHT", "") : instance.text("INPUT", ""))];
+      auto &[good, bad] = counts[instance.kernel + " " + instance.text("INPUT", instance.text("WEIGHT", instance.text("T", "f16")))];
       if (r.verdict == "pass") good++;
       else bad++, failed++, std::printf("FAIL %s: %s\n", r.name.c_str(), r.verdict.c_str());
       write_json(file, instance.kernel, r);
