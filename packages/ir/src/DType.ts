@@ -119,7 +119,7 @@ export const bits = (dtype: DType): number =>
 /** Bytes that `count` elements take in a file, where sub-byte integers are packed two a byte. */
 export const byteLength = (dtype: DType, count: number): number => Math.ceil((count * bits(dtype)) / 8)
 
-export const isFloat = (dtype: DType): boolean =>
+export const isFloat = (dtype: DType): dtype is "f8e4m3" | "f8e5m2" | "f16" | "bf16" | "f32" | "f64" =>
   dtype === "f32" || dtype === "f64" || dtype === "f16" || dtype === "bf16" || dtype === "f8e4m3" || dtype === "f8e5m2"
 
 /** Floats whose storage holds bits rather than values. */

@@ -34,6 +34,11 @@ export interface Bounded {
 export interface RunOptions {
   /** Seed of random ops. Default 0. */
   readonly seed?: number
+  /**
+   * Digests of float constants that a rewrite computed and rounded: with bounds, each of their elements may be off by one
+   * unit in the last place. All other constants are exact.
+   */
+  readonly rounded?: ReadonlySet<string>
 }
 
 export interface OracleService extends Identified {
@@ -43,7 +48,7 @@ export interface OracleService extends Identified {
     inputs: ReadonlyArray<Tensor.Tensor>,
     options?: RunOptions
   ) => Effect.Effect<Outputs, OracleError>
-  /** The same with error bounds, by each op's error rule. Inputs and constants are taken as exact. */
+  /** The same with error bounds, by each op's error rule. Inputs, and constants but `rounded` ones, are taken as exact. */
   readonly runWithBounds: (
     graph: Graph.Graph,
     inputs: ReadonlyArray<Tensor.Tensor>,

@@ -32,7 +32,9 @@ interface Sides {
 }
 
 /** Starting sizes, in the order in which they are tried; the n-th symbol gets n more. */
-const bases = [2, 4, 8, 16, 32, 1]
+const bases = [2, 4, 8, 16, 32, 1, 256, 1024]
+/** From this size on only the dims that need it are so long. */
+const LONG = 256
 
 const withSizes = (graph: IR.Graph, sizes: ReadonlyMap<string, number>): IR.Graph => {
   const by: ReadonlyMap<string, Dim.Dim> = sizes
@@ -60,20 +62,52 @@ const mentioned = (graph: IR.Graph): ReadonlyArray<string> =>
     .flatMap(({ attributes }) => Op.attributeSymbols(attributes))
     .filter((name) => !Dim.isUnbackedName(name))
 
+/** The least static extent of any value; below 0 where a window is longer than these sizes allow. */
+const leastExtent = (graph: IR.Graph): number =>
+  [...graph.inputs, ...[...IR.allNodes(graph)].flatMap(({ outputs }) => outputs)].reduce(
+    (least, { type }) => type.shape.reduce<number>((so, dim) => (Dim.isStatic(dim) ? Math.min(so, dim) : so), least),
+    Infinity
+  )
+
+/** The region at these sizes, with the least extent of any value; undefined where the sizes contradict an attribute. */
+const sizedTo = ({ before, after }: Sides, sizes: ReadonlyMap<string, number>) => {
+  try {
+    const sized: Sized = { before: withSizes(before, sizes), after: withSizes(after, sizes), sizes, shrunk: false }
+    return { sized, least: Math.min(leastExtent(sized.before), leastExtent(sized.after)) }
+  } catch (error) {
+    if (error instanceof RangeError || error instanceof IrError) return undefined
+    throw error
+  }
+}
+
+/** Sizes at which nothing is empty, each small again where the others allow it: only some dims need to be long. */
+const relaxed = (sides: Sides, sizes: ReadonlyMap<string, number>): ReadonlyMap<string, number> => {
+  const found = new Map(sizes)
+  for (const [name, size] of sizes) {
+    if (size <= 2) continue
+    found.set(name, 2)
+    if ((sizedTo(sides, found)?.least ?? 0) <= 0) found.set(name, size)
+  }
+  return found
+}
+
 /** The region at small sizes of its free dims; several, since some sizes may not suit the ops inside. */
-export const sizings = function* ({ before, after }: Sides): Generator<Sized> {
+export const sizings = function* (sides: Sides): Generator<Sized> {
+  const { before, after } = sides
   const given = before.inputs.flatMap(({ type }) => Type.symbols(type))
   const symbols = [...new Set([...given, ...mentioned(before), ...mentioned(after)])].sort()
+  // Sizes at which nothing is empty come first: an empty result says nothing.
+  const empty: Array<Sized> = []
   for (const base of symbols.length === 0 ? [1] : bases) {
     for (const step of symbols.length > 1 ? [1, 0] : [0]) {
       const sizes = new Map(symbols.map((name, position) => [name, base + step * position]))
-      try {
-        yield { before: withSizes(before, sizes), after: withSizes(after, sizes), sizes, shrunk: false }
-      } catch (error) {
-        if (!(error instanceof RangeError || error instanceof IrError)) throw error
-      }
+      const found = sizedTo(sides, sizes)
+      if (found === undefined || found.least < 0) continue
+      if (found.least === 0) empty.push(found.sized)
+      else yield base < LONG ? found.sized : (sizedTo(sides, relaxed(sides, sizes))?.sized ?? found.sized)
     }
   }
+  yield* empty
 }
 
 /** The graph on other input types; undefined when an op refuses them. */

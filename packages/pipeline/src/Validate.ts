@@ -26,7 +26,7 @@ import * as Trial from "./Trial.ts"
 import type { Validation } from "./Validation.ts"
 
 /** Raised when a change of the checker makes old verdicts void. */
-export const version = 1
+export const version = 2
 
 /** A region with at least this share of a whole inference is checked on one draw instead of several. */
 const COSTLY = 0.05
@@ -94,7 +94,12 @@ interface Tally {
   work: number
 }
 
-type Checker = Request & { readonly tally: Tally; readonly wholeModel: number }
+type Checker = Request & {
+  readonly tally: Tally
+  readonly wholeModel: number
+  /** Digests of the constants that the pass computed: they are rounded, so one unit in the last place is theirs. */
+  readonly rounded: ReadonlySet<string>
+}
 
 // ---- one trial ------------------------------------------------------------------------------------------------------
 
@@ -110,7 +115,10 @@ const runBoth = (checker: Checker, { after, before }: Trial.Sized, inputs: Reado
     if (checker.claims === "exact") {
       return Trial.compare(yield* oracle.run(before, inputs), yield* oracle.run(after, inputs))
     }
-    const [a, b] = [yield* oracle.runWithBounds(before, inputs), yield* oracle.runWithBounds(after, inputs)]
+    const [a, b] = [
+      yield* oracle.runWithBounds(before, inputs),
+      yield* oracle.runWithBounds(after, inputs, { rounded: checker.rounded })
+    ]
     return Trial.compare(a.outputs, b.outputs, { before: a.bounds, after: b.bounds })
   })
 
@@ -253,8 +261,11 @@ const checkGroup = (checker: Checker, claims: Region.Claims, pairs: ReadonlyArra
 
 // ---- one pass -------------------------------------------------------------------------------------------------------
 
-const symbolsOf = (graph: IR.Graph) =>
-  new Map(graph.inputs.flatMap(({ type }) => Type.symbols(type)).map((name) => [name, 2] as const))
+/** Element operations of one inference, at the first sizes that suit the whole model. */
+const inference = (graph: IR.Graph): number => {
+  for (const { before } of Trial.sizings({ before: graph, after: graph })) return OracleCost.elementOperations(before)
+  return OracleCost.elementOperations(graph)
+}
 
 const show = (graph: IR.Graph, inputs: ReadonlyArray<Tensor.Tensor>) =>
   inputs.map((tensor, position) => {
@@ -291,8 +302,10 @@ export const check = (request: Request): Effect.Effect<Report, never, Oracle> =>
   Effect.gen(function* () {
     const { claims: claim, pass } = request
     const tally: Tally = { memoised: 0, work: 0 }
-    const wholeModel = Math.max(1, OracleCost.elementOperations(request.before, symbolsOf(request.before)))
-    const checker: Checker = { ...request, tally, wholeModel }
+    const wholeModel = Math.max(1, inference(request.before))
+    const given = IR.allConstants(request.before)
+    const rounded = new Set([...IR.allConstants(request.after).keys()].filter((digest) => !given.has(digest)))
+    const checker: Checker = { ...request, tally, wholeModel, rounded }
     const failures: Array<ValidationError> = []
     const diagnostics: Array<Diagnostic> = []
     let [regions, notValidated] = [0, 0]

@@ -79,7 +79,13 @@ export const make = (options: Options = {}): OracleService => {
     onValue?: Run.OnValue
   ): Effect.Effect<ReadonlyArray<Cell>, OracleError> =>
     drive(() =>
-      Run.runGraph({ machine, seed: runOptions?.seed ?? 0, bounds }, graph, exact(inputs), new Map(), onValue)
+      Run.runGraph(
+        { machine, seed: runOptions?.seed ?? 0, bounds, rounded: runOptions?.rounded ?? new Set() },
+        graph,
+        exact(inputs),
+        new Map(),
+        onValue
+      )
     )
   const tensors = (cells: ReadonlyArray<Cell>): Outputs => cells.map(({ tensor }) => tensor)
   return {

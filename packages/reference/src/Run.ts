@@ -11,7 +11,9 @@ import * as Constant from "@anneal/ir/Constant"
 import * as Dim from "@anneal/ir/Dim"
 import { IrError } from "@anneal/ir/Errors"
 import type { Graph, Node } from "@anneal/ir/Graph"
+import * as Float from "@anneal/ir/Float"
 import * as Graphs from "@anneal/ir/Graph"
+import * as Numbers from "@anneal/ir/Numbers"
 import * as Op from "@anneal/ir/Op"
 import type { Tensor } from "@anneal/ir/Tensor"
 import * as Tensors from "@anneal/ir/Tensor"
@@ -49,6 +51,8 @@ export interface Run {
   readonly machine: Machine
   readonly seed: number
   readonly bounds: BoundMode | undefined
+  /** Digests of float constants that are off by up to a unit in the last place. */
+  readonly rounded: ReadonlySet<string>
 }
 
 export type OnValue = (id: string, tensor: Tensor) => void
@@ -132,7 +136,9 @@ export function* runGraph(
     if (found !== undefined) return found
     const entry = graph.constants.get(id)
     if (entry === undefined) return fail("Kernel", `%${id} is used before it has a value in ${graph.name}`)
-    const cell: Cell = { tensor: Constant.load(entry.constant), bound: undefined }
+    const tensor = Constant.load(entry.constant)
+    const isRounded = run.bounds !== undefined && run.rounded.has(entry.constant.digest)
+    const cell: Cell = { tensor, bound: isRounded ? lastPlace(tensor) : undefined }
     values.set(id, cell)
     return cell
   }
@@ -150,6 +156,14 @@ export function* runGraph(
     yield
   }
   return graph.outputs.map(({ id }) => valueOf(id))
+}
+
+/** One unit in the last place of each element; undefined for integers, which are exact. */
+const lastPlace = (tensor: Tensor): Float64Array | undefined => {
+  const { dtype } = tensor
+  return DTypes.isFloat(dtype)
+    ? Numbers.toNumbers(tensor).map((value) => (Number.isFinite(value) ? Float.ulp(value, dtype) : 0))
+    : undefined
 }
 
 // ---- nodes ------------------------------------------------------------------------------------------------------------

@@ -50,7 +50,12 @@ export const runCells = (
 ): ReadonlyArray<Cell> =>
   finish(
     Run.runGraph(
-      { machine, seed, bounds: accumulator === undefined ? undefined : Bounds.mode(accumulator) },
+      {
+        machine,
+        seed,
+        bounds: accumulator === undefined ? undefined : Bounds.mode(accumulator),
+        rounded: new Set<string>()
+      },
       graph,
       cells,
       new Map()
