@@ -22,6 +22,16 @@ describe("Trial", () => {
     assert.isAbove(sized.length, 3)
   })
 
+  it("gives the dims that a long window needs a long size, and no others; nothing is empty or negative", () => {
+    const graph = parse(`
+      input "x" %x : f32[batch, n]
+      %y : f32[batch, n-200] = slice(%x) {"starts":[0,200],"sizes":["batch","n-200"],"steps":[1,1]}
+      output "y" = %y`)
+    const sized = [...Trial.sizings({ before: graph, after: graph })].map(({ before }) => types(before))
+    assert.deepStrictEqual(sized[0], ["f32[2, 257]"])
+    assert.isTrue(sized.every(([text]) => /^f32\[2, (?:256|257|1024|1025)\]$/.test(text ?? "")))
+  })
+
   it("shrinks static extents where both sides allow it", () => {
     const graph = parse(`
       input "x" %x : f32[1, 30, 50]
