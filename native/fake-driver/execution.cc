@@ -13,6 +13,29 @@ cu::Result submit(Stream* stream, int type, std::function<cu::Result(Stream*)> w
   return cu::success;
 }
 
+static std::size_t offsetOf(const Kernel& kernel, std::size_t index) {
+  std::size_t at = 0;
+  for (std::size_t i = 0; i <= index; i++) {
+    const std::size_t size = kernel.sizes[i], align = size >= 128 ? 64 : size > 8 ? 8 : size;
+    at = (at + align - 1) / align * align;
+    if (i < index) at += size;
+  }
+  return at;
+}
+std::vector<std::uint8_t> parameterBlock(const Kernel& kernel, void** pointers, void** extra) {
+  if (extra != nullptr) {
+    const auto* data = static_cast<const std::uint8_t*>(extra[1]);
+    return {data, data + *static_cast<std::size_t*>(extra[3])};
+  }
+  std::vector<std::uint8_t> block;
+  for (std::size_t i = 0; i < kernel.sizes.size(); i++) {
+    const std::size_t at = offsetOf(kernel, i);
+    block.resize(at + kernel.sizes[i]);
+    std::memcpy(block.data() + at, pointers[i], kernel.sizes[i]);
+  }
+  return block;
+}
+
 std::function<cu::Result(Stream*)> kernelWork(const Kernel& kernel, std::vector<std::uint8_t> parameters) {
   if (kernel.name == "fill")
     return [parameters](Stream*) -> cu::Result {
@@ -118,13 +141,7 @@ FAKE_API cu::Result cuFuncSetAttribute(cu::Function function, int attribute, int
 FAKE_API cu::Result cuFuncGetParamInfo(cu::Function function, std::size_t index, std::size_t* offset, std::size_t* bytes) {
   const auto& sizes = reinterpret_cast<Kernel*>(function)->sizes;
   if (index >= sizes.size()) return cu::errorInvalidValue;
-  std::size_t at = 0;
-  for (std::size_t i = 0; i <= index; i++) {
-    const std::size_t align = sizes[i] >= 128 ? 64 : sizes[i] > 8 ? 8 : sizes[i];
-    at = (at + align - 1) / align * align;
-    if (i < index) at += sizes[i];
-  }
-  *offset = at;
+  *offset = offsetOf(*reinterpret_cast<Kernel*>(function), index);
   *bytes = sizes[index];
   return cu::success;
 }
@@ -136,7 +153,7 @@ FAKE_API cu::Result cuOccupancyMaxActiveClusters(int* clusters, cu::Function, co
   *clusters = 66;
   return cu::success;
 }
-FAKE_API cu::Result cuLaunchKernelEx(const cu::LaunchConfig* config, cu::Function function, void**, void** extra) {
+FAKE_API cu::Result cuLaunchKernelEx(const cu::LaunchConfig* config, cu::Function function, void** pointers, void** extra) {
   FAKE_ENTER();
   auto* stream = live<Stream>(config->stream);
   if (stream == nullptr) return errorInvalidHandle;
@@ -144,9 +161,7 @@ FAKE_API cu::Result cuLaunchKernelEx(const cu::LaunchConfig* config, cu::Functio
   auto limit = kernel->attributes.find(8);
   const unsigned shared = limit == kernel->attributes.end() ? 49152u : unsigned(limit->second);
   if (config->blockX * config->blockY * config->blockZ > 1024 || config->sharedBytes > shared) return cu::errorInvalidValue;
-  const auto* data = static_cast<const std::uint8_t*>(extra[1]);
-  std::vector<std::uint8_t> parameters(data, data + *static_cast<std::size_t*>(extra[3]));
-  return submit(stream, 0, kernelWork(*kernel, std::move(parameters)));
+  return submit(stream, 0, kernelWork(*kernel, parameterBlock(*kernel, pointers, extra)));
 }
 FAKE_API cu::Result cuTensorMapEncodeTiled(cu::TensorMap* map, int, std::uint32_t rank, void* address, const std::uint64_t*,
                                            const std::uint64_t* strides, const std::uint32_t* box, const std::uint32_t*, int,

@@ -139,6 +139,8 @@ cu::Result drop(T* object) {
 bool inside(cu::DevicePtr address, std::size_t bytes);
 // Runs now, or records into the graph that is being captured.
 cu::Result submit(Stream* stream, int type, std::function<cu::Result(Stream*)> work);
+// A launch's parameters as one block, given either way.
+std::vector<std::uint8_t> parameterBlock(const Kernel& kernel, void** pointers, void** extra);
 std::function<cu::Result(Stream*)> kernelWork(const Kernel& kernel, std::vector<std::uint8_t> parameters);
 
 }  // namespace fake

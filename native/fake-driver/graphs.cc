@@ -72,8 +72,7 @@ FAKE_API cu::Result cuGraphExecKernelNodeSetParams_v2(cu::GraphExec handle, cu::
   if (exec == nullptr) return errorInvalidHandle;
   auto found = exec->work.find(reinterpret_cast<Node*>(node));
   if (found == exec->work.end() || found->first->type != 0) return cu::errorInvalidValue;
-  const auto* data = static_cast<const std::uint8_t*>(params->extra[1]);
-  found->second = kernelWork(*reinterpret_cast<Kernel*>(params->function),
-                             {data, data + *static_cast<std::size_t*>(params->extra[3])});
+  const auto& kernel = *reinterpret_cast<Kernel*>(params->function);
+  found->second = kernelWork(kernel, parameterBlock(kernel, params->kernelParams, params->extra));
   return cu::success;
 }

@@ -136,7 +136,8 @@ Napi::Value Instance::updateKernelNode(const Napi::CallbackInfo& info) {
   params.blockY = launch.config.blockY;
   params.blockZ = launch.config.blockZ;
   params.sharedBytes = launch.config.sharedBytes;
-  params.extra = launch.extra;
+  params.kernelParams = launch.asPointers();
+  params.extra = launch.asBlock();
   CUDA_CALL(driver(arguments.doing()), graphExecKernelNodeSetParams, "update the graph's kernel " + record.name,
             executable.handle, record.node, &params);
   record.name = launch.functionObject->name;

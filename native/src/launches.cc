@@ -109,6 +109,10 @@ void Instance::setParameters(LaunchObject& launch, const std::uint8_t* block, st
   launch.blockBytes = bytes;
   launch.buffers = std::move(used);
   launch.checkedEpoch = 0;
+  launch.pointers.clear();
+  for (const auto& [offset, length] : function.parameters)
+    launch.pointers.push_back(reinterpret_cast<std::uint8_t*>(launch.block.data()) + offset);
+  launch.pointers.push_back(nullptr);  // never empty, so that its address is one
   launch.extra[0] = cu::paramBufferPointer;
   launch.extra[1] = launch.block.data();
   launch.extra[2] = cu::paramBufferSize;
@@ -204,7 +208,7 @@ void Instance::launch(Handle launchHandle, Handle streamHandle) {
   const Driver& cuda = *driver_;
   if (cuda.launchKernelEx == nullptr)
     throw Failure(symbolMissing, doing, "the driver has no cuLaunchKernelEx: CUDA 11.8 or later is needed");
-  const cu::Result result = cuda.launchKernelEx(&launch.config, launch.functionObject->handle, nullptr, launch.extra);
+  const cu::Result result = cuda.launchKernelEx(&launch.config, launch.functionObject->handle, launch.asPointers(), launch.asBlock());
   if (result != cu::success) {
     const auto& c = launch.config;
     auto three = [](unsigned x, unsigned y, unsigned z) {

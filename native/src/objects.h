@@ -131,7 +131,11 @@ struct LaunchObject : Object {
   std::array<unsigned, 3> cluster{1, 1, 1};
   std::vector<std::uint64_t> block;  // packed parameters, 8-byte aligned
   std::size_t blockBytes = 0;
-  void* extra[5] = {};
+  std::vector<void*> pointers;       // to each parameter in the block, where the kernel's layout is known
+  void* extra[5] = {};               // the whole block, where it is not
+
+  void** asPointers() { return functionObject->layoutKnown ? pointers.data() : nullptr; }
+  void** asBlock() { return functionObject->layoutKnown ? nullptr : extra; }
   std::vector<BufferArgument> buffers;
   std::uint64_t checkedEpoch = 0;
   LaunchObject() : Object(tag) {}

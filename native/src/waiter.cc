@@ -68,6 +68,13 @@ void Waiter::loop() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     if (pending_.empty()) {
+      // Waits often follow each other: for a little while it is cheaper to look again than to be woken.
+      const auto idleSince = clock::now();
+      while (!stopping_ && pending_.empty() && clock::now() - idleSince < std::chrono::microseconds(50)) {
+        lock.unlock();
+        std::this_thread::yield();
+        lock.lock();
+      }
       changed_.wait(lock, [this] { return stopping_ || !pending_.empty(); });
     }
     auto lastChange = clock::now();
