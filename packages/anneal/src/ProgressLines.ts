@@ -75,7 +75,9 @@ export const make = ({ columns, isTerminal, write }: Screen): Renderer => {
           return
         }
         case "End":
-          return line(`${event.stage}  ${seconds(event.took)}${validated.get(event.stage) ?? ""}`)
+          line(`${event.stage}  ${seconds(event.took)}${validated.get(event.stage) ?? ""}`)
+          validated.delete(event.stage)
+          return
         case "Retry":
           return line(`${event.stage}  tries again (${event.attempt}): ${event.error}`)
         case "Finding":
