@@ -2,20 +2,34 @@
 // family's file), add it here, and a test in test/operators/.
 import type { Operator } from "./Operator.ts"
 import * as Activations from "./operators/Activations.ts"
+import * as Attention from "./operators/Attention.ts"
 import * as Binary from "./operators/Binary.ts"
 import * as Cast from "./operators/Cast.ts"
 import * as Concat from "./operators/Concat.ts"
 import * as Control from "./operators/Control.ts"
 import * as Conv from "./operators/Conv.ts"
+import * as Deformable from "./operators/Deformable.ts"
+import * as Detection from "./operators/Detection.ts"
+import * as Einsum from "./operators/Einsum.ts"
 import * as Gather from "./operators/Gather.ts"
+import * as GridSample from "./operators/GridSample.ts"
+import * as LinearAttention from "./operators/LinearAttention.ts"
+import * as Loss from "./operators/Loss.ts"
 import * as MatMul from "./operators/MatMul.ts"
+import * as Microsoft from "./operators/Microsoft.ts"
 import * as Normalization from "./operators/Normalization.ts"
 import * as Pool from "./operators/Pool.ts"
+import * as Quantize from "./operators/Quantize.ts"
+import * as Random from "./operators/Random.ts"
 import * as Recurrent from "./operators/Recurrent.ts"
 import * as Reduce from "./operators/Reduce.ts"
 import * as Reshape from "./operators/Reshape.ts"
+import * as Resize from "./operators/Resize.ts"
+import * as Sequence from "./operators/Sequence.ts"
 import * as Shape from "./operators/Shape.ts"
+import * as Signal from "./operators/Signal.ts"
 import * as Slice from "./operators/Slice.ts"
+import * as Training from "./operators/Training.ts"
 import * as Unary from "./operators/Unary.ts"
 
 export const all: ReadonlyArray<Operator> = [
@@ -44,7 +58,21 @@ export const all: ReadonlyArray<Operator> = [
   ...Normalization.all,
   ...Reduce.all,
   ...Recurrent.all,
-  ...Control.all
+  ...Control.all,
+  ...Attention.all,
+  ...Detection.all,
+  ...Einsum.all,
+  ...GridSample.all,
+  ...Deformable.all,
+  ...LinearAttention.all,
+  ...Microsoft.all,
+  ...Loss.all,
+  ...Quantize.all,
+  ...Random.all,
+  ...Resize.all,
+  ...Sequence.all,
+  ...Signal.all,
+  ...Training.all
 ]
 
 /** The key of an operator in `table`; the domain of ai.onnx is "". */

@@ -25,6 +25,17 @@ const join = (a: TensorType, b: TensorType, fresh: () => Dim, fail: (detail: str
   }
 }
 
+/** A size that a body's own data decides has no name outside of it: there it is a new one. */
+const visibleOutside = (
+  type: TensorType,
+  inputs: ReadonlyArray<TensorType | undefined>,
+  fresh: () => Dim
+): TensorType => {
+  const known = new Set(inputs.flatMap((input) => input?.shape.flatMap(Dims.symbols) ?? []))
+  const isKnown = (name: string): boolean => !Dims.isUnbackedName(name) || known.has(name)
+  return { dtype: type.dtype, shape: type.shape.map((dim) => (Dims.symbols(dim).every(isKnown) ? dim : fresh())) }
+}
+
 /** Operands: a bool scalar, then what both branches take. */
 export const branch = Op.define({
   name: "if",
@@ -75,7 +86,7 @@ export const loop = Op.define({
       return join(before, type, fresh, fail)
     })
     const count = results.length > carried + 1 ? fresh() : 0
-    const scanned = results.slice(carried + 1)
+    const scanned = results.slice(carried + 1).map((type) => visibleOutside(type, inputs, fresh))
     return [...last, ...scanned.map((type): TensorType => ({ dtype: type.dtype, shape: [count, ...type.shape] }))]
   }
 })

@@ -41,10 +41,8 @@ export const branch: Operator = {
     const captured = [...yes.captured, ...no.captured].filter(
       (value, position, list) => list.findIndex(({ id }) => id === value.id) === position
     )
-    const graphs = Object.fromEntries([
-      ["then", taking(yes, captured, "unused")],
-      ["else", taking(no, captured, "unused")]
-    ])
+    const [whenTrue = "", whenFalse = ""] = Ops.branch.graphs ?? []
+    const graphs = { [whenTrue]: taking(yes, captured, "unused"), [whenFalse]: taking(no, captured, "unused") }
     return c.e.b.node(Ops.branch, [c.e.reshape(c.input(0), []), ...captured], {}, { graphs })
   }
 }

@@ -1,0 +1,132 @@
+// One conformance case: imported, run by the oracle, compared.
+//
+// Cases give shapes and axes as inputs of the graph. Where such an input decides the graph itself, the case is imported
+// again with its small integer inputs as constants, which the table counts apart.
+import * as DTypes from "@anneal/ir/DType"
+import type { Graph } from "@anneal/ir/Graph"
+import type { Tensor } from "@anneal/ir/Tensor"
+import * as Import from "@anneal/onnx/Import"
+import { OnnxError } from "@anneal/onnx/OnnxError"
+import * as TensorData from "@anneal/onnx/TensorData"
+import { OracleError, type OracleService } from "@anneal/pipeline/Oracle"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type { Case, DataSet, Value } from "./Cases.ts"
+import { difference } from "./Compare.ts"
+
+export interface Outcome {
+  /** Undefined when the case passes. */
+  readonly failure:
+    | { readonly kind: "type" | "operator" | "import" | "run" | "mismatch"; readonly detail: string }
+    | undefined
+  /** Whether it took inputs as constants. */
+  readonly pinned: boolean
+}
+
+const failed = (kind: NonNullable<Outcome["failure"]>["kind"], detail: string, pinned = false): Outcome => ({
+  failure: { kind, detail },
+  pinned
+})
+
+/** Tensors of a value; a sequence's are its elements. Undefined for what the IR cannot hold. */
+const tensorsOf = (value: Value): ReadonlyArray<Tensor> | undefined => {
+  if (value.kind === "tensor") {
+    const tensor = TensorData.toTensor(value.tensor)
+    return tensor === undefined ? undefined : [tensor]
+  }
+  if (value.kind !== "sequence") return undefined
+  const items = value.values.map(tensorsOf)
+  return items.every((item) => item !== undefined) ? items.flat() : undefined
+}
+
+type Inputs = ReadonlyMap<string, Tensor>
+
+const inputsOf = (given: Case, set: DataSet): Inputs | string => {
+  const inputs = new Map<string, Tensor>()
+  for (const [index, info] of (given.model.graph?.input ?? []).entries()) {
+    const value = set.inputs[index]
+    if (value === undefined) continue
+    const tensors = value.kind === "tensor" ? tensorsOf(value) : undefined
+    if (tensors?.[0] === undefined)
+      return `input ${info.name} is a ${value.kind === "tensor" ? "type" : value.kind} that the IR does not have`
+    inputs.set(info.name, tensors[0])
+  }
+  return inputs
+}
+
+/** Small inputs that can decide a graph: shapes, axes, pads, scales. */
+const deciding = (inputs: Inputs): Record<string, Tensor> =>
+  Object.fromEntries(
+    [...inputs].filter(
+      ([, { data, dtype, shape }]) => shape.length <= 1 && data.length <= 16 && !DTypes.isNarrowFloat(dtype)
+    )
+  )
+
+const graphOf = (given: Case, inputs: Inputs, constants: Record<string, Tensor>): Graph => {
+  try {
+    return Import.toGraph(given.model, { constants })
+  } catch (cause) {
+    if (!(cause instanceof OnnxError) || cause.reason._tag !== "InputShapes") throw cause
+    const shapes = Object.fromEntries(cause.reason.inputs.map((name) => [name, inputs.get(name)?.shape ?? []]))
+    return Import.toGraph(given.model, { constants, shapes })
+  }
+}
+
+const explain = (error: OnnxError, pinned: boolean): Outcome => {
+  const { reason } = error
+  if (reason._tag === "UnsupportedTypes") return failed("type", reason.uses.map((use) => use.type).join(", "), pinned)
+  if (reason._tag === "UnsupportedOperators") {
+    const [first] = reason.operators
+    return failed("operator", `${first?.operator}${first?.detail === "" ? "" : `: ${first?.detail}`}`, pinned)
+  }
+  return failed("import", error.message, pinned)
+}
+
+const attempt = (oracle: OracleService, given: Case, set: DataSet, pinned: boolean): Outcome => {
+  const inputs = inputsOf(given, set)
+  if (typeof inputs === "string") return failed("type", inputs)
+  const constants = pinned ? deciding(inputs) : {}
+  try {
+    const graph = graphOf(given, inputs, constants)
+    const run = Effect.runSync(
+      Effect.result(
+        oracle.run(
+          graph,
+          graph.inputs.flatMap(({ name }) => inputs.get(name) ?? [])
+        )
+      )
+    )
+    if (Result.isFailure(run)) return failed("run", run.failure.message, pinned)
+    const expected = set.outputs.map(tensorsOf)
+    const found = run.success
+    if (expected.some((value) => value === undefined))
+      return failed("type", "an output that the IR does not have", pinned)
+    const wanted = expected.flatMap((value) => value ?? [])
+    if (wanted.length !== found.length)
+      return failed("mismatch", `${found.length} results, expected ${wanted.length}`, pinned)
+    for (const [index, tensor] of wanted.entries()) {
+      const actual = found[index]
+      const detail = actual === undefined ? "it is missing" : difference(actual, tensor)
+      if (detail !== undefined) return failed("mismatch", `output ${index}: ${detail}`, pinned)
+    }
+    return { failure: undefined, pinned }
+  } catch (cause) {
+    if (cause instanceof OnnxError) return explain(cause, pinned)
+    if (cause instanceof OracleError) return failed("run", cause.message, pinned)
+    throw cause
+  }
+}
+
+/** The outcome of a case: of its first data set that fails, or of all. */
+export const runCase = (oracle: OracleService, given: Case): Outcome => {
+  let outcome: Outcome = { failure: undefined, pinned: false }
+  for (const set of given.dataSets) {
+    outcome = attempt(oracle, given, set, false)
+    if (outcome.failure !== undefined && outcome.failure.kind !== "type") {
+      const again = attempt(oracle, given, set, true)
+      outcome = again.failure === undefined ? again : outcome
+    }
+    if (outcome.failure !== undefined) return outcome
+  }
+  return outcome
+}
