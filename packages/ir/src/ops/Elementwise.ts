@@ -255,14 +255,17 @@ export const pow = Op.define({
   summary: "a to the power b; the result has a's dtype",
   attributes: Op.NoAttributes,
   operands: [{ name: "a" }, { name: "b" }],
-  error: elementwise(1, (operand, xs, errors, y) => {
+  error: elementwise(1, (operand, xs, errors) => {
     const [a, b, ea, eb] = [at(xs, 0), at(xs, 1), at(errors, 0), at(errors, 1)]
-    const grown = Math.abs(y) * Math.exp(Math.min(700, eb * Math.abs(Math.log(Math.abs(a) + ea))))
-    if (operand === 1) return eb === 0 ? 0 : grown * Math.abs(Math.log(Math.abs(a) + ea))
-    if (b === 0) return 0
-    // For |b| ≥ 1 the slope is largest at the far end of the interval, else at the near one.
-    const base = b >= 1 ? Math.abs(a) + ea : Math.abs(a) - ea
-    return base > 0 ? Math.abs(b) * Math.pow(base, b - 1) : b >= 1 ? 0 : Infinity
+    if (operand === 1 ? eb === 0 : b === 0 && eb === 0) return 0
+    // Powers are monotone in the base and in the exponent, so they are largest at a corner of the two intervals.
+    const [low, high] = [Math.abs(a) - ea, Math.abs(a) + ea]
+    const largest = (exponent: number): number => {
+      if (low <= 0) return exponent - eb >= 0 ? Math.max(1, high) ** (exponent + eb) : Infinity
+      return Math.max(...[low, high].flatMap((base) => [base ** (exponent - eb), base ** (exponent + eb)]))
+    }
+    if (operand === 0) return (Math.abs(b) + eb) * largest(b - 1)
+    return low > 0 ? largest(b) * Math.max(Math.abs(Math.log(low)), Math.abs(Math.log(high))) : Infinity
   }),
   domain: (operand): Op.Domain => (operand === 0 ? range(1e-3, 10) : range(-3, 3)),
   infer: ({ constrain, fail, input }) => {

@@ -1,5 +1,5 @@
 // Bounds of functions of single elements, by their slopes, and of min and max.
-import * as Float from "@anneal/ir/Float"
+import type * as Float from "@anneal/ir/Float"
 import type { Slope } from "@anneal/ir/Op"
 import type { BoundRule, RuleCall } from "../BoundRule.ts"
 import { boundAt, hasErrors, hasInputErrors, resultOf, rerun, tensorOf, valuesAt } from "../BoundRule.ts"
@@ -7,14 +7,38 @@ import * as Elements from "../Elements.ts"
 import * as Rounding from "../Rounding.ts"
 import type { DType } from "@anneal/ir/DType"
 
+/** The rounding of a result: `units` half units in the last place of its dtype, and `ulps64` ulps of float64. */
+interface OwnRounding {
+  readonly table: Float64Array
+  readonly units: number
+  readonly table64: Float64Array
+  readonly ulps64: number
+}
+
 /**
- * The rounding of one result. The oracle's functions are good to an ulp of float64, and are then rounded once; a target's
- * to the op's ulps of the dtype.
+ * The oracle's functions are good to an ulp of float64, and are then rounded once; a target's to the op's ulps of the dtype.
  */
-const roundingOf = (y: number, dtype: Float.Float, ulps: number, isContract: boolean): number => {
-  if (ulps === 0) return 0
-  if (isContract || dtype === "f64") return Math.max(0.5, ulps) * Float.ulp(y, dtype)
-  return Float.ulp(y, dtype) / 2 + ulps * Float.ulp(y, "f64")
+const ownRounding = (dtype: Float.Float, ulps: number, isContract: boolean): OwnRounding => {
+  const isTotal = isContract || dtype === "f64"
+  return {
+    table: Rounding.halfUlps(dtype),
+    units: ulps === 0 ? 0 : isTotal ? Math.max(1, 2 * ulps) : 1,
+    table64: Rounding.halfUlps("f64"),
+    ulps64: isTotal ? 0 : ulps
+  }
+}
+
+const roundingOf = ({ table, table64, ulps64, units }: OwnRounding, y: number): number =>
+  units * Rounding.halfUlp(table, y) + 2 * ulps64 * Rounding.halfUlp(table64, y)
+
+/** With exact operands a result that is not finite is one for good. */
+const onlyRounding = (y: Float64Array, own: OwnRounding): Float64Array => {
+  const bounds = new Float64Array(y.length)
+  for (let i = 0; i < bounds.length; i++) {
+    const at = y[i] ?? 0
+    bounds[i] = Number.isFinite(at) ? roundingOf(own, at) : 0
+  }
+  return bounds
 }
 
 /**
@@ -37,9 +61,11 @@ export const elementwise =
     const { dtype, shape } = result
     const count = call.inputs.length
     const isFloat = Rounding.isFloat(dtype)
-    if (!isFloat && !hasInputErrors(call)) return [undefined]
-    if (ulps === 0 && !hasInputErrors(call)) return [undefined]
+    const isExact = !hasInputErrors(call)
+    if ((!isFloat || ulps === 0) && isExact) return [undefined]
     const y = Elements.numbers(result)
+    const own = ownRounding(isFloat ? dtype : "f64", ulps, call.isContract)
+    if (isExact) return [onlyRounding(y, own)]
     const values = call.inputs.map((_, i) => valuesAt(call, i, shape))
     const errors = call.inputs.map((_, i) => boundAt(call, i, shape))
     // Scratch for the slopes: one pair of arrays for all elements.
@@ -60,7 +86,7 @@ export const elementwise =
       }
       if (carried !== carried) carried = Infinity
       if (!isFloat) bounds[i] = carried === 0 ? 0 : carried + jump
-      else if (Number.isFinite(at)) bounds[i] = carried + roundingOf(at, dtype, ulps, call.isContract)
+      else if (Number.isFinite(at)) bounds[i] = carried + roundingOf(own, at)
       else bounds[i] = boundOfNonFinite(at, carried, xs)
     }
     return [bounds]

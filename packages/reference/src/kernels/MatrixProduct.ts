@@ -1,6 +1,7 @@
 // The kernel of `matmul`, and the float64 matrix product that convolution uses, too.
 //
-// [m, k] × [k, n]: rows of the result are sums of rows of b, four terms at a time, always added in the order of k.
+// [m, k] × [k, n]: rows of the result are sums of rows of b, four terms at a time, always added one by one in the order of k:
+// how a product is blocked does not change its bits.
 import type { DType } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
 import * as Ops from "@anneal/ir/Ops"
@@ -23,37 +24,101 @@ export const multiplyAdd = (
   n: number
 ): void => {
   if (n === 1) return multiplyColumn(a, aStart, b, bStart, c, cStart, m, k)
-  // Columns of b in strips that stay in the first-level cache together with a row of c.
-  const strip = 512
-  for (let left = 0; left < n; left += strip) {
-    const right = Math.min(n, left + strip)
-    for (let i = 0; i < m; i++) {
-      const cRow = cStart + i * n
-      const aRow = aStart + i * k
-      let p = 0
-      for (; p + 4 <= k; p += 4) {
-        const a0 = a[aRow + p] ?? 0
-        const a1 = a[aRow + p + 1] ?? 0
-        const a2 = a[aRow + p + 2] ?? 0
-        const a3 = a[aRow + p + 3] ?? 0
-        const b0 = bStart + p * n
-        const b1 = b0 + n
-        const b2 = b1 + n
-        const b3 = b2 + n
-        for (let j = left; j < right; j++)
-          c[cRow + j] =
-            (c[cRow + j] ?? 0) +
-            a0 * (b[b0 + j] ?? 0) +
-            a1 * (b[b1 + j] ?? 0) +
-            a2 * (b[b2 + j] ?? 0) +
-            a3 * (b[b3 + j] ?? 0)
-      }
-      for (; p < k; p++) {
-        const a0 = a[aRow + p] ?? 0
-        const b0 = bStart + p * n
-        for (let j = left; j < right; j++) c[cRow + j] = (c[cRow + j] ?? 0) + a0 * (b[b0 + j] ?? 0)
-      }
+  // Blocks of b that stay in the cache while all rows of a pass by; two rows at a time share what is read of b.
+  for (let top = 0; top < k; top += blockRows)
+    for (let left = 0; left < n; left += blockColumns) {
+      const bottom = Math.min(k, top + blockRows)
+      const right = Math.min(n, left + blockColumns)
+      let i = 0
+      for (; i + 2 <= m; i += 2)
+        twoRows(a, aStart + i * k, b, bStart, c, cStart + i * n, k, n, top, bottom, left, right)
+      if (i < m) oneRow(a, aStart + i * k, b, bStart, c, cStart + i * n, n, top, bottom, left, right)
     }
+}
+
+const blockRows = 64
+const blockColumns = 256
+
+const twoRows = (
+  a: Float64Array,
+  aFirst: number,
+  b: Float64Array,
+  bStart: number,
+  c: Float64Array,
+  cFirst: number,
+  k: number,
+  n: number,
+  top: number,
+  bottom: number,
+  left: number,
+  right: number
+): void => {
+  const aSecond = aFirst + k
+  const cSecond = cFirst + n
+  let p = top
+  for (; p + 4 <= bottom; p += 4) {
+    const a0 = a[aFirst + p] ?? 0
+    const a1 = a[aFirst + p + 1] ?? 0
+    const a2 = a[aFirst + p + 2] ?? 0
+    const a3 = a[aFirst + p + 3] ?? 0
+    const d0 = a[aSecond + p] ?? 0
+    const d1 = a[aSecond + p + 1] ?? 0
+    const d2 = a[aSecond + p + 2] ?? 0
+    const d3 = a[aSecond + p + 3] ?? 0
+    const row0 = bStart + p * n
+    const row1 = row0 + n
+    const row2 = row1 + n
+    const row3 = row2 + n
+    for (let j = left; j < right; j++) {
+      const b0 = b[row0 + j] ?? 0
+      const b1 = b[row1 + j] ?? 0
+      const b2 = b[row2 + j] ?? 0
+      const b3 = b[row3 + j] ?? 0
+      c[cFirst + j] = (c[cFirst + j] ?? 0) + a0 * b0 + a1 * b1 + a2 * b2 + a3 * b3
+      c[cSecond + j] = (c[cSecond + j] ?? 0) + d0 * b0 + d1 * b1 + d2 * b2 + d3 * b3
+    }
+  }
+  if (p < bottom) {
+    oneRow(a, aFirst, b, bStart, c, cFirst, n, p, bottom, left, right)
+    oneRow(a, aSecond, b, bStart, c, cSecond, n, p, bottom, left, right)
+  }
+}
+
+const oneRow = (
+  a: Float64Array,
+  aRow: number,
+  b: Float64Array,
+  bStart: number,
+  c: Float64Array,
+  cRow: number,
+  n: number,
+  top: number,
+  bottom: number,
+  left: number,
+  right: number
+): void => {
+  let p = top
+  for (; p + 4 <= bottom; p += 4) {
+    const a0 = a[aRow + p] ?? 0
+    const a1 = a[aRow + p + 1] ?? 0
+    const a2 = a[aRow + p + 2] ?? 0
+    const a3 = a[aRow + p + 3] ?? 0
+    const row0 = bStart + p * n
+    const row1 = row0 + n
+    const row2 = row1 + n
+    const row3 = row2 + n
+    for (let j = left; j < right; j++)
+      c[cRow + j] =
+        (c[cRow + j] ?? 0) +
+        a0 * (b[row0 + j] ?? 0) +
+        a1 * (b[row1 + j] ?? 0) +
+        a2 * (b[row2 + j] ?? 0) +
+        a3 * (b[row3 + j] ?? 0)
+  }
+  for (; p < bottom; p++) {
+    const a0 = a[aRow + p] ?? 0
+    const row0 = bStart + p * n
+    for (let j = left; j < right; j++) c[cRow + j] = (c[cRow + j] ?? 0) + a0 * (b[row0 + j] ?? 0)
   }
 }
 

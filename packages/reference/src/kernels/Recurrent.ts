@@ -118,7 +118,7 @@ type Pair = readonly [value: number, error: number]
 
 const apply = (f: ActivationFunction, [z, error]: Pair, { unit }: Arithmetic): Pair => {
   const value = f.value(z)
-  const carried = error === 0 ? 0 : f.slope(z, error) * error
+  const carried = error === 0 ? 0 : Math.min(f.range, f.slope(z, error) * error)
   return [value, carried + 2 * unit * Math.abs(value)]
 }
 
