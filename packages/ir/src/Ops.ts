@@ -10,6 +10,7 @@ import * as Quantize from "./ops/Quantize.ts"
 import * as Random from "./ops/Random.ts"
 import * as Recurrent from "./ops/Recurrent.ts"
 import * as Reduce from "./ops/Reduce.ts"
+import * as Region from "./ops/Region.ts"
 import * as Resample from "./ops/Resample.ts"
 import * as Shape from "./ops/Shape.ts"
 import * as Sort from "./ops/Sort.ts"
@@ -27,6 +28,7 @@ export const all: ReadonlyArray<OpDefinition> = [
   ...Random.all,
   ...Quantize.all,
   ...Resample.all,
+  ...Region.all,
   ...Composite.all
 ]
 
@@ -137,6 +139,7 @@ export {
   cumulativeSum,
   cumulativeProduct
 } from "./ops/Reduce.ts"
+export { roiAlign, maxRoiPool } from "./ops/Region.ts"
 export { resize, gridSample } from "./ops/Resample.ts"
 export { sizes, readDims, iota, nonZero, unique, nonMaxSuppression } from "./ops/Shape.ts"
 export { topK } from "./ops/Sort.ts"

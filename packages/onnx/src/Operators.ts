@@ -23,6 +23,7 @@ import * as Quantize from "./operators/Quantize.ts"
 import * as Random from "./operators/Random.ts"
 import * as Recurrent from "./operators/Recurrent.ts"
 import * as Reduce from "./operators/Reduce.ts"
+import * as Region from "./operators/Region.ts"
 import * as Reshape from "./operators/Reshape.ts"
 import * as Resize from "./operators/Resize.ts"
 import * as Sequence from "./operators/Sequence.ts"
@@ -69,6 +70,7 @@ export const all: ReadonlyArray<Operator> = [
   ...Loss.all,
   ...Quantize.all,
   ...Random.all,
+  ...Region.all,
   ...Resize.all,
   ...Sequence.all,
   ...Signal.all,

@@ -12,6 +12,7 @@ import * as Quantize from "./kernels/Quantize.ts"
 import * as Random from "./kernels/Random.ts"
 import * as Recurrent from "./kernels/Recurrent.ts"
 import * as Reduce from "./kernels/Reduce.ts"
+import * as Region from "./kernels/Region.ts"
 import * as Resample from "./kernels/Resample.ts"
 import * as Scatter from "./kernels/Scatter.ts"
 import * as Shape from "./kernels/Shape.ts"
@@ -33,5 +34,6 @@ export const all: ReadonlyArray<Entry> = [
   ...Recurrent.all,
   ...Random.all,
   ...Quantize.all,
-  ...Resample.all
+  ...Resample.all,
+  ...Region.all
 ]
