@@ -71,7 +71,7 @@ const transposeOfOnes: Local = {
 
 /**
  * Whether a reshape waits below, behind elementwise ops at most: sinking towards nothing gains nothing. `alone`: their
- * other operands are single elements, so that nothing is in the way.
+ * other operands are single elements or reshapes themselves, so that nothing is in the way.
  */
 const meetsReshape = (editor: Editor, node: Node, alone: boolean, depth = 8): boolean => {
   const id = node.outputs[0]?.id
@@ -81,7 +81,9 @@ const meetsReshape = (editor: Editor, node: Node, alone: boolean, depth = 8): bo
   const [next, ...more] = users
   if (next === undefined || more.length > 0 || depth === 0 || !Elementwise.names.includes(next.op.name)) return false
   const others = editor.inputs(next).filter((value) => value !== undefined && value.id !== editor.value(id).id)
-  if (alone && !others.every((value) => value !== undefined && isOnes(value))) return false
+  const goesAlong = (value: Value | undefined): boolean =>
+    value !== undefined && (isOnes(value) || editor.producer(value.id)?.op.name === Ops.reshape.name)
+  if (alone && !others.every(goesAlong)) return false
   return meetsReshape(editor, next, alone, depth - 1)
 }
 
