@@ -1,0 +1,10 @@
+// The conformance kit for plug-in authors: generated graphs, and the laws of passes, ops, targets and executables.
+export * as ExecutableLaws from "./ExecutableLaws.ts"
+export * as Graphs from "./Graphs.ts"
+export * as LawsBroken from "./LawsBroken.ts"
+export * as OpLaws from "./OpLaws.ts"
+export * as PassLaws from "./PassLaws.ts"
+export * as Random from "./Random.ts"
+export * as TargetLaws from "./TargetLaws.ts"
+export * as Template from "./Template.ts"
+export * as Templates from "./Templates.ts"
