@@ -1,6 +1,6 @@
 /**
  * Device work in a process of its own, with a deadline: a kernel that never ends, or crashes the context or the process,
- * costs that process and is reported by name; the caller lives on.
+ * costs that process and is reported by name; the caller lives on. Each stage has the deadline to itself.
  *
  * The parent: `Isolated.run({ entry, payload, deadline: "10 seconds" })`. The child (the module `entry`):
  * `Isolated.serve((payload, stage) => …)`, which says `stage("kernel gemm_128x128")` before each thing that may not return.
@@ -40,8 +40,10 @@ export interface Job {
   /** The module that calls `serve`, as a path. */
   readonly entry: string
   readonly payload: Serializable
-  /** From the start of the process; 30 seconds unless said otherwise. */
+  /** For each stage, from when it was said to begin; 30 seconds unless said otherwise. */
   readonly deadline?: Duration.Input
+  /** From the start of the process to its first stage; 60 seconds unless said otherwise. */
+  readonly startup?: Duration.Input
   /** Options for node itself, before the entry. Default: those of this process. */
   readonly execArgv?: ReadonlyArray<string>
   readonly environment?: Readonly<Record<string, string>>
@@ -60,6 +62,7 @@ const outputLimit = 4000
 export const run = (job: Job): Effect.Effect<unknown, IsolatedError> =>
   Effect.callback<unknown, IsolatedError>((resume) => {
     const deadline = Duration.toMillis(Duration.fromInputUnsafe(job.deadline ?? "30 seconds"))
+    const startup = Duration.toMillis(Duration.fromInputUnsafe(job.startup ?? "60 seconds"))
     const child = fork(job.entry, [], {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       serialization: "advanced",
@@ -77,7 +80,9 @@ export const run = (job: Job): Effect.Effect<unknown, IsolatedError> =>
       resume(effect)
     }
     const fail = (reason: IsolatedError["reason"]): void => answer(Effect.fail(new IsolatedError({ stage, reason })))
-    const timer = setTimeout(() => fail(DidNotEnd.make({ milliseconds: deadline })), deadline)
+    const expire = (milliseconds: number): NodeJS.Timeout =>
+      setTimeout(() => fail(DidNotEnd.make({ milliseconds })), milliseconds)
+    let timer = expire(startup)
     const keep = (chunk: Buffer): void => {
       output = (output + chunk.toString("utf8")).slice(-outputLimit)
     }
@@ -85,8 +90,11 @@ export const run = (job: Job): Effect.Effect<unknown, IsolatedError> =>
     child.stderr?.on("data", keep)
     child.on("message", (message) => {
       if (!isMessage(message)) return
-      if (message._tag === "Stage") stage = message.name
-      else if (message._tag === "Done") answer(Effect.succeed(message.value))
+      if (message._tag === "Stage") {
+        stage = message.name
+        clearTimeout(timer)
+        if (!answered) timer = expire(deadline)
+      } else if (message._tag === "Done") answer(Effect.succeed(message.value))
       else fail(Failed.make({ name: message.name, detail: message.detail }))
     })
     child.on("error", (error) => fail(Died.make({ how: error.message, output })))

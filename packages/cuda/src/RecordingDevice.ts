@@ -15,7 +15,7 @@ import type { CudaError } from "./CudaError.ts"
 import * as Device from "./Device.ts"
 import type { DeviceInfo } from "./DeviceInfo.ts"
 import type { Driver } from "./Driver.ts"
-import * as recording from "./internal/recordingDriver.ts"
+import * as recording from "./internal/recording/Driver.ts"
 
 /** What happened, in order. Buffers, streams and the rest are handles. */
 export type Entry =
