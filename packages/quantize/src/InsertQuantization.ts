@@ -165,7 +165,11 @@ export const insert = (graph: Graph.Graph, { keep, ranges, schemes }: Options, r
     return x.id
   }
 
-  for (const input of graph.inputs) quantizeActivation(input.id, Graph.noLineage)
+  for (const { id } of graph.inputs) {
+    // An input has no node: its quantisation comes from those that read it.
+    const users = index.users(id).filter((user) => readers.has(user))
+    quantizeActivation(id, Graph.mergeLineage(users.map(({ lineage }) => lineage)))
+  }
   for (const node of graph.nodes) {
     const isProduct = quantized.has(node)
     const inputs = node.inputs.map((id, operand) => {

@@ -44,6 +44,7 @@ describe("InsertQuantization", () => {
     assert.deepStrictEqual(numbers(graph, "x_zero"), [100])
     // A column of the weight has a scale of its own.
     assert.deepStrictEqual(numbers(graph, "w_scale"), [Math.fround(1.27 / 127), Math.fround(2.54 / 127)])
+    assert.deepStrictEqual(graph.nodes[0]?.lineage, { sources: ["first"], rewrites: ["quantize"] }, "an input's too")
     const lineage = graph.nodes.find(({ outputs }) => outputs[0]?.id === "w_q")?.lineage
     assert.deepStrictEqual(lineage, { sources: ["first"], rewrites: ["quantize"] })
   })
