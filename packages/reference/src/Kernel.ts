@@ -35,6 +35,8 @@ export interface OutputType {
   readonly dtype: DType
   /** Undefined where a size is decided by the data. */
   readonly shape: ReadonlyArray<number> | undefined
+  /** Each extent that is known. */
+  readonly extents: ReadonlyArray<number | undefined>
 }
 
 export interface KernelCall<A = Attributes> {

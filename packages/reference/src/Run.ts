@@ -238,7 +238,8 @@ const makeCall = (
 ): BoundedCall => {
   const outputTypes = node.outputs.map(({ type }): OutputType => ({
     dtype: type.dtype,
-    shape: concreteShape(type.shape, bindings, node)
+    shape: concreteShape(type.shape, bindings, node),
+    extents: type.shape.map((dim) => Dim.evaluate(dim, bindings))
   }))
   const failCall = (detail: string): never => fail("Kernel", detail, node)
   const cell = (position: number): Cell =>

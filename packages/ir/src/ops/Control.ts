@@ -6,6 +6,7 @@ import type { Graph } from "../Graph.ts"
 import { index } from "../Graph.ts"
 import * as Op from "../Op.ts"
 import type { TensorType } from "../Type.ts"
+import * as Type from "../Type.ts"
 
 /** Types of a sub-graph's outputs. */
 const outputTypes = (graph: Graph | undefined): ReadonlyArray<TensorType> => {
@@ -34,6 +35,17 @@ const visibleOutside = (
   const known = new Set(inputs.flatMap((input) => input?.shape.flatMap(Dims.symbols) ?? []))
   const isKnown = (name: string): boolean => !Dims.isUnbackedName(name) || known.has(name)
   return { dtype: type.dtype, shape: type.shape.map((dim) => (Dims.symbols(dim).every(isKnown) ? dim : fresh())) }
+}
+
+/** A sub-graph's type outside of it: a size that only its own data decides is a new one there. */
+const outside = (
+  type: TensorType,
+  operands: ReadonlyArray<TensorType | undefined>,
+  fresh: () => Dim
+): ReadonlyArray<Dim> => {
+  const known = new Set(operands.flatMap((operand) => (operand === undefined ? [] : Type.symbols(operand))))
+  const isInner = (name: string): boolean => Dims.isUnbackedName(name) && !known.has(name)
+  return type.shape.map((dim) => (Dims.symbols(dim).some(isInner) ? fresh() : dim))
 }
 
 /** Operands: a bool scalar, then what both branches take. */
@@ -87,7 +99,13 @@ export const loop = Op.define({
     })
     const count = results.length > carried + 1 ? fresh() : 0
     const scanned = results.slice(carried + 1).map((type) => visibleOutside(type, inputs, fresh))
-    return [...last, ...scanned.map((type): TensorType => ({ dtype: type.dtype, shape: [count, ...type.shape] }))]
+    return [
+      ...last,
+      ...scanned.map((type): TensorType => ({
+        dtype: type.dtype,
+        shape: [count, ...outside(type, inputs, fresh)]
+      }))
+    ]
   }
 })
 
@@ -109,7 +127,7 @@ export const scan = Op.define({
   operands: [{ name: "carriedScannedCaptured", variadic: true }],
   graphs: ["body"],
   error: { kind: "run" },
-  infer: ({ attributes, constrain, fail, graphs, inputs }) => {
+  infer: ({ attributes, constrain, fail, fresh, graphs, inputs }) => {
     const { carried, inputAxes, outputAxes, scanned } = attributes
     const body = graphs["body"]
     if (body?.inputs.length !== inputs.length)
@@ -125,7 +143,7 @@ export const scan = Op.define({
     return results.map((type, position): TensorType => {
       if (position < carried) return inputs[position] ?? type
       const axis = outputAxes[position - carried] ?? 0
-      const shape = [...type.shape]
+      const shape = [...outside(type, inputs, fresh)]
       shape.splice(axis < 0 ? axis + shape.length + 1 : axis, 0, extent)
       return { dtype: type.dtype, shape }
     })

@@ -47,13 +47,13 @@ const branch = define(Ops.branch, function* (call, [condition, ...captured]) {
   return isCertain(condition) ? results : results.map(unknown)
 })
 
+interface SliceType {
+  readonly dtype: Tensor["dtype"]
+  readonly shape: ReadonlyArray<number>
+}
+
 /** Equal shapes stacked along a new axis; `empty` is the type of a slice when there is none. */
-const stack = (
-  slices: ReadonlyArray<Cell>,
-  axis: number,
-  empty: { readonly dtype: Tensor["dtype"]; readonly shape: ReadonlyArray<number> },
-  fail: (detail: string) => never
-): Cell => {
+const stack = (slices: ReadonlyArray<Cell>, axis: number, empty: SliceType, fail: (detail: string) => never): Cell => {
   const first = slices[0]
   const shape = first?.tensor.shape ?? empty.shape
   const dtype = first?.tensor.dtype ?? empty.dtype
@@ -79,9 +79,10 @@ const scalarOf = (value: boolean): Cell => ({
   bound: undefined
 })
 
-/** The type of one slice of a result, as far as the node's type says. */
-const sliceType = (call: KernelCall<unknown>, position: number, axis: number) => {
-  const { dtype, shape = [] } = call.outputTypes[position] ?? { dtype: "f32" as const, shape: [] }
+/** The type of one slice of a result, as far as the node's type says; a size that is not known is 0 where nothing ran. */
+const sliceType = (call: KernelCall<unknown>, position: number, axis: number): SliceType => {
+  const { dtype, extents = [] } = call.outputTypes[position] ?? { dtype: "f32" as const }
+  const shape = extents.map((extent) => extent ?? 0)
   return { dtype, shape: shape.toSpliced(axis < 0 ? axis + shape.length : axis, 1) }
 }
 
