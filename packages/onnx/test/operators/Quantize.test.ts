@@ -12,6 +12,13 @@ describe("QuantizeLinear and DequantizeLinear", () => {
     assert.deepStrictEqual(values(run(node, [x, f32([], [2])])[0]), [0, 0, 0, 150, 1, 2, 3, 0])
   })
 
+  it("divide in f32: a quotient that rounds to a tie is one", () => {
+    const scale = Math.fround(5 / 255)
+    assert.isBelow(0.5 / scale, 25.5)
+    const [q] = run({ op: "QuantizeLinear", opset: 21 }, [f32([1], [0.5]), f32([], [scale])])
+    assert.deepStrictEqual(values(q), [26])
+  })
+
   it("go along an axis, counted from the end too", () => {
     const node = { op: "QuantizeLinear", opset: 21, attributes: { axis: -2, output_dtype: 5 } }
     const graph = graphOf(node, [x, f32([2], [1, 2])])

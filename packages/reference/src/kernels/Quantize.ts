@@ -1,4 +1,5 @@
 // Kernels of quantize and dequantize: x / scale rounded to nearest, ties to even, plus the zero point, saturated; and back.
+// The quotient of f32 elements is an f32 first, as on every target: 0.5 / 0.019607844 is 25.5, a tie.
 import type { DType } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
 import * as Ops from "@anneal/ir/Ops"
@@ -47,9 +48,11 @@ const quantize = Kernel.define(Ops.quantize, (call) => {
   const result = new Float64Array(values.length)
   const float = DTypes.isFloat(to)
   const [low, high] = float ? [0, 0] : limits(to)
+  const isSingle = x.dtype === "f32" && scale.dtype === "f32"
   for (let i = 0; i < result.length; i++) {
     const which = index[i] ?? 0
-    const steps = (values[i] ?? 0) / (scales[which] ?? 1)
+    const quotient = (values[i] ?? 0) / (scales[which] ?? 1)
+    const steps = isSingle ? Math.fround(quotient) : quotient
     const shift = zeros === undefined ? 0 : (zeros[zeros.length === 1 ? 0 : which] ?? 0)
     result[i] = float ? steps + shift : Math.min(high, Math.max(low, roundHalfEven(steps) + shift))
   }
