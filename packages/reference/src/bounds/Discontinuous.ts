@@ -24,6 +24,10 @@ import * as DTypes from "@anneal/ir/DType"
 export const undecided: BoundRule = (call) =>
   call.results.map((result) => (hasInputErrors(call) ? unknown(result) : undefined))
 
+/** A kernel that should give its own bounds and does not: floats may be anything, the rest as above. */
+export const unsaid: BoundRule = (call) =>
+  call.results.map((result) => (hasInputErrors(call) || DTypes.isFloat(result.dtype) ? unknown(result) : undefined))
+
 /** Logic and bits: a result is undecided where an operand that it is made of is. */
 export const exact: BoundRule = (call) => {
   if (!hasInputErrors(call)) return [undefined]
@@ -168,7 +172,8 @@ const quantize: BoundRule = (call) => {
     boundOf(call, 1)
   ]
   const zeros = zero === undefined ? undefined : Elements.numbers(zero)
-  const unit = call.unitRoundoff(x.dtype)
+  // The quotient of f32 elements is an f32 in the contract itself.
+  const unit = Math.max(call.unitRoundoff(x.dtype), x.dtype === "f32" ? Rounding.unitRoundoff("f32") : 0)
   const low = new Float64Array(values.length)
   const high = new Float64Array(values.length)
   for (let i = 0; i < low.length; i++) {
