@@ -66,6 +66,7 @@ export const format = (dim: Dim): string => keyOf(dim)
 
 /** Whether the dims have the same value, for all values of the symbols in their ranges. */
 export const equal = (a: Dim, b: Dim, ranges?: Ranges): boolean | undefined => {
+  if (a === b) return true
   const difference = sub(a, b)
   if (typeof difference === "number") return difference === 0
   const opened = withoutRemainders(difference)

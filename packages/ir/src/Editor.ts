@@ -78,7 +78,11 @@ export const open = (
   const constraints: Array<Constraint> = [...graph.constraints]
   const renamed = new Map<string, string>()
   const outputIds = new Set(graph.outputs.map(({ id }) => id))
-  const names: Names = Builders.makeNames(valueIds(graph), counter ?? { next: firstFreeUnbacked(graph) })
+  // Most passes leave most graphs alone: names are looked at when a new one is needed.
+  let made: Names | undefined
+  const named = (): Names =>
+    (made ??= Builders.makeNames(valueIds(graph), counter ?? { next: firstFreeUnbacked(graph) }))
+  const names: Names = { value: (wanted) => named().value(wanted), unbacked: () => named().unbacked() }
   let changed = false
 
   const resolve = (id: string): string => {
@@ -187,13 +191,19 @@ export const open = (
     }
   }
 
+  const liveNodes = (): ReadonlyArray<Node> => {
+    const live: Array<Node> = []
+    for (const slot of slots) for (const node of slot.nodes) live.push(node)
+    return live
+  }
+
   const finish = (): Edited => {
     if (!changed) return { graph, replaced: new Map(), changed: false }
     const rewire = (node: Node): Node =>
       node.inputs.every((id) => id === null || resolve(id) === id)
         ? node
         : { ...node, inputs: node.inputs.map((id) => (id === null ? null : resolve(id))) }
-    const nodes = slots.flatMap((slot) => slot.nodes).map(rewire)
+    const nodes = liveNodes().map(rewire)
     const outputs = graph.outputs.map((output) => ({ name: output.name, id: resolve(output.id) }))
     const used = new Set<string>(outputs.map(({ id }) => id))
     for (const node of nodes) for (const id of node.inputs) if (id !== null) used.add(id)
@@ -207,7 +217,7 @@ export const open = (
   }
 
   return {
-    nodes: () => slots.flatMap((slot) => slot.nodes),
+    nodes: liveNodes,
     type,
     value,
     producer: (id) => (id === null || id === undefined ? undefined : producers.get(resolve(id))),

@@ -80,5 +80,5 @@ export const absorbBias: Rewrite.Rewrite<{}> = Rewrite.plain({
   claim: "reassociating",
   summary: "conv → add a constant a channel ⇒ conv with a bias",
   ...Rewrite.noConfig,
-  rewriting: () => Driver.settle([addAfter])
+  rewriting: () => Driver.settle([addAfter], { needs: ["conv", "convTranspose", "linear"] })
 })

@@ -114,5 +114,5 @@ export const absorbPad: Rewrite.Rewrite<{}> = Rewrite.plain({
   claim: "exact",
   summary: "pad with zeros → conv ⇒ conv with pads",
   ...Rewrite.noConfig,
-  rewriting: () => Driver.settle([intoConv, intoAveragePool, intoMaxPool])
+  rewriting: () => Driver.settle([intoConv, intoAveragePool, intoMaxPool], { needs: ["pad"] })
 })

@@ -227,5 +227,7 @@ export const cancelReshapes: Rewrite.Rewrite<{}> = Rewrite.plain({
   summary: "reshapes in a row, or around elementwise ops and matrix products ⇒ one or none",
   ...Rewrite.noConfig,
   rewriting: () =>
-    Driver.settle([transposeOfOnes, mergeTwo, unflattenProduct, keepReduced, sinkPastConstant, sinkElementwise])
+    Driver.settle([transposeOfOnes, mergeTwo, unflattenProduct, keepReduced, sinkPastConstant, sinkElementwise], {
+      needs: ["reshape", "transpose"]
+    })
 })

@@ -219,5 +219,8 @@ export const cancelTransposes: Rewrite.Rewrite<{}> = Rewrite.plain({
   summary: "transpose → elementwise → inverse transpose ⇒ elementwise",
   ...Rewrite.noConfig,
   rewriting: () =>
-    Driver.settle([composeTwo, sinkElementwise, sinkReduction, sinkSoftmax, sinkPad, sinkSlice, sinkConcat], 40)
+    Driver.settle([composeTwo, sinkElementwise, sinkReduction, sinkSoftmax, sinkPad, sinkSlice, sinkConcat], {
+      needs: ["transpose"],
+      rounds: 40
+    })
 })

@@ -15,6 +15,7 @@ const firstCaptured = (node: Node): number | undefined => {
 
 /** Positions of the captured operands; none for a node that is no built-in control flow. */
 export const positions = (node: Node): ReadonlyArray<number> => {
+  if (node.op.graphs === undefined) return []
   const first = firstCaptured(node)
   return first === undefined ? [] : node.inputs.flatMap((_, position) => (position >= first ? [position] : []))
 }

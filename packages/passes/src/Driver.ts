@@ -24,25 +24,48 @@ export interface Scope {
 }
 
 /** Rewrites one graph in place. */
-export type Rewriting = (editor: Editor, scope: Scope) => void
+export interface Rewriting {
+  (editor: Editor, scope: Scope): void
+  /** Ops that it looks for: a graph without any is passed over. Default: it looks at everything. */
+  readonly ops?: ReadonlySet<string>
+  /** One of these must be there as well. */
+  readonly needs?: ReadonlySet<string> | undefined
+}
+
+/** Numbers of new unbacked symbols; the first free one is looked for when it is needed. */
+const countUnbacked = (graph: Graph): { next: number } => {
+  let next: number | undefined
+  return {
+    get next() {
+      next ??= Editors.firstFreeUnbacked(graph)
+      return next
+    },
+    set next(value: number) {
+      next = value
+    }
+  }
+}
 
 /**
  * Applies a rewrite to a graph and to every graph nested in it. `replaced` speaks of the outermost graph: ids of
  * sub-graphs are names of their own.
  */
 export const everywhere = (graph: Graph, reader: Reader, rewriting: Rewriting): Edited => {
-  const counter = { next: Editors.firstFreeUnbacked(graph) }
+  const counter = countUnbacked(graph)
   const sizes = new Map<string, Dim.Dim>()
+  const bindSize = (name: string, size: Dim.Dim): void => {
+    if (!sizes.has(name) && Symbols.unbackedName(size) !== name) sizes.set(name, size)
+  }
   const visit = (inner: Graph): Edited => {
-    const editor = Editors.open(inner, reader, counter)
+    if (passesOver(inner, rewriting)) return { graph: inner, replaced: new Map(), changed: false }
+    let changed = false
+    const editor = noticing(Editors.open(inner, reader, counter), () => (changed = true))
     const constraints: Array<Constraint> = []
     for (const node of inner.nodes) {
+      if (node.op.graphs === undefined) continue
       const edited = Object.entries(node.graphs).map(([name, sub]) => [name, visit(sub)] as const)
-      if (edited.some(([, { changed }]) => changed))
+      if (edited.some(([, one]) => one.changed))
         editor.setGraphs(node, Object.fromEntries(edited.map(([name, { graph: next }]) => [name, next])))
-    }
-    const bindSize = (name: string, size: Dim.Dim): void => {
-      if (!sizes.has(name) && Symbols.unbackedName(size) !== name) sizes.set(name, size)
     }
     rewriting(editor, {
       graph: inner,
@@ -57,18 +80,39 @@ export const everywhere = (graph: Graph, reader: Reader, rewriting: Rewriting): 
       },
       constrain: (constraint) => void constraints.push(constraint)
     })
+    if (!changed) return { graph: inner, replaced: new Map(), changed }
+    sweep(editor)
     const edited = editor.finish()
-    if (!edited.changed) return edited
-    const swept = Editors.open(edited.graph, reader, counter)
-    sweep(swept)
-    const final = swept.finish()
-    const clean = { ...final.graph, constraints: [...final.graph.constraints, ...constraints] }
-    return { graph: clean, replaced: alive(edited.replaced, clean), changed: true }
+    const whole = { ...edited.graph, constraints: [...edited.graph.constraints, ...constraints] }
+    return { graph: whole, replaced: alive(edited.replaced, whole), changed }
   }
   const edited = visit(graph)
   if (sizes.size === 0) return edited
   return { ...edited, graph: Symbols.substitute(edited.graph, Symbols.resolve(sizes)), changed: true }
 }
+
+const passesOver = (graph: Graph, { needs, ops }: Rewriting): boolean => {
+  if (ops === undefined || graph.nodes.some(({ op }) => op.graphs !== undefined)) return false
+  const has = (wanted: ReadonlySet<string>): boolean => graph.nodes.some(({ op }) => wanted.has(op.name))
+  return !has(ops) || (needs !== undefined && !has(needs))
+}
+
+/** The editor, telling of each change. */
+const noticing = (editor: Editor, changed: () => void): Editor => ({
+  ...editor,
+  replace: (...given) => {
+    changed()
+    editor.replace(...given)
+  },
+  setGraphs: (...given) => {
+    changed()
+    editor.setGraphs(...given)
+  },
+  remove: (node) => {
+    changed()
+    editor.remove(node)
+  }
+})
 
 /** What still is in the graph. A name of what is gone may be given again, by a later edit. */
 const alive = (replaced: ReadonlyMap<string, string>, graph: Graph): ReadonlyMap<string, string> => {
@@ -153,17 +197,46 @@ const roots = (pattern: P.Pattern): ReadonlyArray<string> => {
   return pattern.kind === "oneOf" ? pattern.patterns.flatMap(roots) : []
 }
 
-/** Tries local rewrites on every node until none fires, at most `rounds` times over the graph. */
-export const settle =
-  (locals: ReadonlyArray<Local>, rounds = 12): Rewriting =>
-  (editor, scope) => {
-    const byOp = new Map<string, Array<Local>>()
-    for (const local of locals)
-      for (const op of local.ops) {
-        const list = byOp.get(op)
-        if (list === undefined) byOp.set(op, [local])
-        else list.push(local)
+/** Removes nodes that lost their users, and what only they used. Those that define sizes are left to `sweep`. */
+const prune = (editor: Editor, touched: Array<Node>): void => {
+  const isLive = (node: Node): boolean => editor.producer(node.outputs[0]?.id) === node
+  const isUsed = (node: Node): boolean =>
+    node.op.binds === true || node.outputs.some(({ id }) => editor.isOutput(id) || editor.users(id).length > 0)
+  for (let node = touched.pop(); node !== undefined; node = touched.pop()) {
+    const live = isLive(node)
+    if (live && isUsed(node)) continue
+    if (live) editor.remove(node)
+    for (const id of node.inputs) {
+      const producer = editor.producer(id)
+      if (producer !== undefined && !isUsed(producer)) touched.push(producer)
+    }
+  }
+}
+
+/**
+ * Tries local rewrites on every node until none fires, at most `rounds` times over the graph. `needs`: ops of which one
+ * must be there for any to fire.
+ */
+export const settle = (
+  locals: ReadonlyArray<Local>,
+  { needs, rounds = 12 }: { readonly needs?: ReadonlyArray<string>; readonly rounds?: number } = {}
+): Rewriting => {
+  const byOp = new Map<string, Array<Local>>()
+  for (const local of locals)
+    for (const op of local.ops) {
+      const list = byOp.get(op)
+      if (list === undefined) byOp.set(op, [local])
+      else list.push(local)
+    }
+  const rewriting = (given: Editor, scope: Scope): void => {
+    const touched: Array<Node> = []
+    const editor: Editor = {
+      ...given,
+      replace: (node, rewrite, make, from) => {
+        given.replace(node, rewrite, make, from)
+        touched.push(node, ...(from ?? []))
       }
+    }
     for (let round = 0; round < rounds; round++) {
       let fired = false
       for (const node of editor.nodes()) {
@@ -173,13 +246,21 @@ export const settle =
       }
       if (!fired) return
       // What lost its users must not look like a user of its operands in the next round.
-      sweep(editor)
+      prune(editor, touched)
     }
   }
+  return Object.assign(rewriting, {
+    ops: new Set(byOp.keys()),
+    needs: needs === undefined ? undefined : new Set(needs)
+  })
+}
 
 /** Rules of one pass, settled. */
-export const rules = (pass: string, list: ReadonlyArray<P.Rule>): Rewriting =>
-  settle(list.map((rule) => fromRule(pass, rule)))
+export const rules = (pass: string, list: ReadonlyArray<P.Rule>, needs?: ReadonlyArray<string>): Rewriting =>
+  settle(
+    list.map((rule) => fromRule(pass, rule)),
+    needs === undefined ? {} : { needs }
+  )
 
 /** A value's live users are these nodes and no others, and it does not leave the graph. */
 export const isUsedOnlyBy = (editor: Editor, id: string, nodes: ReadonlySet<Node>): boolean =>

@@ -201,8 +201,17 @@ export const foldBatchNorm: Rewrite.Rewrite<{}> = Rewrite.plain({
   claim: "reassociating",
   summary: "conv → batchNorm ⇒ conv; batchNorm alone ⇒ mul → add",
   ...Rewrite.noConfig,
-  rewriting: () => (editor, scope) => {
-    Driver.settle([batchNormAfter, scaleAfter])(editor, scope)
-    Driver.settle([alone])(editor, scope)
+  rewriting: () => {
+    const [into, rest] = [Driver.settle([batchNormAfter, scaleAfter]), Driver.settle([alone])]
+    return Object.assign(
+      (editor: Editor, scope: Driver.Scope) => {
+        into(editor, scope)
+        rest(editor, scope)
+      },
+      {
+        ops: new Set(["batchNorm", "mul", "div"]),
+        needs: new Set(["batchNorm", "conv", "convTranspose", "linear", "matmul"])
+      }
+    )
   }
 })

@@ -47,5 +47,5 @@ export const formLinear: Rewrite.Rewrite<{}> = Rewrite.plain({
   claim: "exact",
   summary: "matmul + bias ⇒ linear",
   ...Rewrite.noConfig,
-  rewriting: () => Driver.rules(name, [matmulThenAdd])
+  rewriting: () => Driver.rules(name, [matmulThenAdd], ["matmul"])
 })

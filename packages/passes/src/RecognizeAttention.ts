@@ -273,5 +273,5 @@ export const recognizeAttention: Rewrite.Rewrite<{}> = Rewrite.plain({
   claim: "reassociating",
   summary: "softmax(q·kᵀ·scale + mask)·v ⇒ attention",
   ...Rewrite.noConfig,
-  rewriting: () => Driver.settle([whole])
+  rewriting: () => Driver.settle([whole], { needs: ["softmax"] })
 })

@@ -219,5 +219,6 @@ export const recognizeLayerNorm: Rewrite.Rewrite<{}> = Rewrite.plain({
   claim: "reassociating",
   summary: "(x − mean) / √(variance + ε) · scale + bias ⇒ layerNorm",
   ...Rewrite.noConfig,
-  rewriting: () => Driver.settle([scaledAndShifted, scaledFirst, quotient, withParameter])
+  rewriting: () =>
+    Driver.settle([scaledAndShifted, scaledFirst, quotient, withParameter], { needs: ["sqrt", "layerNorm"] })
 })

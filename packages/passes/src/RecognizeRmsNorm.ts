@@ -84,5 +84,5 @@ export const recognizeRmsNorm: Rewrite.Rewrite<{}> = Rewrite.plain({
   claim: "reassociating",
   summary: "x / √(mean x² + ε) · scale ⇒ rmsNorm",
   ...Rewrite.noConfig,
-  rewriting: () => Driver.settle([quotient, withScale, betweenCasts])
+  rewriting: () => Driver.settle([quotient, withScale, betweenCasts], { needs: ["sqrt", "rmsNorm"] })
 })

@@ -296,5 +296,5 @@ export const recognizeRotaryEmbedding: Rewrite.Rewrite<{}> = Rewrite.plain({
   claim: "exact",
   summary: "x·cos + rotateHalf(x)·sin ⇒ rotaryEmbedding",
   ...Rewrite.noConfig,
-  rewriting: () => Driver.settle([rotateHalf, splitHalves, interleavedPairs])
+  rewriting: () => Driver.settle([rotateHalf, splitHalves, interleavedPairs], { needs: ["concat"] })
 })

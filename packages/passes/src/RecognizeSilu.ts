@@ -43,5 +43,5 @@ export const recognizeSilu: Rewrite.Rewrite<{}> = Rewrite.plain({
   claim: "reassociating",
   summary: "x · sigmoid(x) ⇒ silu; 1 / (1 + exp(−x)) ⇒ sigmoid",
   ...Rewrite.noConfig,
-  rewriting: () => Driver.rules(name, rules)
+  rewriting: () => Driver.rules(name, rules, ["sigmoid", "exp"])
 })

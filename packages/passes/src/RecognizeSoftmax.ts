@@ -116,5 +116,6 @@ export const recognizeSoftmax: Rewrite.Rewrite<{}> = Rewrite.plain({
   claim: "reassociating",
   summary: "exp(x − max) / Σ exp(x − max) ⇒ softmax",
   ...Rewrite.noConfig,
-  rewriting: () => Driver.settle([normalisedPowers, shiftedLog, Driver.fromRule(name, logOfSoftmax)])
+  rewriting: () =>
+    Driver.settle([normalisedPowers, shiftedLog, Driver.fromRule(name, logOfSoftmax)], { needs: ["exp", "softmax"] })
 })
