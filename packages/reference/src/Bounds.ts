@@ -52,10 +52,10 @@ const ruleOf = ({ error, name }: Op.OpDefinition): BoundRule => {
     case "discontinuous":
       return Discontinuous.rules.get(name) ?? Discontinuous.undecided
     case "run":
-      return OwnRules.rules.get(name) ?? Discontinuous.undecided
+      return OwnRules.rules.get(name) ?? Discontinuous.unsaid
     case "expansion":
-      // A composite with a kernel of its own in place of its expansion: nothing is known of what it does inside.
-      return Discontinuous.undecided
+      // Composites run as their expansion when bounds are asked for.
+      return Discontinuous.unsaid
   }
 }
 
