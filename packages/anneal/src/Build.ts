@@ -45,6 +45,9 @@ export interface ProfileShapes {
   readonly max?: Profiles.Shapes
 }
 
+/** The element types of products: those of the model, or narrower ones. */
+export type Precisions = "float" | "f16" | "bf16" | "int8" | "int4"
+
 /** A pipeline that starts from a graph and ends in one, as `--pipeline` takes it. */
 export interface UserPipeline {
   readonly steps: ReadonlyArray<string>
@@ -62,7 +65,7 @@ export interface BuildOptions {
   readonly shapes?: InputShapes
   /** Profiles; none: the engine takes every shape that the model takes. */
   readonly profiles?: ReadonlyArray<ProfileShapes>
-  readonly precision?: "float" | "int8" | "int4"
+  readonly precision?: Precisions
   /** Greatest loss of the evaluator's metric, in its own units. */
   readonly maxDrop?: number
   /** Products that stay float when quantising. */
@@ -97,6 +100,12 @@ interface Made {
   readonly choices: Precision.Choices | undefined
 }
 
+const made = (known: Context.Context<Graph>, ledger: Ledger): Made => ({
+  graph: Pipelines.get(known, Graph),
+  ledger,
+  choices: undefined
+})
+
 /** Builds an engine and writes it. */
 export const build = (options: BuildOptions) =>
   Effect.gen(function* () {
@@ -127,8 +136,8 @@ export const assemble = (options: BuildOptions) =>
       ...Manifest.aboutModel(source.name, Hash.content(source), imported.provenance),
       stages: Manifest.stagesOf(ledger),
       decisions: { disabled: [...(options.disable ?? [])].sort(), plugins: plugins.names },
-      precision: choices === undefined ? [] : precisionOf(choices),
-      calibration: options.precision === "int8" || options.precision === "int4" ? yield* calibrationOf : null,
+      precision: choices === undefined ? narrowNodes(graph) : precisionOf(choices),
+      calibration: yield* calibrationOf(ledger),
       accuracy: yield* accuracyOf(options, source, graph, choices)
     }
     const variants = [{ name: target.name, target: target.name, features: target.features, graph, profiles }]
@@ -142,33 +151,33 @@ const run = (options: BuildOptions, plugins: Plugins, source: IR.Graph) =>
     const given = Effect.provideService(Graph, source)
     if (options.pipeline !== undefined) {
       const { known, ledger } = yield* given(options.pipeline.build())
-      const made: Made = { graph: Pipelines.get(known, Graph), ledger, choices: undefined }
-      return made
+      return made(known, ledger)
     }
     const passes = yield* Effect.try({
       try: () => DefaultPipeline.enabled(plugins, options.disable ?? []),
       catch: (cause) => (cause instanceof UsageError ? cause : new UsageError({ detail: String(cause) }))
     })
-    const { precision = "float" } = options
+    const keep = options.keep ?? []
+    const { maxDrop, precision = "float" } = options
     if (precision === "float") {
       const { known, ledger } = yield* given(DefaultPipeline.floats(passes).build())
-      const made: Made = { graph: Pipelines.get(known, Graph), ledger, choices: undefined }
-      return made
+      return made(known, ledger)
     }
-    const quantize = { bits: precision === "int8" ? 8 : 4, keep: options.keep ?? [] } as const
-    if (options.maxDrop === undefined) {
+    if (precision === "f16" || precision === "bf16") {
+      const narrow = { to: precision, keep }
+      // Without samples nothing is known of the activations; the stage says so.
+      const { known, ledger } = yield* Option.isSome(yield* Effect.serviceOption(Samples))
+        ? given(DefaultPipeline.narrowed(passes, narrow).build())
+        : given(DefaultPipeline.narrowedUnchecked(passes, narrow).build())
+      return made(known, ledger)
+    }
+    const quantize = { bits: precision === "int8" ? 8 : 4, keep } as const
+    if (maxDrop === undefined) {
       const { known, ledger } = yield* given(DefaultPipeline.quantized(passes, quantize).build())
-      const made: Made = { graph: Pipelines.get(known, Graph), ledger, choices: undefined }
-      return made
+      return made(known, ledger)
     }
-    const within = DefaultPipeline.quantizedWithin(passes, { ...quantize, maxDrop: options.maxDrop })
-    const { known, ledger } = yield* given(within.build())
-    const made: Made = {
-      graph: Pipelines.get(known, Graph),
-      ledger,
-      choices: Option.getOrUndefined(Context.getOption(known, Precision.Precision))
-    }
-    return made
+    const { known, ledger } = yield* given(DefaultPipeline.quantizedWithin(passes, { ...quantize, maxDrop }).build())
+    return { ...made(known, ledger), choices: Pipelines.get(known, Precision.Precision) }
   })
 
 /** The graph with outputs bound back to inputs. */
@@ -218,25 +227,38 @@ const withinLimit = (
     return Effect.void
   })
 
-const precisionOf = ({ of }: Precision.Choices): ReadonlyArray<Manifest.PrecisionEntry> =>
-  Object.values(of).map(({ node, noise, precision, reason }) => ({
+const precisionOf = ({ products }: Precision.Choices): ReadonlyArray<Manifest.PrecisionEntry> =>
+  Object.values(products).map(({ node, noise, precision, reason }) => ({
     node,
     from: "f32",
     to: precision === "float" ? "f32" : precision,
     why: reason === "" ? `noise ${noise.toExponential(2)} of the signal's power` : reason
   }))
 
-const calibrationOf = Effect.gen(function* () {
-  const calibrator = yield* Calibrator
-  const samples = yield* Samples
-  const unknown = { name: "unknown", version: 0, config: null }
-  const calibration: Manifest.Calibration = {
-    calibrator: calibrator.identity ?? { ...unknown, name: calibrator.name },
-    samples: Key.digest(samples.identity ?? unknown),
-    count: samples.count ?? 0
-  }
-  return calibration
-})
+/** Nodes whose results are narrower than f32, or that take integers in place of floats: what a build without a budget did. */
+const narrowNodes = (graph: IR.Graph): ReadonlyArray<Manifest.PrecisionEntry> =>
+  [...IR.allNodes(graph)].flatMap((node) => {
+    const [result] = node.outputs
+    const why = node.lineage.rewrites.find((step) => /^(?:narrow|quantize)/.test(step))
+    if (result === undefined || why === undefined || result.type.dtype === "f32") return []
+    return [{ node: IR.nodeName(node), from: "f32", to: result.type.dtype, why }]
+  })
+
+/** What calibrated, where the pipeline did. */
+const calibrationOf = (ledger: Ledger) =>
+  Effect.gen(function* () {
+    const calibrator = yield* Effect.serviceOption(Calibrator)
+    const samples = yield* Effect.serviceOption(Samples)
+    if (Option.isNone(calibrator) || Option.isNone(samples)) return null
+    if (!ledger.some(({ stage }) => /(?:^|\/)calibrate@/.test(stage))) return null
+    const unknown = { name: calibrator.value.name, version: 0, config: null }
+    const calibration: Manifest.Calibration = {
+      calibrator: calibrator.value.identity ?? unknown,
+      samples: Key.digest(samples.value.identity ?? unknown),
+      count: samples.value.count ?? 0
+    }
+    return calibration
+  })
 
 /** Scores before and after, where there is an evaluator; a budget that floats do not keep is refused. */
 const accuracyOf = (

@@ -2,19 +2,24 @@
  * Data for calibration and evaluation on the command line: a folder of cases, or a module of the user's.
  *
  * A module for `--calibrate` has as default export a `Layer` of `Samples`, or an array of samples. One for `--evaluate`
- * has a `Layer` of `Evaluator`. Either may be a function that gives it, or a promise of it.
+ * has a `Layer` of `Evaluator`, or `{ metric: "top-1", samples: [{ inputs, label }, …] }`. Either may be a function that
+ * gives it, or a promise of it.
  */
 import { Calibrator } from "@anneal/pipeline/Calibrator"
-import { Evaluator } from "@anneal/pipeline/Evaluator"
+import * as DTypes from "@anneal/ir/DType"
+import type { Tensor } from "@anneal/ir/Tensor"
+import { Evaluator, type LabelledSample } from "@anneal/pipeline/Evaluator"
 import type { Sample } from "@anneal/pipeline/Samples"
 import * as Samples from "@anneal/pipeline/Samples"
 import * as EntropyCalibrator from "@anneal/quantize/EntropyCalibrator"
+import * as Metrics from "@anneal/quantize/Metrics"
 import * as MinMaxCalibrator from "@anneal/quantize/MinMaxCalibrator"
 import * as MseCalibrator from "@anneal/quantize/MseCalibrator"
 import * as PercentileCalibrator from "@anneal/quantize/PercentileCalibrator"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Cases from "./Cases.ts"
 import * as Modules from "./Modules.ts"
@@ -29,15 +34,18 @@ export const calibrators = {
   percentile: PercentileCalibrator.layer()
 } as const satisfies Record<string, Layer.Layer<Calibrator>>
 
-const isSample = Schema.is(
-  Schema.Record(
-    Schema.String,
-    Schema.Struct({ dtype: Schema.String, shape: Schema.Array(Schema.Int), data: Schema.Unknown })
-  )
-)
+const isTensor = (value: unknown): value is Tensor =>
+  Predicate.hasProperty(value, "dtype") &&
+  DTypes.is(value.dtype) &&
+  Predicate.hasProperty(value, "shape") &&
+  Array.isArray(value.shape) &&
+  Predicate.hasProperty(value, "data") &&
+  ArrayBuffer.isView(value.data)
 
-const isSamples = (value: unknown): value is ReadonlyArray<Sample> =>
-  Array.isArray(value) && value.every((one) => isSample(one))
+const isSample = (value: unknown): value is Sample =>
+  typeof value === "object" && value !== null && !Array.isArray(value) && Object.values(value).every(isTensor)
+
+const isSamples = (value: unknown): value is ReadonlyArray<Sample> => Array.isArray(value) && value.every(isSample)
 
 /** A module's default export, called when it is a function, waited for when it is a promise. */
 const loaded = (option: string, name: string): Effect.Effect<unknown, UsageError> =>
@@ -86,11 +94,29 @@ export const samples = (
     return Samples.layerArray(found)
   })
 
+const LabelledData = Schema.Struct({
+  metric: Schema.Literals(["top-1", "mean-error"]),
+  samples: Schema.Array(Schema.Struct({ inputs: Schema.Unknown, label: Schema.Unknown }))
+})
+const isLabelledData = Schema.is(LabelledData)
+
 /** The evaluator of `--evaluate`. */
 export const evaluator = (name: string): Effect.Effect<Layer.Layer<Evaluator>, UsageError> =>
   Effect.gen(function* () {
     const value = yield* loaded("--evaluate", name)
-    if (!Layer.isLayer(value))
-      return yield* new UsageError({ detail: `--evaluate ${name}: its default export must be a Layer of Evaluator` })
-    return Layer.succeed(Evaluator, yield* serviceOf("--evaluate", name, value, "Evaluator", Evaluator))
+    if (Layer.isLayer(value))
+      return Layer.succeed(Evaluator, yield* serviceOf("--evaluate", name, value, "Evaluator", Evaluator))
+    if (!isLabelledData(value))
+      return yield* new UsageError({
+        detail: `--evaluate ${name}: its default export must be a Layer of Evaluator, or { metric, samples } with the metric top-1 or mean-error and samples of { inputs, label }`
+      })
+    const samples: Array<LabelledSample> = []
+    for (const { inputs, label } of value.samples) {
+      if (!isSample(inputs))
+        return yield* new UsageError({
+          detail: `--evaluate ${name}: sample ${samples.length} has inputs that are no tensors`
+        })
+      samples.push({ inputs, label })
+    }
+    return value.metric === "top-1" ? Metrics.layer(Metrics.top1, samples) : Metrics.layer(Metrics.meanError, samples)
   })

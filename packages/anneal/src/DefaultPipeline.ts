@@ -2,6 +2,7 @@
  * The default pipeline, in code: what `anneal build` runs when no `--pipeline` is given.
  *
  *   floats      every pass that is on, in order
+ *   narrowed    … → [calibrate] → narrow to f16 or bf16 → fold what became constant
  *   quantised   … → calibrate → [fitBudget] → quantise → fold what became constant
  *
  * `--pipeline FILE.ts` replaces it: the file's default export is a pipeline from graph to graph, made of the same parts.
@@ -11,6 +12,7 @@ import { eliminateDeadCode } from "@anneal/passes/EliminateDeadCode"
 import { foldConstants } from "@anneal/passes/FoldConstants"
 import * as Calibrate from "@anneal/quantize/Calibrate"
 import * as Budget from "@anneal/quantize/Budget"
+import * as Narrow from "@anneal/quantize/Narrow"
 import * as Quantize from "@anneal/quantize/Quantize"
 import type { ListedPass, Plugins } from "./Plugin.ts"
 import { UsageError } from "./UsageError.ts"
@@ -32,6 +34,27 @@ export const enabled = (plugins: Plugins, disable: ReadonlyArray<string>): Reado
 
 /** All passes that are on. */
 export const floats = (passes: ReadonlyArray<ListedPass>) => All.pipeline(passes)
+
+export interface NarrowOptions {
+  readonly to: "f16" | "bf16"
+  /** Nodes that stay f32: op names, value ids or paths in the user's model. */
+  readonly keep: ReadonlyArray<string>
+}
+
+/** Narrows what the target runs in the narrow type, where samples show that it fits. */
+export const narrowed = (passes: ReadonlyArray<ListedPass>, options: NarrowOptions) =>
+  floats(passes)
+    .through(Calibrate.calibrate({ limit: null, watch: "all" }))
+    .through(Narrow.narrow(options))
+    .through(foldConstants.pass())
+    .through(eliminateDeadCode.pass())
+
+/** The same without samples: constants are checked, and the build warns that activations were not. */
+export const narrowedUnchecked = (passes: ReadonlyArray<ListedPass>, options: NarrowOptions) =>
+  floats(passes)
+    .through(Narrow.narrowUnchecked(options))
+    .through(foldConstants.pass())
+    .through(eliminateDeadCode.pass())
 
 export interface QuantizeOptions {
   /** Width of the weights. */

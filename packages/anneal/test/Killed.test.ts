@@ -5,11 +5,9 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import { spawn } from "node:child_process"
-import { fileURLToPath } from "node:url"
+import { child as run } from "./Command.ts"
 import * as OnnxFile from "./OnnxFile.ts"
 
-const bin = fileURLToPath(new URL("../src/bin.ts", import.meta.url))
 const moments = 10
 
 /** A chain of products with weights of a megabyte, so that writing takes a while. */
@@ -28,32 +26,6 @@ const large: OnnxFile.Model = {
     outputs: [layer === 3 ? "y" : `v${layer + 1}`]
   }))
 }
-
-interface Ended {
-  readonly code: number | null
-  readonly out: string
-  readonly took: number
-}
-
-/** Runs the command; kills it after so many milliseconds, if given. */
-const run = (args: ReadonlyArray<string>, killAfter?: number): Effect.Effect<Ended> =>
-  Effect.callback<Ended>((resume) => {
-    const started = performance.now()
-    const child = spawn(process.execPath, ["--conditions=@anneal/source", bin, ...args], {
-      stdio: ["ignore", "pipe", "ignore"]
-    })
-    const out: Array<string> = []
-    child.stdout.on("data", (piece: Buffer) => void out.push(piece.toString()))
-    const timer = killAfter === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), killAfter)
-    child.on("close", (code) => {
-      clearTimeout(timer)
-      resume(Effect.succeed({ code, out: out.join(""), took: performance.now() - started }))
-    })
-    return Effect.sync(() => {
-      clearTimeout(timer)
-      child.kill("SIGKILL")
-    })
-  })
 
 describe("a killed build", () => {
   it.live(

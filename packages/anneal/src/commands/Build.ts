@@ -81,7 +81,24 @@ const parseProfiles = (
   })
 }
 
-const precisions = ["fp32", "int8", "int4"] as const
+/** Precisions by their names on the command line. */
+const precisions = { fp32: "float", fp16: "f16", bf16: "bf16", int8: "int8", int4: "int4" } as const satisfies Record<
+  string,
+  Builds.Precisions
+>
+type PrecisionName = keyof typeof precisions
+
+/** `--fp16`, `--bf16`, `--int8` are short for `--precision …`; two different ones contradict each other. */
+const precisionName = (
+  given: Readonly<Record<"fp16" | "bf16" | "int8", boolean>>,
+  long: PrecisionName
+): PrecisionName => {
+  const short = (["fp16", "bf16", "int8"] as const).filter((name) => given[name])
+  const names = [...new Set([...short, ...(long === "fp32" ? [] : [long])])]
+  if (names.length > 1)
+    throw new UsageError({ detail: `--${names.join(" and --")} contradict each other: one precision a build` })
+  return names[0] ?? "fp32"
+}
 
 export const build = Command.make(
   "build",
@@ -92,10 +109,12 @@ export const build = Command.make(
     minShapes: Options.repeated("min-shapes", "Least shapes of a profile; the n-th use belongs to the n-th profile"),
     optShapes: Options.repeated("opt-shapes", "Shapes that a profile is best for"),
     maxShapes: Options.repeated("max-shapes", "Greatest shapes of a profile"),
-    precision: Flag.Literals("precision", precisions).pipe(
+    precision: Flag.Literals("precision", ["fp32", "fp16", "bf16", "int8", "int4"]).pipe(
       Flag.withDescription("Precision of products"),
       Flag.withDefault("fp32")
     ),
+    fp16: flag("fp16", "Short for --precision fp16"),
+    bf16: flag("bf16", "Short for --precision bf16"),
     int8: flag("int8", "Short for --precision int8"),
     calibrate: Options.text("calibrate", "Samples: a folder of cases, or a module (FILE.ts)"),
     calibrator: Flag.Literals("calibrator", ["entropy", "minmax", "mse", "percentile"]).pipe(
@@ -135,9 +154,9 @@ export const build = Command.make(
   },
   Effect.fn(function* (given) {
     const plugins = yield* Plugin.load(given.plugin)
-    const precision = given.int8 ? "int8" : given.precision
+    const precision = yield* Options.read(() => precisionName(given, given.precision))
     const maxDrop = Option.getOrUndefined(given.maxDrop)
-    const quantizes = precision !== "fp32"
+    const quantizes = precision === "int8" || precision === "int4"
     if (quantizes && Option.isNone(given.calibrate) && Option.isNone(given.pipeline))
       return yield* new UsageError({
         detail: `--${precision} needs samples to calibrate on: --calibrate DIR or --calibrate MODULE.ts`
@@ -156,7 +175,7 @@ export const build = Command.make(
         plugins,
         shapes: Object.fromEntries(extents),
         profiles: parseProfiles(given.minShapes, given.optShapes, given.maxShapes),
-        precision: precision === "fp32" ? "float" : precision,
+        precision: precisions[precision],
         ...(maxDrop === undefined ? {} : { maxDrop }),
         keep: given.keep,
         disable: given.disable,
@@ -178,8 +197,10 @@ export const build = Command.make(
       ? Store.layerFileSystem({ directory: Option.getOrElse(given.cache, CacheFolder.defaultFolder) })
       : Layer.empty
     const validation = given.validate ? Validation.layer({ onFailure: given.onFailure }) : Validation.layerOff
+    // Whether a value fits a narrow float is a question of its extremes.
+    const calibrator = quantizes ? given.calibrator : "minmax"
     // Samples, calibrator and evaluator are asked for only where the checks above have seen to it that they are there.
-    const data = Layer.mergeAll(samples, evaluator, Calibration.calibrators[given.calibrator]) as Layer.Layer<Needed>
+    const data = Layer.mergeAll(samples, evaluator, Calibration.calibrators[calibrator]) as Layer.Layer<Needed>
     const services = Layer.mergeAll(Options.execution(plugins), Target.layerReference, validation, store, data)
     const work = Effect.gen(function* () {
       const { hits, stages, value } = yield* Options.watched(Builds.build({ ...options, ...pipeline }))
