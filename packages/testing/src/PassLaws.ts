@@ -182,7 +182,8 @@ const checkLineage = (label: string, before: Graphs.Graph, after: Graphs.Graph, 
   const [name = label] = label.split("@")
   const sources = new Set([...Graphs.allNodes(before)].flatMap(({ lineage }) => lineage.sources))
   const complete = [...Graphs.allNodes(before)].every(({ lineage }) => lineage.sources.length > 0)
-  const old = new Set(before.nodes.flatMap(({ outputs }) => outputs.map(({ id }) => id)))
+  // Nodes of sub-graphs may move out of them.
+  const old = new Set([...Graphs.allNodes(before)].flatMap(({ outputs }) => outputs.map(({ id }) => id)))
   for (const node of after.nodes) {
     const unknown = node.lineage.sources.find((source) => !sources.has(source))
     if (unknown !== undefined)

@@ -342,6 +342,75 @@ const twice = make("twice", ({ b, pick }) => {
   ]
 })
 
+/** A composite in its pieces, as an importer meets it. */
+const pieces = make("pieces", (site) => {
+  const { b, pick, random } = site
+  const x = pick(both(({ dtype }) => dtype === "f32", hasRank(2, 4)))
+  const last = x === undefined ? undefined : extent(x, -1)
+  if (x === undefined || last === undefined) return undefined
+  const axis = x.type.shape.length - 1
+  const [scale, bias] = [weights(site, "f32", [last]), weights(site, "f32", [last])]
+  const ways = [
+    () => Ops.relu.expand?.(b, [x], {}),
+    () => Ops.silu.expand?.(b, [x], {}),
+    () => Ops.gelu.expand?.(b, [x], { approximate: random.chance(0.5) ? "none" : "tanh" }),
+    () => Ops.softmax.expand?.(b, [x], { axis }),
+    () => Ops.layerNorm.expand?.(b, [x, scale, bias], { axis, epsilon: 1e-3 }),
+    () => Ops.rmsNorm.expand?.(b, [x, scale], { axis, epsilon: 1e-3 })
+  ]
+  return random.pick(ways)?.()
+})
+
+/** Queries, keys and values of one input; with heads, attention over them in its pieces. */
+const attention = make("attention", (site) => {
+  const { b, pick, random } = site
+  const x = pick(both(({ dtype }) => dtype === "f32", hasRank(2, 2), isStatic))
+  const [rows, depth] = x === undefined ? [] : [extent(x, 0), extent(x, 1)]
+  if (x === undefined || rows === undefined || depth === undefined) return undefined
+  const project = (): Value => b.one(Ops.matmul, [x, weights(site, "f32", [depth, 4])], {})
+  const projected = [project(), project(), project()]
+  if (random.chance(0.5)) return projected
+  const heads = projected.map((value) => b.one(Ops.reshape, [value], { shape: [1, 1, rows, 4] }))
+  const attributes = { scale: 0.5, causal: random.chance(0.5) }
+  return random.chance(0.3) ? [b.one(Ops.attention, heads, attributes)] : Ops.attention.expand?.(b, heads, attributes)
+})
+
+/** Padding before a convolution, and a bias added after it. */
+const padded = make("padded", (site) => {
+  const { b, pick, random } = site
+  const x = pick(isImage)
+  const channels = x === undefined ? undefined : extent(x, 1)
+  if (x === undefined || channels === undefined) return undefined
+  const around = [0, 0, random.integer(0, 1), random.integer(0, 1)]
+  const wide = b.one(Ops.pad, [x, undefined], { before: around, after: around, mode: "constant" })
+  const window = { strides: [1, 1], padsBegin: [0, 0], padsEnd: [0, 0], dilations: [1, 1], groups: 1 }
+  const result = b.one(Ops.conv, [wide, weights(site, "f32", [2, channels, 2, 2]), undefined], window)
+  return [b.one(Ops.add, [result, weights(site, "f32", [2, 1, 1])], {})]
+})
+
+/** Sizes as data, as exporters write them. */
+const sizes = make("sizes", ({ b, pick }) => {
+  const x = pick(hasRank(1))
+  if (x === undefined) return undefined
+  const shape = b.one(Ops.sizes, [], { values: x.type.shape, scalar: false })
+  return [b.one(Ops.cast, [shape], { to: "f32", saturate: false })]
+})
+
+/** A loop of a known number of trips, with a constant for its body to read. */
+const loop = make("loop", (site) => {
+  const { b, pick, random } = site
+  const x = pick(({ dtype }) => dtype === "f32")
+  if (x === undefined) return undefined
+  const inner = Builder.make("body")
+  inner.input("trip", Type.scalar("i64"))
+  const going = inner.input("going", Type.scalar("bool"))
+  const [carried, half] = [inner.input("carried", x.type), inner.input("half", Type.scalar("f32"))]
+  inner.output("going", going)
+  inner.output("carried", inner.one(Ops.mul, [carried, half], {}))
+  const operands = [b.tensor(Numbers.scalar("i64", random.integer(0, 3))), undefined, x, scalar(site, "f32", 0.5)]
+  return [b.one(Ops.loop, operands, { carried: 1 }, { graphs: { body: inner.finish() } })]
+})
+
 const constants = make("constants", (site) => {
   const x = weights(site, "f32", [2, 3])
   return [site.b.one(Ops.add, [site.b.one(Ops.neg, [x], {}), weights(site, "f32", [3])], {})]
@@ -376,5 +445,10 @@ export const all: ReadonlyArray<Template> = [
   nothing,
   thereAndBack,
   twice,
+  pieces,
+  attention,
+  padded,
+  sizes,
+  loop,
   constants
 ]
