@@ -27,6 +27,20 @@ export const numbers = (tensor: Tensor): Float64Array => {
   return new Float64Array(data)
 }
 
+/** Arrays of numbers that arithmetic reads as they are. */
+export type Reals = Float32Array | Float64Array
+
+/** Element values as numbers, without a copy for f32 and f64: never to be written to. */
+export const reals = (tensor: Tensor): Reals => (tensor.data instanceof Float32Array ? tensor.data : numbers(tensor))
+
+/** Zeros to compute a float result into: each is rounded to f32 as it is written, or kept in float64 to be rounded later. */
+export const allocateReals = (dtype: DType, length: number): Reals =>
+  dtype === "f32" ? new Float32Array(length) : new Float64Array(length)
+
+/** A tensor of what was computed into `allocateReals`. */
+export const fromReals = (dtype: DType, shape: ReadonlyArray<number>, values: Reals): Tensor =>
+  values instanceof Float32Array ? { dtype, shape, data: values } : fromNumbers(dtype, shape, values)
+
 /** Element values that compare as the elements do: BigInts of 64-bit integers, else numbers. Never to be written to. */
 export const keys = (tensor: Tensor): Float64Array | BigArray =>
   tensor.data instanceof BigInt64Array || tensor.data instanceof BigUint64Array ? tensor.data : numbers(tensor)

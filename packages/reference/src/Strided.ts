@@ -139,7 +139,7 @@ export const expanded = (tensor: Tensor, shape: ReadonlyArray<number>): Tensor =
   sameShape(tensor.shape, shape) ? tensor : read(tensor, broadcastView(tensor.shape, shape), shape)
 
 /** An array of numbers of one shape broadcast to another; itself when it has that shape. */
-export const expandedArray = <A extends Float64Array | BigInt64Array | BigUint64Array>(
+export const expandedArray = <A extends Float32Array | Float64Array | BigInt64Array | BigUint64Array>(
   data: A,
   shape: ReadonlyArray<number>,
   target: ReadonlyArray<number>
@@ -147,13 +147,21 @@ export const expandedArray = <A extends Float64Array | BigInt64Array | BigUint64
   if (sameShape(shape, target)) return data
   const size = Tensors.size(target)
   const result = sameKind(data, size)
+  const [only] = data
+  if (data.length === 1 && typeof only === "number" && !(result instanceof BigInt64Array)) {
+    if (!(result instanceof BigUint64Array)) result.fill(only)
+    return result
+  }
   copy(data, broadcastView(shape, target), result, { offset: 0, strides: Tensors.strides(target) }, target)
   return result
 }
 
 // `slice` of a typed array keeps its class; the copy is then as long as the result only where lengths agree.
-const sameKind = <A extends Float64Array | BigInt64Array | BigUint64Array>(like: A, length: number): A => {
-  const bytes = new ArrayBuffer(length * 8)
+const sameKind = <A extends Float32Array | Float64Array | BigInt64Array | BigUint64Array>(
+  like: A,
+  length: number
+): A => {
+  const bytes = new ArrayBuffer(length * like.BYTES_PER_ELEMENT)
   // The same constructor as the argument's, so the same class.
   return Reflect.construct(like.constructor, [bytes]) as A
 }

@@ -13,7 +13,7 @@ import * as Functions from "../Math.ts"
 import * as Strided from "../Strided.ts"
 
 /** result[i] = f(a[i], b[i]). */
-type Loop = (a: Float64Array, b: Float64Array, result: Float64Array) => void
+type Loop = (a: Elements.Reals, b: Elements.Reals, result: Elements.Reals) => void
 type BigFunction = (a: bigint, b: bigint) => bigint
 
 interface Arithmetic {
@@ -35,12 +35,12 @@ const arithmetic = <A extends {}>(op: OpDefinition<A>, choose: (attributes: Kern
       for (let i = 0; i < data.length; i++) data[i] = big(left[i] ?? 0n, right[i] ?? 0n)
       return [{ dtype: a.dtype, shape, data }]
     }
-    const left = Strided.expandedArray(Elements.numbers(a), a.shape, shape)
-    const right = Strided.expandedArray(Elements.numbers(b), b.shape, shape)
-    const result = new Float64Array(left.length)
+    const left = Strided.expandedArray(Elements.reals(a), a.shape, shape)
+    const right = Strided.expandedArray(Elements.reals(b), b.shape, shape)
+    const result = Elements.allocateReals(a.dtype, left.length)
     const loop = DTypes.isFloat(a.dtype) || integer === undefined ? float : integer(a.dtype)
     loop(left, right, result)
-    return [Elements.fromNumbers(a.dtype, shape, result)]
+    return [Elements.fromReals(a.dtype, shape, result)]
   })
 
 /** A loop that calls a function for each pair. */

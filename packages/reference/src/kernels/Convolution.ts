@@ -103,6 +103,25 @@ export const convShapes = (
   }
 }
 
+/** Whether result positions are operand positions, one for one. */
+const isWholeArea = ({ before, input, output, strides }: Window): boolean =>
+  input.every((extent, axis) => extent === output[axis] && strides[axis] === 1 && before[axis] === 0)
+
+/** One row of columns: what one tap of one channel reads for `count` result positions. */
+const fillColumns = (
+  x: Float64Array,
+  start: number,
+  positions: Int32Array,
+  columns: Float64Array,
+  row: number,
+  count: number
+): void => {
+  for (let i = 0; i < count; i++) {
+    const position = positions[i] ?? -1
+    columns[row + i] = position < 0 ? 0 : (x[start + position] ?? 0)
+  }
+}
+
 /** Elements of the largest block of columns. */
 const columnElements = 1 << 20
 
@@ -114,26 +133,31 @@ export function* convolve(x: Float64Array, w: Float64Array, shapes: ConvShapes):
   const inputArea = Tensors.size(window.input)
   const result = new Float64Array(batch * groups * results * area)
   if (result.length === 0 || depth === 0) return result
+  if (taps === 1 && isWholeArea(window)) {
+    // A 1 × 1 window: the operand is its own columns.
+    for (let n = 0; n < batch; n++)
+      for (let g = 0; g < groups; g++) {
+        const at = n * groups + g
+        const [source, target] = [at * channels * area, at * results * area]
+        multiplyAdd(w, g * results * depth, x, source, result, target, results, depth, area)
+        yield
+      }
+    return result
+  }
   const part = Math.max(1, Math.min(area, Math.floor(columnElements / depth)))
   const columns = new Float64Array(depth * part)
-  const positions = new Int32Array(part)
+  // Where each tap reads is the same for all channels, groups and batches.
+  const positions = Array.from({ length: taps }, () => new Int32Array(part))
   const block = new Float64Array(part === area ? 0 : results * part)
   for (let from = 0; from < area; from += part) {
     const count = Math.min(part, area - from)
+    for (const [tap, list] of positions.entries()) tapPositions(window, tap, from, from + count, list)
     for (let n = 0; n < batch; n++)
       for (let g = 0; g < groups; g++) {
         const source = (n * groups + g) * channels * inputArea
-        for (let tap = 0; tap < taps; tap++) {
-          tapPositions(window, tap, from, from + count, positions)
-          for (let c = 0; c < channels; c++) {
-            const row = (c * taps + tap) * count
-            const start = source + c * inputArea
-            for (let i = 0; i < count; i++) {
-              const position = positions[i] ?? -1
-              columns[row + i] = position < 0 ? 0 : (x[start + position] ?? 0)
-            }
-          }
-        }
+        for (let c = 0; c < channels; c++)
+          for (const [tap, list] of positions.entries())
+            fillColumns(x, source + c * inputArea, list, columns, (c * taps + tap) * count, count)
         const weights = g * results * depth
         const target = (n * groups + g) * results * area
         if (count === area) multiplyAdd(w, weights, columns, 0, result, target, results, depth, count)
