@@ -82,12 +82,15 @@ const explain = (error: OnnxError, pinned: boolean): Outcome => {
   return failed("import", error.message, pinned)
 }
 
-const attempt = (oracle: OracleService, given: Case, set: DataSet, pinned: boolean): Outcome => {
+/** What happens to a graph between import and run. */
+export type Change = (graph: Graph) => Graph
+
+const attempt = (oracle: OracleService, given: Case, set: DataSet, pinned: boolean, change: Change): Outcome => {
   const inputs = inputsOf(given, set)
   if (typeof inputs === "string") return failed("type", inputs)
   const constants = pinned ? deciding(inputs) : {}
   try {
-    const graph = graphOf(given, inputs, constants)
+    const graph = change(graphOf(given, inputs, constants))
     const run = Effect.runSync(
       Effect.result(
         oracle.run(
@@ -118,12 +121,12 @@ const attempt = (oracle: OracleService, given: Case, set: DataSet, pinned: boole
 }
 
 /** The outcome of a case: of its first data set that fails, or of all. */
-export const runCase = (oracle: OracleService, given: Case): Outcome => {
+export const runCase = (oracle: OracleService, given: Case, change: Change = (graph) => graph): Outcome => {
   let outcome: Outcome = { failure: undefined, pinned: false }
   for (const set of given.dataSets) {
-    outcome = attempt(oracle, given, set, false)
+    outcome = attempt(oracle, given, set, false, change)
     if (outcome.failure !== undefined && outcome.failure.kind !== "type") {
-      const again = attempt(oracle, given, set, true)
+      const again = attempt(oracle, given, set, true, change)
       outcome = again.failure === undefined ? again : outcome
     }
     if (outcome.failure !== undefined) return outcome

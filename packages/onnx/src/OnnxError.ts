@@ -60,7 +60,9 @@ export const Reason = Schema.Union([
   /** Element or value types without a counterpart in the IR: all of them, each with where it is used. */
   Schema.TaggedStruct("UnsupportedTypes", { uses: Schema.Array(UnsupportedType) }),
   /** Nodes that break their operator's rules: all of them. */
-  Schema.TaggedStruct("BadNodes", { nodes: Schema.Array(BadNode) })
+  Schema.TaggedStruct("BadNodes", { nodes: Schema.Array(BadNode) }),
+  /** A node that ONNX cannot say. */
+  Schema.TaggedStruct("NotExportable", { node: Schema.String, op: Schema.String, detail: Schema.String })
 ])
 export type Reason = typeof Reason.Type
 
@@ -112,6 +114,8 @@ const describe = (reason: Reason): string => {
       return `${list(reason.operators.length, "nodes")} cannot be imported:${lines(reason.operators.map(operatorText))}`
     case "UnsupportedTypes":
       return `types that cannot be imported:${lines(reason.uses.map((use) => `${use.where} is ${use.type}`))}`
+    case "NotExportable":
+      return `${reason.node} cannot be written as ONNX: ${reason.detail}`
     case "BadNodes":
       return `the model is not as ONNX says:${lines(reason.nodes.map((node) => `${node.path} (${node.operator}): ${node.detail}`))}`
   }

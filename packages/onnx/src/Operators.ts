@@ -17,6 +17,8 @@ import * as LinearAttention from "./operators/LinearAttention.ts"
 import * as Loss from "./operators/Loss.ts"
 import * as MatMul from "./operators/MatMul.ts"
 import * as Microsoft from "./operators/Microsoft.ts"
+import * as MicrosoftAttention from "./operators/MicrosoftAttention.ts"
+import * as MicrosoftQuantized from "./operators/MicrosoftQuantized.ts"
 import * as Normalization from "./operators/Normalization.ts"
 import * as Pool from "./operators/Pool.ts"
 import * as Quantize from "./operators/Quantize.ts"
@@ -67,6 +69,8 @@ export const all: ReadonlyArray<Operator> = [
   ...Deformable.all,
   ...LinearAttention.all,
   ...Microsoft.all,
+  ...MicrosoftAttention.all,
+  ...MicrosoftQuantized.all,
   ...Loss.all,
   ...Quantize.all,
   ...Random.all,

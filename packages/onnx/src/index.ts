@@ -1,6 +1,8 @@
 // ONNX in and out.
 export * as DataType from "./DataType.ts"
 export * as ElementType from "./ElementType.ts"
+export * as Export from "./Export.ts"
+export { exportModel } from "./Export.ts"
 export * as ExternalData from "./ExternalData.ts"
 export * as Import from "./Import.ts"
 export { importModel } from "./Import.ts"

@@ -29,8 +29,8 @@ export const joinHeads = (c: Context, x: Value): Value => {
 
 const wideType = (dtype: DType): DType => (DTypes.isNarrowFloat(dtype) ? "f32" : dtype)
 
-/** 1/√dim, for an extent that only running knows too: as a factor of q. */
-const scaleOf = (c: Context, dim: Dim.Dim): number => {
+/** The attribute, or 1/√dim where it is absent or 0. */
+export const scaleOf = (c: Context, dim: Dim.Dim): number => {
   if (c.attribute.has("scale") && c.attribute.float("scale") !== 0) return c.attribute.float("scale")
   return Dim.isStatic(dim) ? 1 / Math.sqrt(dim) : c.unsupported("heads whose extent is not known before it runs")
 }
@@ -90,15 +90,27 @@ const biasOf = (c: Context, dtype: DType, keys: Dim.Dim, seen: ReadonlyArray<Val
   return e.select(all, added ?? e.scalar(dtype, 0), e.scalar(dtype, -Infinity))
 }
 
-interface Heads {
+/** `[batch, heads, length, dim]` each; heads of q are a multiple of those of k and v. */
+export interface Heads {
   readonly q: Value
   readonly k: Value
   readonly v: Value
-  readonly past: Dim.Dim
+}
+
+export interface Setting {
+  readonly scale: number
+  /** Scores become cap · tanh(score / cap); 0: they don't. */
+  readonly cap: number
+  /** The last query sees all keys, each before it one less. */
+  readonly causal: boolean
+  /** Added to the scores, in the dtype that it is asked for. */
+  readonly bias: (dtype: DType) => Value | undefined
+  /** Of the softmax; that of the scores unless given. */
+  readonly precision?: DType
 }
 
 /** q, k and v of rank 4, earlier keys and values before the new ones. */
-const headsOf = (c: Context): Heads => {
+const headsOf = (c: Context): Heads & { readonly past: Dim.Dim } => {
   const { e } = c
   const q = splitHeads(c, c.input(0), "q_num_heads")
   const after = (index: number, x: Value): Value => {
@@ -110,25 +122,36 @@ const headsOf = (c: Context): Heads => {
   return { q, k, v, past: c.has(4) ? (c.type(4).shape[2] ?? 0) : 0 }
 }
 
-/** The steps one by one: the result and the score matrix of `qk_matmul_output_mode`. */
-const spelled = (
-  c: Context,
-  { k, q, v }: Heads,
-  scale: number,
-  bias: (dtype: DType) => Value | undefined,
-  precision: DType
-): readonly [y: Value, matrix: Value] => {
+/** The result and the matrices on the way: scores, capped, with the bias, their softmax. */
+interface Spelled {
+  readonly y: Value
+  readonly matrices: ReadonlyArray<Value>
+}
+
+/** The steps one by one, in float32 at least. */
+export const spelled = (c: Context, { k, q, v }: Heads, setting: Setting): Spelled => {
   const { e } = c
   const dtype = wideType(q.type.dtype)
-  const raw = scores(c, q, k, scale, dtype)
-  const cap = c.attribute.float("softcap", 0)
-  const capped = cap === 0 ? raw : e.mul(e.tanh(e.div(raw, e.number(raw, cap))), e.number(raw, cap))
-  const added = bias(dtype)
-  const logits = added === undefined ? capped : e.add(capped, added)
-  const weights = e.cast(e.b.one(Ops.softmax, [e.cast(logits, precision)], { axis: 3 }), dtype)
-  const mode = c.attribute.int("qk_matmul_output_mode", 0)
-  const matrix = [raw, capped, logits, weights][mode] ?? c.fail(`qk_matmul_output_mode ${mode} is not known`)
-  return [e.cast(mixed(c, weights, v), q.type.dtype), e.cast(matrix, q.type.dtype)]
+  const [queries, keys] = [q.type.shape[2] ?? 1, k.type.shape[2] ?? 1]
+  const raw = scores(c, q, k, setting.scale, dtype)
+  const capped =
+    setting.cap === 0 ? raw : e.mul(e.tanh(e.div(raw, e.number(raw, setting.cap))), e.number(raw, setting.cap))
+  const added = setting.bias(dtype)
+  const biased = added === undefined ? capped : e.add(capped, added)
+  const logits = setting.causal
+    ? e.select(causalMask(c, queries, keys, Dim.sub(keys, queries)), biased, e.number(biased, -Infinity))
+    : biased
+  const weights = e.cast(e.b.one(Ops.softmax, [e.cast(logits, setting.precision ?? dtype)], { axis: 3 }), dtype)
+  return { y: e.cast(mixed(c, weights, v), q.type.dtype), matrices: [raw, capped, logits, weights] }
+}
+
+/** The composite where it says everything, else the steps one by one. */
+export const attend = (c: Context, heads: Heads, setting: Setting): Value => {
+  const dtype = heads.q.type.dtype
+  if (setting.cap !== 0 || heads.k.type.dtype !== dtype || (setting.precision ?? wideType(dtype)) !== wideType(dtype))
+    return spelled(c, heads, setting).y
+  const { causal, scale } = setting
+  return c.e.b.one(Ops.attention, [heads.q, heads.k, heads.v, setting.bias(dtype)], { scale, causal })
 }
 
 const precisionOf = (c: Context, otherwise: DType): DType => {
@@ -158,20 +181,19 @@ export const attention: Operator = {
       const lengths = e.reshape(e.cast(c.input(6), "i64"), [batch, 1, 1, 1])
       seen.push(e.binary(Ops.less, e.iota(keys, "i64"), lengths))
     }
-    const dtype = q.type.dtype
-    const precision = precisionOf(c, wideType(dtype))
-    const scale = scaleOf(c, dim)
-    const isComposite =
-      c.attribute.float("softcap", 0) === 0 && !c.wanted(3) && precision === wideType(dtype) && k.type.dtype === dtype
-    const isRank3 = c.rank(0) === 3
-    const finish = (y: Value): Value => (isRank3 ? joinHeads(c, y) : y)
-    if (isComposite) {
-      const attributes = { scale, causal: isCausal && isAligned }
-      return [finish(e.b.one(Ops.attention, [q, k, v, biasOf(c, dtype, keys, seen)], attributes)), k, v]
+    const finish = (y: Value): Value => (c.rank(0) === 3 ? joinHeads(c, y) : y)
+    const setting: Setting = {
+      scale: scaleOf(c, dim),
+      cap: c.attribute.float("softcap", 0),
+      causal: isCausal && isAligned,
+      bias: (dtype) => biasOf(c, dtype, keys, seen),
+      precision: precisionOf(c, wideType(q.type.dtype))
     }
-    if (isCausal && isAligned) seen.push(causalMask(c, queries, keys, past))
-    const [y, matrix] = spelled(c, heads, scale, (wide) => biasOf(c, wide, keys, seen), precision)
-    return [finish(y), k, v, matrix]
+    if (!c.wanted(3)) return [finish(attend(c, heads, setting)), k, v]
+    const { matrices, y } = spelled(c, heads, setting)
+    const mode = c.attribute.int("qk_matmul_output_mode", 0)
+    const matrix = matrices[mode] ?? c.fail(`qk_matmul_output_mode ${mode} is not known`)
+    return [finish(y), k, v, e.cast(matrix, q.type.dtype)]
   }
 }
 

@@ -1,10 +1,12 @@
 // Operators of the domain com.microsoft that exporters of transformers write: activations with a bias, FusedMatMul,
-// skip connections with their normalisation, RotaryEmbedding.  Source: ONNX Runtime's contrib operators.
+// fused convolutions, skip connections with their normalisation, RotaryEmbedding.  Source: ONNX Runtime's contrib operators.
 import * as Dim from "@anneal/ir/Dim"
 import type { Value } from "@anneal/ir/Graph"
 import * as Ops from "@anneal/ir/Ops"
 import type { Context, Operator } from "../Operator.ts"
 import { joinHeads } from "./Attention.ts"
+import { conv } from "./Conv.ts"
+import { gemm } from "./MatMul.ts"
 
 const domain = "com.microsoft"
 
@@ -128,6 +130,91 @@ export const rotaryEmbedding: Operator = {
   }
 }
 
+/** x / √(mean(x²) + ε) · scale; the second result (the inverse root) is for training. Written with the domain of ai.onnx. */
+export const simplifiedLayerNormalization: Operator = {
+  name: "SimplifiedLayerNormalization",
+  since: [1],
+  translate: (c) => {
+    if (c.wanted(1)) return c.unsupported("the inverse root as a result")
+    const axis = c.axis(c.attribute.int("axis", -1), c.rank(0))
+    const attributes = { axis, epsilon: c.attribute.float("epsilon", Math.fround(1e-5)) }
+    return c.e.b.one(Ops.rmsNorm, [c.input(0), c.input(1)], attributes)
+  }
+}
+
+/** The activation of FusedConv and FusedGemm. */
+const activated = (c: Context, x: Value): Value => {
+  const { e } = c
+  const name = c.attribute.string("activation", "")
+  const [first = 0, second = 0] = c.attribute.floats("activation_params") ?? []
+  switch (name) {
+    case "":
+      return x
+    case "Relu":
+      return e.unary(Ops.relu, x)
+    case "Tanh":
+      return e.tanh(x)
+    case "Sigmoid":
+      return e.unary(Ops.sigmoid, x)
+    case "LeakyRelu":
+      return e.b.one(Ops.leakyRelu, [x], { alpha: c.attribute.float("activation_alpha", first) })
+    case "Clip":
+      return e.b.one(Ops.clip, [x, e.number(x, first), e.number(x, second)], {})
+    case "HardSigmoid": {
+      const line = e.add(e.mul(x, e.number(x, first)), e.number(x, second))
+      return e.b.one(Ops.clip, [line, e.number(x, 0), e.number(x, 1)], {})
+    }
+    default:
+      return c.unsupported(`the activation "${name}"`)
+  }
+}
+
+/** What an operator of ai.onnx gives for the same inputs and attributes. */
+const plain = (c: Context, operator: Operator): Value => {
+  const found = operator.translate(c)
+  return "id" in found ? found : c.fail(`${operator.name} has one result`)
+}
+
+export const fusedConv: Operator = {
+  name: "FusedConv",
+  domain,
+  since: [1],
+  translate: (c) => {
+    const result = plain(c, conv)
+    const addend = c.optional(3)
+    return activated(c, addend === undefined ? result : c.e.add(result, addend))
+  }
+}
+
+export const fusedGemm: Operator = {
+  name: "FusedGemm",
+  domain,
+  since: [1],
+  translate: (c) => activated(c, plain(c, gemm))
+}
+
+/** Embeddings of words, positions and segments, added and normalised. */
+export const embedLayerNormalization: Operator = {
+  name: "EmbedLayerNormalization",
+  domain,
+  since: [1],
+  translate: (c) => {
+    const { e } = c
+    const ids = c.input(0)
+    const [batch = 1, steps = 1] = ids.type.shape
+    const places = c.optional(8)
+    const words = e.gather(c.input(2), ids, 0)
+    const positions = places === undefined ? e.part(c.input(3), 0, 0, steps) : e.gather(c.input(3), places, 0)
+    let sum = e.add(words, positions)
+    if (c.has(1) && c.has(4)) sum = e.add(sum, e.gather(c.input(4), c.input(1), 0))
+    const attributes = { axis: 2, epsilon: c.attribute.float("epsilon", Math.fround(1e-12)) }
+    const y = e.b.one(Ops.layerNorm, [sum, c.input(5), c.input(6)], attributes)
+    const mask = c.optional(7)
+    const lengths = mask === undefined ? e.expand(e.scalar("i32", 0), [batch]) : e.sum(e.cast(mask, "i32"), [1], false)
+    return [y, lengths, sum]
+  }
+}
+
 export const all: ReadonlyArray<Operator> = [
   { name: "Gelu", domain, since: [1], translate: (c) => gelu(c, c.input(0), "none") },
   { name: "FastGelu", domain, since: [1], translate: (c) => gelu(c, biased(c, 1), "tanh") },
@@ -136,5 +223,9 @@ export const all: ReadonlyArray<Operator> = [
   fusedMatMul,
   skipLayerNormalization,
   skipSimplifiedLayerNormalization,
-  rotaryEmbedding
+  rotaryEmbedding,
+  simplifiedLayerNormalization,
+  fusedConv,
+  fusedGemm,
+  embedLayerNormalization
 ]

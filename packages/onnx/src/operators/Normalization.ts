@@ -207,16 +207,19 @@ export const dropout: Operator = {
   translate: (c) => {
     const { e } = c
     const { dtype, shape } = c.type(0)
-    const given = c.content(2)?.elements[0]
-    const isTraining = c.opset < 7 ? !c.attribute.flag("is_test", true) : c.has(2) && given !== 0
-    const ratio = c.opset < 12 ? [c.attribute.float("ratio", 0.5)] : (c.numbers(1) ?? [0.5])
-    const mask = (): Value => e.expand(e.b.tensor({ dtype: "bool", shape: [], data: Uint8Array.of(1) }), shape)
-    if (!isTraining || ratio[0] === 0) return c.wanted(1) ? [c.operand(0), mask()] : c.operand(0)
-    if (c.has(2) && given === undefined) return c.unsupported("a training mode that is not known before it runs")
-    const drop = ratio[0] ?? 0.5
+    const known = c.content(2)?.elements[0]
+    const isInference = c.opset < 7 ? c.attribute.flag("is_test", true) : !c.has(2) || known === 0
+    const ratio = c.opset < 12 ? c.attribute.float("ratio", 0.5) : c.has(1) ? c.content(1)?.elements[0] : 0.5
+    if (isInference || ratio === 0) {
+      const mask = (): Value => e.expand(e.b.tensor({ dtype: "bool", shape: [], data: Uint8Array.of(1) }), shape)
+      return c.wanted(1) ? [c.operand(0), mask()] : c.operand(0)
+    }
+    const one = e.scalar("f32", 1)
+    const drop = typeof ratio === "number" ? e.scalar("f32", ratio) : e.cast(e.reshape(c.input(1), []), "f32")
+    const chance = known === 1 ? drop : e.select(e.reshape(c.input(2), []), drop, e.scalar("f32", 0))
     const noise = e.b.one(Ops.randomUniform, [], { shape, dtype: "f32", seed: c.attribute.int("seed", 0) })
-    const keep = e.binary(Ops.greaterOrEqual, noise, e.scalar("f32", drop))
-    const scaled = e.mul(c.input(0), e.scalar(dtype, 1 / (1 - drop)))
+    const keep = e.binary(Ops.greaterOrEqual, noise, chance)
+    const scaled = e.mul(c.input(0), e.cast(e.div(one, e.sub(one, chance)), dtype))
     return [e.select(keep, scaled, e.scalar(dtype, 0)), keep]
   }
 }

@@ -47,24 +47,34 @@ export const dequantizeLinear: Operator = {
   }
 }
 
+export interface DynamicallyQuantized {
+  /** u8. */
+  readonly y: Value
+  readonly scale: Value
+  readonly point: Value
+}
+
 /** To u8, over the range of the elements and 0. */
+export const dynamicallyQuantized = ({ e }: Context, x: Value): DynamicallyQuantized => {
+  const axes = x.type.shape.map((_, axis) => axis)
+  const zero = e.number(x, 0)
+  const low = e.min(e.reduce(Ops.reduceMin, x, axes, false), zero)
+  const high = e.max(e.reduce(Ops.reduceMax, x, axes, false), zero)
+  const scale = e.div(e.sub(high, low), e.number(x, 255))
+  // All elements 0: any divisor gives 0.
+  const divisor = e.select(e.binary(Ops.equal, scale, zero), e.number(x, 1), scale)
+  const level = e.round(e.neg(e.div(low, divisor)))
+  const point = e.cast(e.b.one(Ops.clip, [level, zero, e.number(x, 255)], {}), "u8")
+  const y = e.b.one(Ops.quantize, [x, divisor, point], { axis: 0, block: 0, to: "u8", saturate: true })
+  return { y, scale, point }
+}
+
 export const dynamicQuantizeLinear: Operator = {
   name: "DynamicQuantizeLinear",
   since: [11],
   translate: (c) => {
-    const { e } = c
-    const x = c.input(0)
-    const axes = x.type.shape.map((_, axis) => axis)
-    const zero = e.number(x, 0)
-    const low = e.min(e.reduce(Ops.reduceMin, x, axes, false), zero)
-    const high = e.max(e.reduce(Ops.reduceMax, x, axes, false), zero)
-    const spread = e.div(e.sub(high, low), e.number(x, 255))
-    // All elements 0: any scale gives 0.
-    const scale = e.select(e.binary(Ops.equal, spread, zero), e.number(x, 1), spread)
-    const level = e.round(e.neg(e.div(low, scale)))
-    const point = e.cast(e.b.one(Ops.clip, [level, zero, e.number(x, 255)], {}), "u8")
-    const y = e.b.one(Ops.quantize, [x, scale, point], { axis: 0, block: 0, to: "u8", saturate: true })
-    return [y, spread, point]
+    const { point, scale, y } = dynamicallyQuantized(c, c.input(0))
+    return [y, scale, point]
   }
 }
 
