@@ -11,6 +11,8 @@ Waiter::Waiter(napi_env env, Done done) : env_(env), done_(std::move(done)) {
   napi_create_string_utf8(env, "anneal CUDA wait", NAPI_AUTO_LENGTH, &name);
   napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, &Waiter::deliver, &wake_);
   napi_unref_threadsafe_function(env, wake_);
+  // The environment frees the function above before it frees this object; hooks run last in, first out, so this one is in time.
+  napi_add_env_cleanup_hook(env, &Waiter::atEnvironmentEnd, this);
   thread_ = std::thread([this] { loop(); });
 #ifdef __linux__
   pthread_setname_np(thread_.native_handle(), "cuda-wait");
@@ -18,12 +20,21 @@ Waiter::Waiter(napi_env env, Done done) : env_(env), done_(std::move(done)) {
 }
 
 Waiter::~Waiter() {
+  if (stopped_) return;
+  napi_remove_env_cleanup_hook(env_, &Waiter::atEnvironmentEnd, this);
+  stop();
+}
+
+void Waiter::atEnvironmentEnd(void* self) { static_cast<Waiter*>(self)->stop(); }
+
+void Waiter::stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
   thread_.join();
+  stopped_ = true;
   napi_release_threadsafe_function(wake_, napi_tsfn_abort);
 }
 

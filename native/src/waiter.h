@@ -34,7 +34,9 @@ class Waiter {
 
  private:
   static void deliver(napi_env env, napi_value callback, void* context, void* data);
+  static void atEnvironmentEnd(void* self);
   void loop();
+  void stop();
 
   napi_env env_;
   Done done_;
@@ -45,5 +47,6 @@ class Waiter {
   std::vector<PendingWait> finished_;
   std::size_t outstanding_ = 0;  // JavaScript thread only: keeps the process alive while > 0
   bool stopping_ = false;
+  bool stopped_ = false;
   std::thread thread_;
 };

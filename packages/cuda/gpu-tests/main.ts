@@ -1,7 +1,10 @@
 /**
  * What the addon does on a device: what the doctor finds, each feature once, lifecycles, isolated kernels, launch costs.
  *
- *     ../shared/gpu-host/pack … (docs/native.md), then on the GPU host   node --expose-gc .gpu/main.mjs
+ *     node --expose-gc --conditions=@anneal/source packages/cuda/gpu-tests/main.ts
+ *
+ * or, on a host without the project's packages, as a bundle: main.mjs, child.mjs and anneal_cuda.node in one folder
+ * (docs/native.md).
  *
  * Options: `--rounds=N` (10,000), `--json=FILE`. Exit code 1 when anything is not as it must be.
  */

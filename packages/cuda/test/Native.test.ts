@@ -1,4 +1,6 @@
+import { once } from "node:events"
 import { fileURLToPath } from "node:url"
+import { Worker } from "node:worker_threads"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -127,6 +129,19 @@ describe.skipIf(standIn === undefined)("the addon", () => {
       assert.throws(() => driver.destroyStream(stream), /still has work/)
       assert.isTrue(driver.cancelWait(wait.id))
       assert.isFalse(yield* Effect.promise(() => wait.done))
+    })
+  )
+
+  it.live("lets worker threads end with work under way", () =>
+    Effect.promise(async () => {
+      const entry = fileURLToPath(new URL("./addonWorker.ts", import.meta.url))
+      const exits = [1, 2].map(async () => {
+        const worker = new Worker(entry, { execArgv: ["--conditions=@anneal/source"] })
+        const [message] = await once(worker, "message")
+        assert.strictEqual(message, "ready")
+        return worker.terminate()
+      })
+      assert.deepStrictEqual(await Promise.all(exits), [1, 1])
     })
   )
 
