@@ -53,8 +53,8 @@ const structural: ReadonlyArray<Local> = [
   passesOn(Ops.reverse, ({ attributes }, x) => alongOnes(attributes.axes, x)),
   passesOn(Ops.reduceMax, ({ attributes }, x) => alongOnes(attributes.axes, x)),
   passesOn(Ops.reduceMin, ({ attributes }, x) => alongOnes(attributes.axes, x)),
-  passesOn(Ops.reduceMean, ({ attributes }) => attributes.axes.length === 0),
-  passesOn(Ops.reduceSum, ({ attributes }) => attributes.axes.length === 0),
+  // A float sum starts from 0, and 0 + −0 is 0: over no axes it still changes −0.
+  passesOn(Ops.reduceSum, ({ attributes }, x) => attributes.axes.length === 0 && !DTypes.isFloat(x.type.dtype)),
   passesOn(Ops.reduceProd, ({ attributes }) => attributes.axes.length === 0),
   passesOn(Ops.clip, (node) => node.inputs.slice(1).every((id) => id === null))
 ]

@@ -17,7 +17,7 @@ const decided: Local = {
     const given = captured.flatMap((value) => (value === undefined ? [] : [value]))
     if (given.length !== branch.inputs.length) return false
     editor.replace(node, name, (b) => {
-      const results = Inline.inline(b, branch, given, scope, node)
+      const results = Inline.inline(b, branch, given, scope, node, name)
       for (const [position, output] of node.outputs.entries()) {
         const result = results[position]
         if (result !== undefined) scope.bind(output.type, result.type)

@@ -6,13 +6,14 @@ import * as Graphs from "@anneal/ir/Graph"
 import * as Type from "@anneal/ir/Type"
 import type { Scope } from "./Driver.ts"
 
-/** Builds the graph's nodes on the given inputs; gives the values of its outputs. */
+/** Builds the graph's nodes on the given inputs; gives the values of its outputs. `rewrite` is what the nodes went through. */
 export const inline = (
   b: Builder,
   graph: Graph,
   inputs: ReadonlyArray<Value>,
   scope: Scope,
-  place: Node
+  place: Node,
+  rewrite: string
 ): ReadonlyArray<Value> => {
   const values = new Map<string, Value>()
   for (const [position, input] of graph.inputs.entries()) {
@@ -32,7 +33,7 @@ export const inline = (
       {
         graphs: node.graphs,
         ids: node.outputs.map(({ id }) => id),
-        lineage: Graphs.mergeLineage([place.lineage, node.lineage])
+        lineage: Graphs.mergeLineage([place.lineage, node.lineage], rewrite)
       }
     )
     for (const [position, output] of node.outputs.entries()) {

@@ -92,13 +92,14 @@ const unroll = (node: Loop, trips: number, editor: Editor, scope: Scope): boolea
     given.some((value, position) => Type.equal(value.type, body.inputs[2 + position]?.type ?? value.type) !== true)
   )
     return false
-  editor.replace(node, `${name}/unroll`, (b) => {
+  const rewrite = `${name}/unroll`
+  editor.replace(node, rewrite, (b) => {
     let state = given.slice(0, carried)
     const captured = given.slice(carried)
     const slices: Array<ReadonlyArray<Value>> = []
     for (let iteration = 0; iteration < trips; iteration++) {
       const [index, go] = [b.tensor(Numbers.scalar("i64", iteration)), b.tensor(Numbers.scalar("bool", 1))]
-      const results = Inline.inline(b, body, [index, go, ...state, ...captured], scope, node)
+      const results = Inline.inline(b, body, [index, go, ...state, ...captured], scope, node, rewrite)
       state = results.slice(1, 1 + carried)
       slices.push(results.slice(1 + carried))
     }
