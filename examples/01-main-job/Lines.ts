@@ -3,8 +3,7 @@
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { createCanvas, GlobalFonts } from "@napi-rs/canvas"
-import type { Evaluator, Samples } from "anneal"
-import { Tensor } from "anneal"
+import { IR, type Pipeline } from "anneal"
 
 /** Height and width of the classifier's input, in pixels. */
 const [height, width] = [48, 192]
@@ -57,7 +56,7 @@ export const describe = (index: number) => {
 }
 
 /** The picture of line `index` as the classifier wants it: f32 `[1, 3, 48, 192]`, pixels scaled to [−1, 1]. */
-export const picture = (index: number): Tensor.Tensor => {
+export const picture = (index: number): IR.Tensor.Tensor => {
   const { family, ink, paper, size, text, upsideDown } = describe(index)
   const canvas = createCanvas(width, height)
   const context = canvas.getContext("2d")
@@ -76,15 +75,19 @@ export const picture = (index: number): Tensor.Tensor => {
   for (let pixel = 0; pixel < height * width; pixel++)
     for (let channel = 0; channel < 3; channel++)
       planes[channel * height * width + pixel] = (data[4 * pixel + channel] ?? 0) / 127.5 - 1
-  return Tensor.make("f32", [1, 3, height, width], planes)
+  return IR.Tensor.make("f32", [1, 3, height, width], planes)
 }
 
 /** Lines `first` to `first + count − 1`, by the name of the model's input. */
-export const samples = (input: string, first: number, count: number): ReadonlyArray<Samples.Sample> =>
+export const samples = (input: string, first: number, count: number): ReadonlyArray<Pipeline.Samples.Sample> =>
   Array.from({ length: count }, (_, index) => ({ [input]: picture(first + index) }))
 
 /** The same with labels: 0 upright, 1 upside down. */
-export const labelled = (input: string, first: number, count: number): ReadonlyArray<Evaluator.LabelledSample> =>
+export const labelled = (
+  input: string,
+  first: number,
+  count: number
+): ReadonlyArray<Pipeline.Evaluator.LabelledSample> =>
   Array.from({ length: count }, (_, index) => ({
     inputs: { [input]: picture(first + index) },
     label: describe(first + index).upsideDown ? 1 : 0
