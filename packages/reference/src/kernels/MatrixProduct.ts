@@ -5,9 +5,10 @@
 import type { DType } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
 import * as Ops from "@anneal/ir/Ops"
+import type { Tensor } from "@anneal/ir/Tensor"
 import * as Tensors from "@anneal/ir/Tensor"
 import * as Elements from "../Elements.ts"
-import type { Entry } from "../Kernel.ts"
+import type { Entry, Work } from "../Kernel.ts"
 import * as Kernel from "../Kernel.ts"
 import * as Strided from "../Strided.ts"
 
@@ -177,28 +178,41 @@ export const matrixShapes = (
   return { m, k, n, batches: Tensors.size(lead), aBatch: numbered(aLead), bBatch: numbered(bLead) }
 }
 
+/** Multiplications between two offers to pause: some milliseconds of work. */
+const pauseAfter = 1 << 24
+
+/** Rows that are done at a time, an even number. */
+const rowsAtOnce = ({ k, n }: MatrixShapes): number => Math.max(2, 2 * Math.floor(pauseAfter / Math.max(1, 2 * k * n)))
+
 /** The product of all batches in float64, not rounded. */
-export const product = (a: Float64Array, b: Float64Array, shapes: MatrixShapes): Float64Array => {
+function* product(a: Float64Array, b: Float64Array, shapes: MatrixShapes): Work<Float64Array> {
   const { aBatch, bBatch, batches, k, m, n } = shapes
   const result = new Float64Array(batches * m * n)
-  for (let batch = 0; batch < batches; batch++)
-    multiplyAdd(a, (aBatch[batch] ?? 0) * m * k, b, (bBatch[batch] ?? 0) * k * n, result, batch * m * n, m, k, n)
+  const step = rowsAtOnce(shapes)
+  for (let batch = 0; batch < batches; batch++) {
+    const right = (bBatch[batch] ?? 0) * k * n
+    for (let row = 0; row < m; row += step) {
+      const left = ((aBatch[batch] ?? 0) * m + row) * k
+      multiplyAdd(a, left, b, right, result, (batch * m + row) * n, Math.min(step, m - row), k, n)
+      yield
+    }
+  }
   return result
 }
 
-/** Integers: exact products that wrap. `small` holds 32 bits or fewer. */
-const integerProduct = (
+/** Integers: exact products that wrap. */
+function* integerProduct(
   dtype: DType,
   a: Elements.BigArray | Float64Array,
   b: Elements.BigArray | Float64Array,
   shapes: MatrixShapes
-) => {
+): Work<Elements.BigArray | Float64Array> {
   const { aBatch, bBatch, batches, k, m, n } = shapes
   const big = !(a instanceof Float64Array) && !(b instanceof Float64Array)
   const bigResult = Elements.allocateBig(dtype, big ? batches * m * n : 0)
   const result = new Float64Array(big ? 0 : batches * m * n)
   for (let batch = 0; batch < batches; batch++)
-    for (let i = 0; i < m; i++)
+    for (let i = 0; i < m; i++) {
       for (let j = 0; j < n; j++) {
         const row = ((aBatch[batch] ?? 0) * m + i) * k
         const column = (bBatch[batch] ?? 0) * k * n + j
@@ -213,18 +227,25 @@ const integerProduct = (
           result[at] = total
         }
       }
+      yield
+    }
   return big ? bigResult : result
 }
 
-const matmul = Kernel.define(Ops.matmul, (call) => {
+const matmul = Kernel.define(Ops.matmul, function* (call): Work<ReadonlyArray<Tensor>> {
   const [a, b, shape] = [call.input(0), call.input(1), call.shape(0)]
   const shapes = matrixShapes(a.shape, b.shape, call.fail)
   // Products of integers of at most 16 bits, and their sums, are exact in float64 far beyond any depth in use.
-  if (DTypes.isFloat(a.dtype) || (DTypes.bits(a.dtype) <= 16 && shapes.k < 2 ** 20))
-    return [Elements.fromNumbers(a.dtype, shape, product(Elements.numbers(a), Elements.numbers(b), shapes))]
-  const result = integerProduct(a.dtype, Elements.keys(a), Elements.keys(b), shapes)
-  if (result instanceof Float64Array) return [Elements.fromNumbers(a.dtype, shape, result)]
-  return [{ dtype: a.dtype, shape, data: result }]
+  const isExactInFloat64 = DTypes.bits(a.dtype) <= 16 && shapes.k < 2 ** 20
+  const result =
+    DTypes.isFloat(a.dtype) || isExactInFloat64
+      ? yield* product(Elements.numbers(a), Elements.numbers(b), shapes)
+      : yield* integerProduct(a.dtype, Elements.keys(a), Elements.keys(b), shapes)
+  return [
+    result instanceof Float64Array
+      ? Elements.fromNumbers(a.dtype, shape, result)
+      : { dtype: a.dtype, shape, data: result }
+  ]
 })
 
 export const all: ReadonlyArray<Entry> = [matmul]
