@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { distance, f32, graphOf, i64, random, run, values } from "./OneOperator.ts"
+import { distance, f32, graphOf, i64, random, run, tensor, values } from "./OneOperator.ts"
 
 const domain = "com.microsoft"
 
@@ -70,5 +70,47 @@ describe("com.microsoft", () => {
       i64([1, 2], [2, 3])
     ])
     assert.isBelow(distance(values(named[0]), values(onnx[0])), 1e-6)
+  })
+})
+
+describe("fused operators", () => {
+  it("FusedConv adds the fourth input, then activates", () => {
+    const [x, w, bias, z] = [random([1, 2, 4, 4], 1), random([3, 2, 3, 3], 2), random([3], 3), random([1, 3, 2, 2], 4)]
+    const plain = values(run({ op: "Conv", opset: 22 }, [x, w, bias])[0])
+    const fused = values(run({ op: "FusedConv", domain, attributes: { activation: "Relu" } }, [x, w, bias, z])[0])
+    assert.isBelow(
+      distance(
+        fused,
+        plain.map((value, i) => Math.max(0, value + (values(z)[i] ?? 0)))
+      ),
+      1e-6
+    )
+    assert.throws(() => run({ op: "FusedConv", domain, attributes: { activation: "Sine" } }, [x, w]), /Sine/)
+  })
+
+  it("EmbedLayerNormalization adds embeddings and counts the mask", () => {
+    const ids = tensor("i32", [1, 2], [1, 0])
+    const [words, places] = [f32([2, 2], [0, 1, 2, 5]), f32([3, 2], [1, 1, 0, 4, 9, 9])]
+    const node = { op: "EmbedLayerNormalization", domain, outputs: 3 }
+    const inputs = [
+      ids,
+      undefined,
+      words,
+      places,
+      undefined,
+      f32([2], [1, 2]),
+      f32([2], [0, 1]),
+      tensor("i32", [1, 2], [1, 0])
+    ]
+    const [y, lengths, sum] = run(node, inputs)
+    assert.deepStrictEqual(values(sum), [3, 6, 0, 5])
+    assert.isBelow(distance(values(y), [-1, 3, -1, 3]), 1e-5)
+    assert.deepStrictEqual(values(lengths), [1])
+  })
+
+  it("SimplifiedLayerNormalization divides by the root mean square", () => {
+    const found = values(run({ op: "SimplifiedLayerNormalization" }, [f32([1, 2], [3, 4]), f32([2], [1, 2])])[0])
+    const root = Math.sqrt(12.5)
+    assert.isBelow(distance(found, [3 / root, 8 / root]), 1e-5)
   })
 })
