@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import { statfs } from "node:fs/promises"
 import { availableParallelism, cpus, endianness, freemem, release, totalmem } from "node:os"
 import { arch, constrainedMemory, env, platform, version } from "node:process"
+import * as CudaDoctor from "@anneal/cuda/Doctor"
 import * as Inspect from "@anneal/engine/Inspect"
 import * as CacheFolder from "./CacheFolder.ts"
 import * as WebAssemblyFeatures from "./WebAssemblyFeatures.ts"
@@ -36,6 +37,8 @@ export interface Report {
     readonly freeBytes: number | null
     readonly detail: string
   }
+  /** What the CUDA target finds: addon, libraries, devices. */
+  readonly gpu: CudaDoctor.Report
   readonly targets: ReadonlyArray<{ readonly name: string; readonly available: boolean; readonly detail: string }>
 }
 
@@ -137,6 +140,7 @@ export const examine = (
       wasm: WebAssemblyFeatures.features(),
       cuda,
       cache: yield* cacheReport(cache),
+      gpu: yield* CudaDoctor.examine(),
       targets: [{ name: "reference", available: true, detail: "the oracle: every op, one at a time" }]
     }
   })
@@ -146,7 +150,7 @@ const row = (label: string, text: string): string => `${label.padEnd(10)} ${text
 
 /** The report as lines. */
 export const format = (report: Report): string => {
-  const { cache, cpu, cuda, memory, node, system, targets, wasm } = report
+  const { cache, cpu, cuda, gpu, memory, node, system, targets, wasm } = report
   const limit = memory.limit === null ? "" : `, this process may use ${Inspect.formatBytes(memory.limit)}`
   const free = cache.freeBytes === null ? "" : `, ${Inspect.formatBytes(cache.freeBytes)} free`
   return [
@@ -159,6 +163,8 @@ export const format = (report: Report): string => {
       "cuda",
       cuda.driver ? `✓ driver ${cuda.version ?? "of unknown version"}, ${cuda.library ?? ""}` : `✗ ${cuda.reason}`
     ),
+    // Without a driver the rest says nothing new.
+    ...(cuda.driver ? CudaDoctor.toText(gpu).split("\n").slice(1) : []),
     row("cache", `${yes(cache.writable)} ${cache.directory} (${cache.detail}${free})`),
     ...targets.map(({ available, detail, name }, index) =>
       row(index === 0 ? "targets" : "", `${yes(available)} ${name}: ${detail}`)

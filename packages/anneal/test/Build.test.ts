@@ -171,6 +171,16 @@ describe("anneal build, run, compare, inspect", () => {
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
+  it.live("saves the optimised graph as ONNX, which builds and runs again", () =>
+    Effect.gen(function* () {
+      const { build, folder } = yield* workplace
+      const built = yield* build("--save-onnx", `${folder}/optimised.onnx`)
+      assert.strictEqual(built.code, 0, built.err)
+      const compared = yield* command("compare", `${folder}/optimised.onnx`, "--cases", `${folder}/golden`)
+      assert.strictEqual(compared.code, 0, compared.out + compared.err)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+
   it.live("binds state that comes back", () =>
     Effect.gen(function* () {
       const { build } = yield* workplace

@@ -19,6 +19,8 @@ export interface Tensor {
 
 export interface Node {
   readonly op: string
+  /** Absent: ai.onnx. */
+  readonly domain?: string
   readonly name: string
   readonly inputs: ReadonlyArray<string>
   readonly outputs: ReadonlyArray<string>
@@ -47,15 +49,18 @@ const valueInfo = (name: string, shape: ReadonlyArray<number | string>): Readonl
   return [...text(1, name), ...bytes(2, bytes(1, tensor))]
 }
 
-const node = ({ inputs, name, op, outputs }: Node): ReadonlyArray<number> => [
+const node = ({ domain = "", inputs, name, op, outputs }: Node): ReadonlyArray<number> => [
   ...inputs.flatMap((input) => text(1, input)),
   ...outputs.flatMap((output) => text(2, output)),
   ...text(3, name),
-  ...text(4, op)
+  ...text(4, op),
+  ...text(7, domain)
 ]
 
 /** The file of a model of float tensors, operator set 17. */
 export const encode = ({ inputs, metadata = {}, nodes, outputs, weights }: Model): Uint8Array => {
+  const others = new Set(nodes.flatMap(({ domain }) => domain ?? []))
+  const domains = [...others].map((domain) => [domain, 1] as const)
   const graph = [
     ...nodes.flatMap((one) => bytes(1, node(one))),
     ...text(2, "small"),
@@ -67,7 +72,9 @@ export const encode = ({ inputs, metadata = {}, nodes, outputs, weights }: Model
     ...number(1, 8),
     ...text(2, "a test"),
     ...bytes(7, graph),
-    ...bytes(8, number(2, 17)),
+    ...[["", 17] as const, ...domains].flatMap(([domain, version]) =>
+      bytes(8, [...text(1, domain), ...number(2, version)])
+    ),
     ...Object.entries(metadata).flatMap(([key, value]) => bytes(14, [...text(1, key), ...text(2, value)]))
   ])
 }

@@ -70,6 +70,11 @@ export default ${
 }
 `
 
+const options = (folder: string): ReadonlyArray<string> => {
+  const files = { "-o": "net.engine", "--calibrate": "samples.ts", "--evaluate": "metric.ts", "--cache": "cache" }
+  return ["--int8", ...Object.entries(files).flatMap(([option, file]) => [option, `${folder}/${file}`])]
+}
+
 describe("INT8 on real models", () => {
   for (const one of cases) {
     const model = `${models}/${one.name}`
@@ -84,14 +89,7 @@ describe("INT8 on real models", () => {
           yield* files.writeFileString(`${folder}/samples.ts`, moduleOf(one, 0, one.calibrate, false))
           yield* files.writeFileString(`${folder}/metric.ts`, moduleOf(one, one.calibrate, one.evaluate, true))
           const build = (maxDrop: string) =>
-            child([
-              "build",
-              `${model}/model.onnx`,
-              ...["-o", `${folder}/net.engine`],
-              ...["--int8", "--calibrate", `${folder}/samples.ts`],
-              ...["--evaluate", `${folder}/metric.ts`, "--max-drop", maxDrop],
-              ...["--cache", `${folder}/cache`]
-            ])
+            child(["build", `${model}/model.onnx`, ...options(folder), "--max-drop", maxDrop])
           const built = yield* build("0.02")
           assert.strictEqual(built.code, 0, built.err)
           const { manifest } = Engine.parse(yield* files.readFile(`${folder}/net.engine`))

@@ -141,6 +141,7 @@ export const build = Command.make(
     ),
     memLimit: Options.text("mem-limit", "Refuse to build above so much memory at run time: 512MiB"),
     state: Options.repeated("state", "INPUT=OUTPUT: the output comes back as the input of the next run"),
+    saveOnnx: Options.text("save-onnx", "Also write the optimised graph as ONNX"),
     stripWeights: flag("strip-weights", "Leave the model's weights out of the file"),
     validate: Flag.Boolean("validate").pipe(
       Flag.withDescription("Check every rewrite on the oracle (--no-validate: do not)"),
@@ -181,6 +182,7 @@ export const build = Command.make(
         disable: given.disable,
         state: parseState(given.state),
         ...(limit === undefined ? {} : { memoryLimit: ShapeOption.parseBytes("--mem-limit", limit) }),
+        ...(Option.isSome(given.saveOnnx) ? { saveOnnx: given.saveOnnx.value } : {}),
         strip: given.stripWeights
       }
     })
