@@ -122,8 +122,44 @@ const fillColumns = (
   }
 }
 
-/** Elements of the largest block of columns. */
-const columnElements = 1 << 20
+/** Elements of the largest block of columns: what stays in a core's cache. */
+const columnElements = 1 << 16
+
+/** One channel a group: no columns, each tap adds its share; terms are added in the order that the product has. */
+function* convolveDepthwise(
+  x: Float64Array,
+  w: Float64Array,
+  shapes: ConvShapes,
+  result: Float64Array
+): Work<Float64Array> {
+  const { batch, groups, taps, window } = shapes
+  const area = Tensors.size(window.output)
+  const inputArea = Tensors.size(window.input)
+  const positions = Array.from({ length: taps }, () => new Int32Array(area))
+  for (const [tap, list] of positions.entries()) tapPositions(window, tap, 0, area, list)
+  for (let plane = 0; plane < batch * groups; plane++) {
+    for (const [tap, list] of positions.entries())
+      addTap(x, plane * inputArea, list, w[(plane % groups) * taps + tap] ?? 0, result, plane * area, area)
+    yield
+  }
+  return result
+}
+
+const addTap = (
+  x: Float64Array,
+  start: number,
+  positions: Int32Array,
+  weight: number,
+  result: Float64Array,
+  target: number,
+  count: number
+): void => {
+  for (let i = 0; i < count; i++) {
+    const position = positions[i] ?? -1
+    const value = position < 0 ? 0 : (x[start + position] ?? 0)
+    result[target + i] = (result[target + i] ?? 0) + weight * value
+  }
+}
 
 /** x ⋆ w in float64, not rounded, no bias. Pauses after each block. */
 export function* convolve(x: Float64Array, w: Float64Array, shapes: ConvShapes): Work<Float64Array> {
@@ -144,6 +180,7 @@ export function* convolve(x: Float64Array, w: Float64Array, shapes: ConvShapes):
       }
     return result
   }
+  if (channels === 1 && results === 1) return yield* convolveDepthwise(x, w, shapes, result)
   const part = Math.max(1, Math.min(area, Math.floor(columnElements / depth)))
   const columns = new Float64Array(depth * part)
   // Where each tap reads is the same for all channels, groups and batches.
