@@ -13,6 +13,7 @@ import * as Pipeline from "@anneal/pipeline/Pipeline"
 import * as Reference from "@anneal/reference/Reference"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { readFileSync } from "node:fs"
 import { parse, show } from "./Rewriting.ts"
 
 /** A small transformer block as an exporter writes it: every op in its pieces. */
@@ -89,6 +90,14 @@ describe("all passes", () => {
       () => All.without(["foldShape"]),
       /no pass is called foldShape; there are eliminateDeadCode, foldShapes/
     )
+  })
+
+  it("docs/passes.md lists them as they are", () => {
+    const page = readFileSync(new URL("../../../docs/passes.md", import.meta.url), "utf8")
+    const rows = All.passes.map(
+      ({ claim, name, summary }, index) => `| ${index + 1} | \`${name}\` | ${claim} | ${summary} |`
+    )
+    assert.include(page, rows.join("\n"))
   })
 
   it.effect("a transformer block in pieces becomes whole ops, through a checked pipeline", () =>
