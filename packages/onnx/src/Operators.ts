@@ -19,6 +19,7 @@ import * as MatMul from "./operators/MatMul.ts"
 import * as Microsoft from "./operators/Microsoft.ts"
 import * as MicrosoftAttention from "./operators/MicrosoftAttention.ts"
 import * as MicrosoftQuantized from "./operators/MicrosoftQuantized.ts"
+import * as Multinomial from "./operators/Multinomial.ts"
 import * as Normalization from "./operators/Normalization.ts"
 import * as Pool from "./operators/Pool.ts"
 import * as Quantize from "./operators/Quantize.ts"
@@ -33,6 +34,7 @@ import * as Shape from "./operators/Shape.ts"
 import * as Signal from "./operators/Signal.ts"
 import * as Slice from "./operators/Slice.ts"
 import * as Training from "./operators/Training.ts"
+import * as TreeEnsemble from "./operators/TreeEnsemble.ts"
 import * as Unary from "./operators/Unary.ts"
 
 export const all: ReadonlyArray<Operator> = [
@@ -71,6 +73,7 @@ export const all: ReadonlyArray<Operator> = [
   ...Microsoft.all,
   ...MicrosoftAttention.all,
   ...MicrosoftQuantized.all,
+  ...Multinomial.all,
   ...Loss.all,
   ...Quantize.all,
   ...Random.all,
@@ -78,7 +81,8 @@ export const all: ReadonlyArray<Operator> = [
   ...Resize.all,
   ...Sequence.all,
   ...Signal.all,
-  ...Training.all
+  ...Training.all,
+  ...TreeEnsemble.all
 ]
 
 /** The key of an operator in `table`; the domain of ai.onnx is "". */

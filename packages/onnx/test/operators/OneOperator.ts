@@ -18,8 +18,14 @@ import * as Import from "@anneal/onnx/Import"
 import * as Reference from "@anneal/reference/Reference"
 import * as Effect from "effect/Effect"
 
-/** Integers, `{ float }`, text, lists of integers. */
-export type Attribute = number | { readonly float: number } | string | ReadonlyArray<number>
+/** Integers, `{ float }`, text, lists of integers, of floats and of texts. */
+export type Attribute =
+  | number
+  | string
+  | ReadonlyArray<number>
+  | { readonly float: number }
+  | { readonly floats: ReadonlyArray<number> }
+  | { readonly strings: ReadonlyArray<string> }
 
 export interface Node {
   readonly op: string
@@ -37,9 +43,12 @@ export interface Node {
 
 const attribute = (name: string, value: Attribute): AttributeProto => {
   if (typeof value === "number") return create(AttributeProtoSchema, { name, type: 2, i: BigInt(value) })
-  if (typeof value === "string")
-    return create(AttributeProtoSchema, { name, type: 3, s: new TextEncoder().encode(value) })
+  const encoder = new TextEncoder()
+  if (typeof value === "string") return create(AttributeProtoSchema, { name, type: 3, s: encoder.encode(value) })
   if ("float" in value) return create(AttributeProtoSchema, { name, type: 1, f: value.float })
+  if ("floats" in value) return create(AttributeProtoSchema, { name, type: 6, floats: [...value.floats] })
+  if ("strings" in value)
+    return create(AttributeProtoSchema, { name, type: 8, strings: value.strings.map((text) => encoder.encode(text)) })
   return create(AttributeProtoSchema, { name, type: 7, ints: value.map(BigInt) })
 }
 
