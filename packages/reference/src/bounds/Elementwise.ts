@@ -1,6 +1,7 @@
 // Bounds of functions of single elements, by their slopes, and of min and max.
 import type * as Float from "@anneal/ir/Float"
 import type { Slope } from "@anneal/ir/Op"
+import * as Ops from "@anneal/ir/Ops"
 import type { BoundRule, RuleCall } from "../BoundRule.ts"
 import { boundAt, hasErrors, hasInputErrors, resultOf, rerun, tensorOf, valuesAt } from "../BoundRule.ts"
 import * as Elements from "../Elements.ts"
@@ -54,12 +55,64 @@ const boundOfNonFinite = (y: number, carried: number, xs: ReadonlyArray<number>)
 /** Truncating integer results may jump by one more than the slope says. */
 const integerJump = (call: RuleCall): number => (call.node.op.name === "div" || call.node.op.name === "pow" ? 1 : 0)
 
+type Arrays = ReadonlyArray<Float64Array>
+
+/** The errors in times the slopes, for any op. */
+const bySlopes = (slope: Slope, y: Float64Array, values: Arrays, errors: Arrays): Float64Array => {
+  const count = values.length
+  // Scratch for the slopes: one pair of arrays for all elements.
+  const xs = new Array<number>(count).fill(0)
+  const es = new Array<number>(count).fill(0)
+  const carried = new Float64Array(y.length)
+  for (let i = 0; i < carried.length; i++) {
+    const at = y[i] ?? 0
+    for (let operand = 0; operand < count; operand++) {
+      xs[operand] = values[operand]?.[i] ?? 0
+      es[operand] = errors[operand]?.[i] ?? 0
+    }
+    let total = 0
+    for (let operand = 0; operand < count; operand++) {
+      const error = es[operand] ?? 0
+      if (error !== 0) total += slope(operand, xs, es, at) * error
+    }
+    carried[i] = total === total ? total : Infinity
+  }
+  return carried
+}
+
+/** What the slopes of `add` and `sub` say. */
+const sumOfErrors = ([a, b]: Arrays): Float64Array => {
+  const carried = new Float64Array(a?.length ?? 0)
+  for (let i = 0; i < carried.length; i++) carried[i] = (a?.[i] ?? 0) + (b?.[i] ?? 0)
+  return carried
+}
+
+/** What the slopes of `mul` say. */
+const errorsOfProduct = (values: Arrays, errors: Arrays): Float64Array => {
+  const [[a, b], [ea, eb]] = [values, errors]
+  const carried = new Float64Array(a?.length ?? 0)
+  for (let i = 0; i < carried.length; i++) {
+    const [ex, ey] = [ea?.[i] ?? 0, eb?.[i] ?? 0]
+    let total = 0
+    if (ex !== 0) total += (Math.abs(b?.[i] ?? 0) + ey) * ex
+    if (ey !== 0) total += (Math.abs(a?.[i] ?? 0) + ex) * ey
+    carried[i] = total === total ? total : Infinity
+  }
+  return carried
+}
+
+/** The commonest ops have loops of their own, which do no more than their slopes say. */
+const carriedErrors = (call: RuleCall, slope: Slope, y: Float64Array, values: Arrays, errors: Arrays): Float64Array => {
+  const { op } = call.node
+  if (op === Ops.add || op === Ops.sub) return sumOfErrors(errors)
+  return op === Ops.mul ? errorsOfProduct(values, errors) : bySlopes(slope, y, values, errors)
+}
+
 export const elementwise =
   (ulps: number, slope: Slope): BoundRule =>
   (call) => {
     const result = resultOf(call)
     const { dtype, shape } = result
-    const count = call.inputs.length
     const isFloat = Rounding.isFloat(dtype)
     const isExact = !hasInputErrors(call)
     if ((!isFloat || ulps === 0) && isExact) return [undefined]
@@ -68,26 +121,18 @@ export const elementwise =
     if (isExact) return [onlyRounding(y, own)]
     const values = call.inputs.map((_, i) => valuesAt(call, i, shape))
     const errors = call.inputs.map((_, i) => boundAt(call, i, shape))
-    // Scratch for the slopes: one pair of arrays for all elements.
-    const xs = new Array<number>(count).fill(0)
-    const es = new Array<number>(count).fill(0)
-    const bounds = new Float64Array(y.length)
+    const bounds = carriedErrors(call, slope, y, values, errors)
     const jump = integerJump(call)
     for (let i = 0; i < bounds.length; i++) {
-      const at = y[i] ?? 0
-      for (let operand = 0; operand < count; operand++) {
-        xs[operand] = values[operand]?.[i] ?? 0
-        es[operand] = errors[operand]?.[i] ?? 0
-      }
-      let carried = 0
-      for (let operand = 0; operand < count; operand++) {
-        const error = es[operand] ?? 0
-        if (error !== 0) carried += slope(operand, xs, es, at) * error
-      }
-      if (carried !== carried) carried = Infinity
+      const [at, carried] = [y[i] ?? 0, bounds[i] ?? 0]
       if (!isFloat) bounds[i] = carried === 0 ? 0 : carried + jump
       else if (Number.isFinite(at)) bounds[i] = carried + roundingOf(own, at)
-      else bounds[i] = boundOfNonFinite(at, carried, xs)
+      else
+        bounds[i] = boundOfNonFinite(
+          at,
+          carried,
+          values.map((operand) => operand[i] ?? 0)
+        )
     }
     return [bounds]
   }
