@@ -41,14 +41,17 @@ export interface Content {
 }
 
 /** Tensors with more elements than this are data, not shapes. */
-export const maxSize = 1024
+export const maxSize = 256
+
+/** The same for floats, which are sizes only on a detour (scales of a resize, a computed extent). */
+const maxFloats = 16
 
 export const make = (
   dtype: DType,
   shape: ReadonlyArray<number>,
   elements: ReadonlyArray<Element | undefined>
 ): Content | undefined => {
-  if (elements.length > maxSize) return undefined
+  if (!isFollowed(dtype, elements.length)) return undefined
   const known = elements.filter((element) => element !== undefined)
   return known.length === elements.length ? { dtype, shape, elements: known } : undefined
 }
@@ -66,7 +69,8 @@ const followed = (dtype: DType): boolean =>
   dtype === "bool" || dtype === "f32" || dtype === "f64" || (DTypes.isInteger(dtype) && DTypes.bits(dtype) >= 8)
 
 /** Whether elements of tensors of this type and size are followed at all. */
-export const isFollowed = (dtype: DType, size: number): boolean => followed(dtype) && size <= maxSize
+export const isFollowed = (dtype: DType, size: number): boolean =>
+  followed(dtype) && size <= (DTypes.isFloat(dtype) ? maxFloats : maxSize)
 
 export const fromTensor = (tensor: Tensors.Tensor): Content | undefined => {
   if (!isFollowed(tensor.dtype, tensor.data.length)) return undefined
@@ -335,7 +339,7 @@ export const rearranged = (
   from: (position: ReadonlyArray<number>) => number
 ): Content | undefined => {
   const size = Tensors.size(shape)
-  if (size > maxSize) return undefined
+  if (!isFollowed(a.dtype, size)) return undefined
   const strides = Tensors.strides(shape)
   const elements: Array<Element | undefined> = []
   for (let i = 0; i < size; i++) {

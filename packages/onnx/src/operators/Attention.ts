@@ -29,10 +29,18 @@ export const joinHeads = (c: Context, x: Value): Value => {
 
 const wideType = (dtype: DType): DType => (DTypes.isNarrowFloat(dtype) ? "f32" : dtype)
 
-/** The attribute, or 1/√dim where it is absent or 0. */
-export const scaleOf = (c: Context, dim: Dim.Dim): number => {
-  if (c.attribute.has("scale") && c.attribute.float("scale") !== 0) return c.attribute.float("scale")
-  return Dim.isStatic(dim) ? 1 / Math.sqrt(dim) : c.unsupported("heads whose extent is not known before it runs")
+/**
+ * The attribute "scale", or 1/√dim where it is absent or 0: as a number where dim is known, else already multiplied into q
+ * (whose last axis is dim), with 1 left.
+ */
+export const scaled = (c: Context, q: Value): { readonly q: Value; readonly scale: number } => {
+  const { e } = c
+  const dim = q.type.shape.at(-1) ?? 1
+  const given = c.attribute.float("scale", 0)
+  if (given !== 0) return { q, scale: given }
+  if (Dim.isStatic(dim)) return { q, scale: 1 / Math.sqrt(dim) }
+  const factor = e.unary(Ops.reciprocal, e.sqrt(e.size(dim, wideType(q.type.dtype))))
+  return { q: e.mul(q, e.cast(factor, q.type.dtype)), scale: 1 }
 }
 
 /** q·kᵀ·scale with grouped heads, `[batch, heads, queries, keys]` in a dtype. */
@@ -110,16 +118,16 @@ export interface Setting {
 }
 
 /** q, k and v of rank 4, earlier keys and values before the new ones. */
-const headsOf = (c: Context): Heads & { readonly past: Dim.Dim } => {
+const headsOf = (c: Context): Heads & { readonly past: Dim.Dim; readonly scale: number } => {
   const { e } = c
-  const q = splitHeads(c, c.input(0), "q_num_heads")
+  const { q, scale } = scaled(c, splitHeads(c, c.input(0), "q_num_heads"))
   const after = (index: number, x: Value): Value => {
     const past = c.optional(index)
     return past === undefined ? x : e.concat([past, x], 2)
   }
   const k = after(4, splitHeads(c, c.input(1), "kv_num_heads"))
   const v = after(5, splitHeads(c, c.input(2), "kv_num_heads"))
-  return { q, k, v, past: c.has(4) ? (c.type(4).shape[2] ?? 0) : 0 }
+  return { q, k, v, scale, past: c.has(4) ? (c.type(4).shape[2] ?? 0) : 0 }
 }
 
 /** The result and the matrices on the way: scores, capped, with the bias, their softmax. */
@@ -169,8 +177,8 @@ export const attention: Operator = {
   translate: (c) => {
     const { e } = c
     const heads = headsOf(c)
-    const { k, past, q, v } = heads
-    const [batch = 1, , queries = 1, dim = 1] = q.type.shape
+    const { k, past, q, scale, v } = heads
+    const [batch = 1, , queries = 1] = q.type.shape
     const keys = k.type.shape[2] ?? 1
     const isCausal = c.attribute.flag("is_causal", false)
     // The IR aligns the last query with the last key, ONNX the first query with the first new key.
@@ -183,7 +191,7 @@ export const attention: Operator = {
     }
     const finish = (y: Value): Value => (c.rank(0) === 3 ? joinHeads(c, y) : y)
     const setting: Setting = {
-      scale: scaleOf(c, dim),
+      scale,
       cap: c.attribute.float("softcap", 0),
       causal: isCausal && isAligned,
       bias: (dtype) => biasOf(c, dtype, keys, seen),
@@ -204,10 +212,10 @@ export const flexAttention: Operator = {
   since: [1],
   translate: (c) => {
     const { e } = c
-    const [q, k, v] = [c.input(0), c.input(1), c.input(2)]
+    const { q, scale } = scaled(c, c.input(0))
+    const [k, v] = [c.input(1), c.input(2)]
     const dtype = q.type.dtype
     const precision = precisionOf(c, wideType(dtype))
-    const scale = scaleOf(c, q.type.shape[3] ?? 1)
     const isPlain = !c.attribute.has("score_mod") && !c.attribute.has("prob_mod")
     if (isPlain && precision === wideType(dtype))
       return e.b.one(Ops.attention, [q, k, v, undefined], { scale, causal: false })

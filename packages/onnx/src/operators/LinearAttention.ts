@@ -11,6 +11,7 @@ import * as Ops from "@anneal/ir/Ops"
 import type { TensorType } from "@anneal/ir/Type"
 import * as Emits from "../Emit.ts"
 import type { Context, Operator } from "../Operator.ts"
+import { scaled } from "./Attention.ts"
 
 interface Step {
   readonly batch: Dim.Dim
@@ -77,19 +78,11 @@ export const linearAttention: Operator = {
     const decay = rule.startsWith("gated") ? e.exp(apart(c.input(4), heads)) : undefined
     const given = rule.endsWith("delta") ? c.input(5) : undefined
     const beta = given === undefined ? undefined : apart(given, given.type.shape[2] === 1 ? 1 : heads)
-    const asked = c.attribute.float("scale", 0)
-    const scale =
-      asked !== 0
-        ? asked
-        : Dim.isStatic(keyDim)
-          ? 1 / Math.sqrt(keyDim)
-          : c.unsupported("heads whose extent is not known before it runs")
+    const { q, scale } = scaled(c, apart(query, queryHeads))
     const shape = [batch, heads, keyDim, valueDim]
     const past = c.optional(3)
     const state = past === undefined ? e.expand(e.scalar(dtype, 0), shape) : e.reshape(e.cast(past, dtype), shape)
-    const scanned = [apart(query, queryHeads), apart(key, heads), apart(value, heads), decay, beta].filter(
-      (x) => x !== undefined
-    )
+    const scanned = [q, apart(key, heads), apart(value, heads), decay, beta].filter((x) => x !== undefined)
     const slice = (x: Value | undefined): TensorType | undefined =>
       x === undefined ? undefined : { dtype, shape: x.type.shape.filter((_, axis) => axis !== 1) }
     const sizes = { batch, queryHeads, heads, keyDim, valueDim, scale, dtype }

@@ -5,7 +5,7 @@ import type { DType } from "@anneal/ir/DType"
 import type { Value } from "@anneal/ir/Graph"
 import * as Ops from "@anneal/ir/Ops"
 import type { Context, Operator } from "../Operator.ts"
-import { attend, joinHeads, scaleOf } from "./Attention.ts"
+import { attend, joinHeads, scaled } from "./Attention.ts"
 
 const domain = "com.microsoft"
 
@@ -74,12 +74,13 @@ export const attention: Operator = {
     const earlier = (which: number): Value | undefined =>
       past === undefined ? undefined : e.reshape(e.part(past, 0, which, 1), past.type.shape.slice(1))
     const [allK, allV] = [after(c, earlier(0), k), after(c, earlier(1), v)]
-    const [batch = 1, , , dim = 1] = q.type.shape
+    const [batch = 1] = q.type.shape
+    const { q: query, scale } = scaled(c, q)
     const y = attend(
       c,
-      { q, k: allK, v: allV },
+      { q: query, k: allK, v: allV },
       {
-        scale: scaleOf(c, dim),
+        scale,
         cap: 0,
         causal: c.attribute.flag("unidirectional", false),
         bias: (dtype) => added(c, paddingBias(c, 3, dtype, batch, allK.type.shape[2] ?? 1), cast(c, 5, dtype))
@@ -119,15 +120,15 @@ export const multiHeadAttention: Operator = {
     if (isPacked && bias !== undefined) return c.unsupported("a bias of packed queries, keys and values")
     const packed = c.rank(0) === 5 ? unpacked(c, c.input(0)) : undefined
     const pair = packed === undefined && isPacked ? unpacked(c, c.input(1)) : undefined
-    const q = packed?.[0] ?? projected(0)
+    const { q, scale } = scaled(c, packed?.[0] ?? projected(0))
     const k = after(c, c.optional(6), packed?.[1] ?? pair?.[0] ?? projected(1))
     const v = after(c, c.optional(7), packed?.[2] ?? pair?.[1] ?? projected(2))
-    const [batch = 1, , , dim = 1] = q.type.shape
+    const [batch = 1] = q.type.shape
     const y = attend(
       c,
       { q, k, v },
       {
-        scale: scaleOf(c, dim),
+        scale,
         cap: 0,
         causal: c.attribute.flag("unidirectional", false),
         bias: (dtype) => added(c, paddingBias(c, 4, dtype, batch, k.type.shape[2] ?? 1), cast(c, 5, dtype))
@@ -208,8 +209,9 @@ export const groupQueryAttention: Operator = {
       const shown = near === undefined ? seen : e.binary(Ops.and, seen, near)
       return e.select(shown, extra ?? e.scalar(dtype, 0), e.scalar(dtype, -Infinity))
     }
-    const setting = { scale: scaleOf(c, dim), cap: c.attribute.float("softcap", 0), causal: isCausal, bias }
-    return [joinHeads(c, attend(c, { q, k: allK, v: allV }, setting)), allK, allV]
+    const { q: query, scale } = scaled(c, q)
+    const setting = { scale, cap: c.attribute.float("softcap", 0), causal: isCausal, bias }
+    return [joinHeads(c, attend(c, { q: query, k: allK, v: allV }, setting)), allK, allV]
   }
 }
 
