@@ -17,5 +17,5 @@ driver.launch(driver.prepareLaunch(driver.getFunction(module.handle, "hang").han
 driver.allocate(context, 4096, "")
 await driver.allocatePinned(context, 4096)
 const wait = driver.waitStream(stream)
-parentPort?.postMessage("ready")
+parentPort?.postMessage("ready", [])
 await wait.done
