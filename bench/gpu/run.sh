@@ -1,7 +1,7 @@
 #!/bin/bash
 # One call on the GPU host: builds the peer there, runs the tests and the benchmark, results to $OUT (default: /tmp/anneal-gpu).
 #   bash bench/gpu/run.sh [test|bench|all|sanitize] [--only SECTION] [--verbose 1]
-# Expects native/build/gpu from `node native/kernels/compile-all.ts` and bench/gpu/build.sh.
+# Then bench/gpu/results.py makes RESULTS.md of the two files. Expects native/build/gpu from `node native/kernels/compile-all.ts` and bench/gpu/build.sh.
 set -u
 OUT=${OUT:-/tmp/anneal-gpu}; mkdir -p "$OUT"
 what=${1:-all}; shift || true
@@ -18,8 +18,8 @@ nvidia-smi --query-gpu=name,driver_version,clocks.sm,power.limit --format=csv,no
 if [ "$what" = all ] || [ "$what" = test ]; then timeout 280 "$built/gpu-test" "$built" --json "$OUT/test.jsonl" | tee "$OUT/test.txt"; fi
 if [ "$what" = sanitize ]; then
   for tool in memcheck racecheck initcheck synccheck; do
-    for name in gemm-f16-128x256-c2x1-s4-gelu gemm-f16-128x128-c1x1-s5-sk gemm-f16-128x64-c1x1-s6-k4 skinny-f16-w8-t2-u4-m16 skinny-s4-w8-t2-u2-m8 attention-f16-d64-k128-causal decode-f16-d64-p64 rows-addnorm-f16-w4 pointwise-gelu-f16-t256-v4; do
-      echo "$tool $name: $(timeout 100 compute-sanitizer --tool $tool --target-processes all "$built/gpu-test" "$built" --only $name --slow 20 2>&1 | tee -a "$OUT/sanitizer.txt" | grep -E 'ERROR SUMMARY|RACECHECK SUMMARY|passed' | tr '\n' ' ')"
+    for name in gemm-f16-64x256-c2x1-s4-pp-gelu gemm-f16-128x128-c1x1-s5-sk gemm-f16-128x64-c1x1-s6-k4 skinny-f16-w8-t2-u4-m16 skinny-s4-w8-t2-u2-m8 attention-f16-d64-k128-causal decode-f16-d64-p64 rows-addnorm-f16-w4 pointwise-gelu-f16-t256-v4; do
+      echo "$tool $name: $(timeout 60 compute-sanitizer --tool $tool --target-processes all "$built/gpu-test" "$built" --only $name --slow 20 --first $([ $tool = memcheck ] && echo 4 || echo 2) 2>&1 | tee -a "$OUT/sanitizer.txt" | grep -E 'ERROR SUMMARY|RACECHECK SUMMARY|passed' | tr '\n' ' ')"
     done
   done
   exit

@@ -11,7 +11,8 @@
 // Layouts    rows of A along k, of B along k; for 16-bit types also A_ALONG_M=1 (A stored [k, m]), B_ALONG_N=1 ([k, n]).
 // Needs      sm_90a; base addresses and row strides of A, B and D in multiples of 16 bytes; any m, n, k.
 // Floor      2mnk operations; (mk + nk + mn) elements moved once.
-// Parameters TILE_M = 64 * CONSUMERS * BLOCKS_M, TILE_N, STAGES, CLUSTER_M x CLUSTER_N, SPLIT_K (a cluster along k, summed
+// Parameters TILE_M = 64 * CONSUMERS * BLOCKS_M (PING_PONG: 64 * BLOCKS_M, each warpgroup on a tile of its own, so that one's
+//            epilogue runs under the other's products), TILE_N, STAGES, CLUSTER_M x CLUSTER_N, SPLIT_K (a cluster along k, summed
 //            through distributed shared memory), STREAM_K (all slabs of all tiles dealt evenly to the blocks; the block with a
 //            tile's first slabs adds the others' sums, in order, from `partial`), GROUP_M (raster), STORE_SLOTS, PROMOTE (fp8: k slabs between additions
 //            into a second set of accumulators; 0 = the tensor core's own, shorter, sum), BLOCKS_PER_SM.
@@ -45,6 +46,9 @@
 #endif
 #ifndef SPLIT_K
 #define SPLIT_K 1
+#endif
+#ifndef PING_PONG
+#define PING_PONG 0
 #endif
 #ifndef STREAM_K
 #define STREAM_K 0
@@ -116,7 +120,9 @@ typedef float Accumulator;
 #define MMA_ACC_OPERAND2(x) "+f"(x)
 #endif
 
-constexpr int kTileM = 64 * CONSUMERS * BLOCKS_M;
+// Warpgroups that work on one tile together; with PING_PONG each has a tile of its own, in turn.
+constexpr int kTogether = PING_PONG ? 1 : CONSUMERS;
+constexpr int kTileM = 64 * kTogether * BLOCKS_M;
 constexpr int kTileK = 128 / (int)sizeof(INPUT);
 constexpr int kCluster = CLUSTER_M * CLUSTER_N * SPLIT_K;
 constexpr int kABytes = kTileM * 128;
@@ -142,6 +148,7 @@ constexpr int kPartialStride = TILE_N + 8;
 static_assert(SPLIT_K == 1 || kTileM * kPartialStride * 4 <= STAGES * kStageBytes, "partial sums reuse the stages");
 static_assert(!STREAM_K || (kCluster == 1 && PROMOTE == 0), "stream-K blocks share nothing");
 static_assert(!STREAM_K || MMA_KIND != 2, "partial sums are floats");
+static_assert(!PING_PONG || (SPLIT_K == 1 && !STREAM_K), "whole tiles take turns");
 static_assert(kTileM % SPLIT_K == 0, "each block of a k cluster reduces the same number of rows");
 static_assert((kTileM / CLUSTER_N) % 8 == 0 && (TILE_N / CLUSTER_M) % 8 == 0, "multicast parts are whole swizzle atoms");
 static_assert(!A_ALONG_M || (MMA_KIND == 0 && kTileM / CLUSTER_N % 64 == 0), "A along m: 16-bit types, parts of 64");
@@ -248,7 +255,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     tensor_prefetch(&map_d);
     for (int i = 0; i < STAGES; i++) {
       barrier_init(full + 8 * i, 1);
-      barrier_init(empty + 8 * i, 4 * CONSUMERS * kSharers);
+      barrier_init(empty + 8 * i, 4 * kTogether * kSharers);
     }
     barrier_init_fence();
   }
@@ -351,12 +358,20 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
         if (lane == 0) barrier_arrive(empty + 8 * s);
       }
     };
-    const u64 a0 = matrix_descriptor(smem_a + consumer * BLOCKS_M * 64 * 128, 0);
+    const u64 a0 = matrix_descriptor(smem_a + consumer % kTogether * BLOCKS_M * 64 * 128, 0);
     const u64 b0 = matrix_descriptor(smem_b, B_ALONG_N ? 64 * 128 : 0);
     constexpr int kStepA = A_ALONG_M ? 2048 / 16 : 32 / 16, kStepB = B_ALONG_N ? 2048 / 16 : 32 / 16;
 
     int chunk_count = 0;
+    int turn = 0;
     while (segments.next(segment)) {
+      if (PING_PONG && turn++ % CONSUMERS != consumer) {
+        // Another warpgroup's tile: its stages pass by.
+        stage += segment.to - segment.from;
+        phase ^= stage / STAGES & 1;
+        stage %= STAGES;
+        continue;
+      }
       const Tile tile = tile_at(segment.tile, shape);
       int previous = -1;
 #if PROMOTE
@@ -464,7 +479,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
       }
 #endif
 
-      const int m0 = (tile.m * CLUSTER_M + rank_m) * kTileM + consumer * BLOCKS_M * 64;
+      const int m0 = (tile.m * CLUSTER_M + rank_m) * kTileM + consumer % kTogether * BLOCKS_M * 64;
       const int n0 = (tile.n * CLUSTER_N + rank_n) * TILE_N;
 #if SPLIT_K > 1
       {

@@ -40,6 +40,7 @@ type GemmTile = {
   readonly slots?: number
   readonly perSm?: number
   readonly stream?: boolean
+  readonly pingPong?: boolean
 }
 
 const registers: Readonly<Record<number, readonly [number, number]>> = { 2: [40, 232], 3: [32, 160] }
@@ -47,7 +48,7 @@ const registers: Readonly<Record<number, readonly [number, number]>> = { 2: [40,
 const gemm = (input: string, output: string, tile: GemmTile, extra: Record<string, string | number> = {}, suffix = ""): Instance => {
   const [cm, cn] = tile.cluster ?? [1, 1]
   const pool = (tile.perSm ?? 1) === 1 && tile.consumers * 64 * (tile.blocks ?? 1) * tile.n > 64 * 256 ? registers[tile.consumers] : undefined
-  const m = 64 * tile.consumers * (tile.blocks ?? 1)
+  const m = 64 * (tile.pingPong === true ? 1 : tile.consumers) * (tile.blocks ?? 1)
   const name = [
     `gemm-${input}${output === input || (input === "tf32" && output === "float") ? "" : `-${output}`}`,
     `${m}x${tile.n}`,
@@ -57,6 +58,7 @@ const gemm = (input: string, output: string, tile: GemmTile, extra: Record<strin
     ...(tile.group === undefined ? [] : [`g${tile.group}`]),
     ...(tile.perSm === undefined ? [] : [`o${tile.perSm}`]),
     ...(tile.stream === true ? ["sk"] : []),
+    ...(tile.pingPong === true ? ["pp"] : []),
     ...(suffix === "" ? [] : [suffix])
   ].join("-")
   return {
@@ -78,6 +80,7 @@ const gemm = (input: string, output: string, tile: GemmTile, extra: Record<strin
       ...(tile.slots === undefined ? {} : { STORE_SLOTS: tile.slots }),
       ...(tile.perSm === undefined ? {} : { BLOCKS_PER_SM: tile.perSm }),
       ...(tile.stream === true ? { STREAM_K: 1 } : {}),
+      ...(tile.pingPong === true ? { PING_PONG: 1 } : {}),
       ...(pool === undefined ? {} : { PRODUCER_REGISTERS: pool[0], CONSUMER_REGISTERS: pool[1] }),
       ...extra
     }
@@ -160,7 +163,27 @@ const smallTiles: ReadonlyArray<GemmTile> = [
   { consumers: 1, n: 128, stages: 6, split: 4 }
 ]
 
+/** Tiles of one warpgroup each, two in turn: the epilogue of one under the products of the other. */
+const pingPongTiles: ReadonlyArray<GemmTile> = [
+  { consumers: 2, n: 256, stages: 4, cluster: [2, 1], pingPong: true },
+  { consumers: 2, n: 256, stages: 4, cluster: [4, 1], pingPong: true },
+  { consumers: 2, n: 256, stages: 4, pingPong: true },
+  { consumers: 2, blocks: 2, n: 128, stages: 5, pingPong: true },
+  { consumers: 2, blocks: 2, n: 128, stages: 5, cluster: [2, 1], pingPong: true },
+  { consumers: 2, blocks: 2, n: 128, stages: 5, cluster: [1, 2], pingPong: true },
+  { consumers: 2, blocks: 2, n: 128, stages: 5, cluster: [2, 2], pingPong: true },
+  { consumers: 2, n: 192, stages: 5, pingPong: true },
+  { consumers: 2, n: 192, stages: 5, cluster: [2, 1], pingPong: true },
+  { consumers: 2, blocks: 2, n: 96, stages: 6, cluster: [1, 2], pingPong: true },
+  { consumers: 2, n: 128, stages: 6, pingPong: true },
+  { consumers: 2, n: 128, stages: 6, cluster: [2, 1], pingPong: true },
+  { consumers: 2, n: 96, stages: 8, pingPong: true },
+  { consumers: 2, n: 64, stages: 8, pingPong: true }
+]
+
 const gemms: ReadonlyArray<Instance> = [
+  ...pingPongTiles.map((tile) => gemm("f16", "f16", tile)),
+  ...pingPongTiles.slice(0, 7).map((tile) => gemm("f16", "f16", tile, epilogue("gelu"), "gelu")),
   ...largeTiles.map((tile) => gemm("f16", "f16", tile)),
   ...smallTiles.map((tile) => gemm("f16", "f16", tile)),
   gemm("f16", "f16", large, epilogue("gelu"), "gelu"),
@@ -234,6 +257,10 @@ const attentions: ReadonlyArray<Instance> = [
   attention("f16", 128, 1, 128),
   attention("f16", 160, 1, 128),
   attention("f16", 176, 0, 128, 0),
+  attention("f16", 128, 0, 128, 0),
+  attention("f16", 144, 0, 128),
+  attention("f16", 160, 0, 128, 0),
+  attention("f16", 160, 1, 128, 0),
   attention("f16", 128, 1, 128, 0),
   attention("bf16", 128, 1, 128),
   attention("f16", 128, 0, 64),

@@ -86,7 +86,7 @@ const compile = async (instance: Instance, headers: string): Promise<{ readonly 
     if (seen === key) return { resources: parseReport(rest.join("\n"), instance.entry) }
   }
   writeFileSync(`${build}${instance.name}.cu`, textOf(instance))
-  const { code, text } = await run("nice", ["nvcc", ...args])
+  const { code, text } = await run("nvcc", args)
   const warning = /C7508|C7510|C7514|serialized/.test(text)
   if (code !== 0 || warning) return { resources: parseReport("", ""), failure: text }
   writeFileSync(report, `${key}\n${text}`)

@@ -38,7 +38,7 @@ struct GemmTile {
         stages(i.number("STAGES", 4)), cluster_m(i.number("CLUSTER_M", 1)), cluster_n(i.number("CLUSTER_N", 1)), split_k(i.number("SPLIT_K", 1)),
         slots(i.number("STORE_SLOTS", 2)), consumers(i.number("CONSUMERS", 2)), per_sm(i.number("BLOCKS_PER_SM", 1)),
         a_along_m(i.number("A_ALONG_M", 0) != 0), b_along_n(i.number("B_ALONG_N", 0) != 0), warp_producer(i.number("PRODUCER_REGISTERS", 0) == 0) {
-    tile_m = 64 * consumers * i.number("BLOCKS_M", 1);
+    tile_m = 64 * (i.number("PING_PONG", 0) ? 1 : consumers) * i.number("BLOCKS_M", 1);
     const int out = (int)type_bytes(output);
     chunk = tile_n % (128 / out) == 0 ? 128 / out : tile_n % (64 / out) == 0 ? 64 / out : 32 / out;
     line = chunk * out;

@@ -39,7 +39,7 @@ class Reference {
                  float scale, bool causal, CUdeviceptr lengths) const {
     Launch l;
     l.function = load_function(instance_, "reference_attention", 200 * 1024);
-    l.grid[0] = queries, l.grid[1] = heads, l.grid[2] = batch, l.block[0] = 256, l.shared_bytes = keys * 8;
+    l.grid[0] = queries, l.grid[1] = heads, l.grid[2] = batch, l.block[0] = 256, l.shared_bytes = (keys + 8) * 8;
     l.add(out).add(q).add(k).add(v).add((int)type).add(queries).add(keys).add(heads).add(kv_heads).add(dim).add(scale).add((int)causal).add(lengths);
     l(device_.stream);
   }

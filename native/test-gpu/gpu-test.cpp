@@ -1,5 +1,5 @@
-// Tests every instance on the GPU: `gpu-test FOLDER [--only TEXT] [--json FILE] [--slow N]`, FOLDER holding instances.txt and
-// cubins; --slow multiplies the deadlines (compute-sanitizer).
+// Tests every instance on the GPU: `gpu-test FOLDER [--only TEXT] [--json FILE] [--slow N] [--first N]`, FOLDER holding instances.txt and
+// cubins; --slow multiplies the deadlines and --first runs only the first cases of each instance (compute-sanitizer).
 // Prints what failed by name and a table of counts; exits with 1 when something failed.
 #include "GemmCases.hpp"
 #include "PlantedCases.hpp"
@@ -22,6 +22,7 @@ int main(int count, char **arguments) {
     const std::string option = arguments[i];
     if (option == "--only") only = arguments[i + 1];
     else if (option == "--json") json = arguments[i + 1];
+    else if (option == "--first") most_cases() = std::stoi(arguments[i + 1]);
     else if (option == "--slow") slow = std::stod(arguments[i + 1]);
     else return std::fprintf(stderr, "no option %s\n", option.c_str()), 2;
   }

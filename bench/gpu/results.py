@@ -1,0 +1,64 @@
+"""Writes RESULTS.md from a run's bench.jsonl and test.txt: `python3 bench/gpu/results.py bench.jsonl test.txt > bench/gpu/RESULTS.md`."""
+import json
+import math
+import sys
+
+rows = [json.loads(line) for line in open(sys.argv[1])]
+tests = open(sys.argv[2]).read().strip() if len(sys.argv) > 2 else ""
+of = lambda section: [r for r in rows if r["section"] == section]
+copy = of("copy")[0]
+print(f"""# GPU kernels against their peers
+
+Command, on the GPU host, after `bash bench/gpu/build.sh` where nvcc is: `bash bench/gpu/run.sh all` (one call; files in `$OUT`).
+Device {copy['device']}, driver 580.159.04 (CUDA {copy['driver'] // 1000}.{copy['driver'] % 1000 // 10}), 2026-11-24. Times are medians of graph replays between events,
+inputs rotated past the L2, near-normal random values, each result compared with float64 before it is timed. Ours and the peer run
+in turns in one process (products) or in one call (attention, row operations). "Ours" is the best instance of the template,
+"peer" the best of all algorithms that cuBLASLt's heuristics name. Copy measured in this run: {copy['gb_s']:.0f} GB/s, read and written; the
+floors below take the faster 3,029 GB/s of the host's longer copy, so they are strict.
+
+What was tried, and what is in the way where a figure falls short: docs/kernels/notes.md.
+""")
+
+
+def products(title, section, target):
+    found = of(section)
+    if not found:
+        return
+    print(f"## {title}\n\n| m x n x k | types | ours us | TFLOP/s | peer us | ratio | instance |\n| --- | --- | --- | --- | --- | --- | --- |")
+    for r in found:
+        rate = 2e-6 * r["m"] * r["n"] * r["k"] / r["ours_us"]
+        ratio = r["peer_us"] / r["ours_us"] if r["peer_us"] else float("nan")
+        check = "" if r["verdict"] == "pass" else " (WRONG: " + r["verdict"] + ")"
+        print(f"| {r['m']} x {r['n']} x {r['k']} | {r['input']} to {r['output']} | {r['ours_us']:.2f} | {rate:.0f} | {r['peer_us']:.2f} | {ratio:.3f} | {r['instance']}{check} |")
+    ratios = [r["peer_us"] / r["ours_us"] for r in found if r["peer_us"]]
+    print(f"\nGeometric mean {math.exp(sum(map(math.log, ratios)) / len(ratios)):.3f}, lowest {min(ratios):.3f}; to reach: {target}.\n")
+
+
+products("Large products", "gemm", "0.95 each")
+products("With bias, GELU and residual (peer: cuBLASLt's bias + GELU, then an addition)", "gemm-fused", "1.1 each")
+products("fp8, fast accumulation on both sides", "gemm-fp8", "0.9")
+products("int8", "gemm-int8", "0.9")
+products("tf32", "gemm-tf32", "no figure in the issue")
+products("BERT-base (128 tokens) and ViT-B (197) at batch 1, 8, 32", "gemm-model", "1.0 geometric mean, none under 0.85")
+
+peers = {(p["batch"], p["tokens"], p["causal"]): p for p in of("attention-peer")}
+print("## Attention forward, fp16, 16 heads of 128 (to reach: 0.95)\n\n| batch, tokens | | ours us | TFLOP/s | cuDNN us | torch flash us | ratio to the best | instance |\n| --- | --- | --- | --- | --- | --- | --- | --- |")
+for r in of("attention"):
+    p = peers.get((r["batch"], r["tokens"], r["causal"]), {})
+    best = min([p[k] for k in ("cudnn_us", "flash_us") if k in p] or [float("nan")])
+    print(f"| {r['batch']}, {r['tokens']} | {'causal' if r['causal'] else 'full'} | {r['ours_us']:.1f} | {r['tflops']:.0f} | {p.get('cudnn_us', '-')} | {p.get('flash_us', '-')} | {best / r['ours_us']:.3f} | {r['instance']} |")
+
+compiled = {p["what"]: p for p in of("rows-peer")}
+names = {"skinny": "Skinny products and GEMV (to reach: 0.85 of the floor in f16; s4 at m = 1: 0.75 of the floor and 3 times our f16)",
+         "decode": "Paged decode, 32 query and 8 KV heads of 128, pages of 64 (to reach: 0.80 of the floor)",
+         "rows": "Row operations and pointwise, f16 (to reach: 0.92 of the copy; at 128 x 768 the time of torch.compile's kernel in a graph)"}
+for section, title in names.items():
+    print(f"\n## {title}\n\n| what | ours us | GB/s | of the floor | {'torch.compile us, ratio | ' if section == 'rows' else ''}instance |\n| --- | --- | --- | --- | {'--- | ' if section == 'rows' else ''}--- |")
+    for r in of(section):
+        rate = r["bytes"] / r["ours_us"] * 1e-3
+        extra = ""
+        if section == "rows":
+            peer = compiled.get(r["what"], {}).get("compile_us")
+            extra = f"{peer:.2f}, {peer / r['ours_us']:.2f} | " if peer else "- | "
+        print(f"| {r['what']} | {r['ours_us']:.2f} | {rate:.0f} | {rate / 3029:.3f} | {extra}{r['instance']} |")
+print(f"\n## Tests in the same call\n\n```\n{tests}\n```")
