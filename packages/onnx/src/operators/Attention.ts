@@ -79,7 +79,9 @@ const biasOf = (c: Context, dtype: DType, keys: Dim.Dim, seen: ReadonlyArray<Val
   let added: Value | undefined
   if (given !== undefined) {
     const extent = given.type.shape.at(-1) ?? 1
-    const short = extent !== 1 && Dim.equal(extent, keys) === false ? Dim.sub(keys, extent) : 0
+    // Since opset 24 a mask may be shorter than the keys; where that is not decided, running checks that it is not longer.
+    const isWhole = extent === 1 || Dim.equal(extent, keys) === true || c.opset < 24
+    const short = isWhole ? 0 : Dim.sub(keys, extent)
     const rank = given.type.shape.length
     const pad = (value: number): Value =>
       short === 0

@@ -115,6 +115,32 @@ describe("Attention", () => {
   })
 })
 
+describe("Attention over sizes that are only named", () => {
+  const inputs = [q, k, v]
+  const shapes = {
+    0: ["batch", "heads", "queries", "dim"],
+    1: ["batch", "groups", "keys", "dim"],
+    2: ["batch", "groups", "keys", "width"]
+  }
+
+  it("scales by the extent of the heads when it runs", () => {
+    const graph = graphOf({ ...attention, shapes }, inputs)
+    assert.deepInclude(graph.nodes.at(-1)?.attributes, { scale: 1 })
+    const found = values(run({ ...attention, shapes }, inputs)[0])
+    assert.isBelow(distance(found, expected(q, k, v)), 1e-6)
+  })
+
+  it("takes a mask that may be shorter than the keys", () => {
+    const mask = random([3, 4], 6)
+    const bias = (_: number, i: number, j: number): number => (j < 4 ? (values(mask)[i * 4 + j] ?? 0) : -Infinity)
+    const node = { ...attention, shapes: { ...shapes, 3: ["queries", "shown"] } }
+    assert.isBelow(distance(values(run(node, [...inputs, mask])[0]), expected(q, k, v, { bias })), 1e-6)
+    const whole = random([3, 5], 7)
+    const all = (_: number, i: number, j: number): number => values(whole)[i * 5 + j] ?? 0
+    assert.isBelow(distance(values(run(node, [...inputs, whole])[0]), expected(q, k, v, { bias: all })), 1e-6)
+  })
+})
+
 describe("RotaryEmbedding", () => {
   it("turns pairs by the angles of their positions, and leaves the rest", () => {
     const x = random([1, 1, 2, 6], 7)
