@@ -30,7 +30,12 @@ export const captureConstants: Rewrite.Rewrite<{}> = Rewrite.plain({
   claim: "exact",
   summary: "a captured constant ⇒ a constant of the sub-graph",
   ...Rewrite.noConfig,
-  rewriting: () => (editor, scope) => {
-    for (const node of editor.nodes()) moveIn(node, editor, scope)
-  }
+  rewriting: () =>
+    Object.assign(
+      (editor: Editor, scope: Scope) => {
+        for (const node of editor.nodes()) moveIn(node, editor, scope)
+      },
+      // Nothing but nodes with sub-graphs.
+      { ops: new Set<string>() }
+    )
 })

@@ -42,6 +42,12 @@ interface Plan {
   readonly wanted: ReadonlyArray<Value>
 }
 
+/** Whether any node has constants alone for operands: without one, there is nothing to begin with. */
+const mayFold = (graph: Graph): boolean =>
+  graph.nodes.some(
+    ({ inputs, op }) => !kept.has(op.name) && inputs.every((id) => id === null || graph.constants.has(id))
+  )
+
 const plan = (graph: Graph, editor: Editor, config: Config): Plan => {
   const folded = new Set<string>()
   const nodes: Array<Node> = []
@@ -125,6 +131,7 @@ export const foldConstants = Rewrite.computing<Config>({
       const oracle = yield* Oracle
       const results = new Map<Graph, ReadonlyMap<string, Tensor.Tensor>>()
       for (const inner of withNested(graph)) {
+        if (!mayFold(inner)) continue
         const planned = plan(inner, Editors.open(inner), config)
         if (planned.wanted.length === 0) continue
         const isolated = extract(inner, planned)

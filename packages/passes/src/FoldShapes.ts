@@ -11,12 +11,12 @@ import * as Numbers from "@anneal/ir/Numbers"
 import * as Ops from "@anneal/ir/Ops"
 import * as Type from "@anneal/ir/Type"
 import * as DimContent from "./DimContent.ts"
-import type { Rewriting, Scope } from "./Driver.ts"
+import type { Scope } from "./Driver.ts"
 import * as Rewrite from "./Rewrite.ts"
 import * as Symbols from "./Symbols.ts"
 
 const name = "foldShapes"
-const rewriting: Rewriting = (editor, scope) => {
+const rewriting = (editor: Editor, scope: Scope): void => {
   const dims = DimContent.make(editor)
   for (const node of editor.nodes()) {
     const content = dims.visit(node)
@@ -78,5 +78,5 @@ export const foldShapes: Rewrite.Rewrite<{}> = Rewrite.plain({
   claim: "exact",
   summary: "integer arithmetic on shapes ⇒ dims and constants",
   ...Rewrite.noConfig,
-  rewriting: () => rewriting
+  rewriting: () => Object.assign(rewriting, { ops: new Set([Ops.sizes.name, Ops.readDims.name]) })
 })

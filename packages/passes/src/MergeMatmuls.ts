@@ -8,7 +8,6 @@ import * as Ops from "@anneal/ir/Ops"
 import * as Tensor from "@anneal/ir/Tensor"
 import * as DTypes from "@anneal/ir/DType"
 import * as Schema from "effect/Schema"
-import type { Rewriting } from "./Driver.ts"
 import * as Rewrite from "./Rewrite.ts"
 
 const name = "mergeMatmuls"
@@ -95,9 +94,9 @@ const merge = (products: ReadonlyArray<Product>, editor: Editor): void => {
   }
 }
 
-const rewriting =
-  (config: Config): Rewriting =>
-  (editor) => {
+const merging =
+  (config: Config) =>
+  (editor: Editor): void => {
     const groups = new Map<string, Array<Product>>()
     for (const node of editor.nodes()) {
       const product = productOf(node, editor)
@@ -120,5 +119,5 @@ export const mergeMatmuls: Rewrite.Rewrite<Config> = Rewrite.plain({
   summary: "products of one x with several weights ⇒ one product and slices",
   config: Config,
   defaults: { minimum: 2, maximumColumns: 65_536 },
-  rewriting
+  rewriting: (config) => Object.assign(merging(config), { ops: new Set([Ops.matmul.name, Ops.linear.name]) })
 })
