@@ -9,6 +9,7 @@ import { IrError } from "@anneal/ir/Errors"
 import type { Graph } from "@anneal/ir/Graph"
 import type { Tensor } from "@anneal/ir/Tensor"
 import type { Bounded, OracleService, Outputs, RunOptions } from "@anneal/pipeline/Oracle"
+import type { Identity } from "@anneal/pipeline/Key"
 import { Oracle, OracleError } from "@anneal/pipeline/Oracle"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -21,6 +22,8 @@ import * as Run from "./Run.ts"
 export interface Options {
   /** Kernels of ops that are not built in; one for a built-in op takes the place of ours. */
   readonly kernels?: ReadonlyArray<Entry>
+  /** Version of those kernels: goes up when a result of theirs may change. Without it what is made with them is not cached. */
+  readonly kernelsVersion?: string
   /**
    * Whose arithmetic `runWithBounds` is for: the oracle's own float64, or any target that keeps to each op's contract (its
    * accumulation type and its ulps). Default: `oracle`.
@@ -66,6 +69,17 @@ const attempt = <A>(f: () => A): Effect.Effect<A, OracleError> =>
 const exact = (inputs: ReadonlyArray<Tensor>): ReadonlyArray<Cell> =>
   inputs.map((tensor) => ({ tensor, bound: undefined }))
 
+/** Code of a plug-in that has no version makes an oracle without an identity. */
+const identityOf = (
+  { kernels = [], kernelsVersion }: Options,
+  accumulator: Bounds.Accumulator
+): Identity | undefined => {
+  if (kernels.length === 0) return { name: "reference", version, config: { accumulator } }
+  if (kernelsVersion === undefined) return undefined
+  const names = kernels.map(({ op }) => op.name).sort()
+  return { name: "reference", version, config: { accumulator, kernels: names, kernelsVersion } }
+}
+
 /** The service; `layer` wraps it. */
 export const make = (options: Options = {}): OracleService => {
   const extra = options.kernels ?? []
@@ -89,8 +103,7 @@ export const make = (options: Options = {}): OracleService => {
     )
   const tensors = (cells: ReadonlyArray<Cell>): Outputs => cells.map(({ tensor }) => tensor)
   return {
-    // A plug-in's kernel is code without a version: with one, results are not cached.
-    ...(extra.length > 0 ? {} : { identity: { name: "reference", version, config: { accumulator } } }),
+    identity: identityOf(options, accumulator),
     run: (graph, inputs, runOptions) => Effect.map(execute(graph, inputs, runOptions, undefined), tensors),
     runWithBounds: (graph, inputs, runOptions) =>
       Effect.map(execute(graph, inputs, runOptions, Bounds.mode(accumulator)), (cells): Bounded => ({

@@ -198,7 +198,37 @@ describe("the layer", () => {
       version: Reference.version,
       config: { accumulator: "oracle" }
     })
+    assert.deepStrictEqual(Reference.make({ kernels: [squareKernel], kernelsVersion: "2" }).identity?.config, {
+      accumulator: "oracle",
+      kernels: ["square"],
+      kernelsVersion: "2"
+    })
   })
+
+  it.effect("lets a kernel bring its own bounds, or says nothing of its floats", () =>
+    Effect.gen(function* () {
+      const own = Op.define({ ...square, name: "ownSquare", error: { kind: "run" } })
+      const b = Builder.make("own")
+      b.output("y", b.one(own, [b.input("x", Type.make("f32", [2]))], {}))
+      const graph = b.finish()
+      const squared = (x: Tensors.Tensor) =>
+        f32(
+          x.shape,
+          values(x).map((value) => value * value)
+        )
+      const silent = Kernel.define(own, (call) => [squared(call.input(0))])
+      const telling = Kernel.define(
+        own,
+        (call) => [squared(call.input(0))],
+        (call) => [{ tensor: squared(call.input(0)), bound: Float64Array.of(0.25, 0.5) }]
+      )
+      const inputs = [f32([2], [2, 3])]
+      const nothing = yield* Reference.make({ kernels: [silent] }).runWithBounds(graph, inputs)
+      assert.deepStrictEqual([...(nothing.bounds[0] ?? [])], [Infinity, Infinity])
+      const told = yield* Reference.make({ kernels: [telling] }).runWithBounds(graph, inputs)
+      assert.deepStrictEqual([...(told.bounds[0] ?? [])], [0.25, 0.5])
+    })
+  )
 
   it.live("can be interrupted in the middle of a run", () =>
     Effect.gen(function* () {
