@@ -1,6 +1,7 @@
 // Windows over spatial axes: max and average pooling. `x [batch, channels, …spatial]`.
 import * as Schema from "effect/Schema"
 import type { Dim } from "../Dim.ts"
+import * as Dims from "../Dim.ts"
 import * as Op from "../Op.ts"
 import type { TensorType } from "../Type.ts"
 import { windowExtent } from "./Contract.ts"
@@ -33,13 +34,15 @@ interface Window {
   readonly ceil: boolean
 }
 
-/** A window that would start beyond the data and its left padding is dropped, as all frameworks do. */
+/** Windows that would start beyond the data and its left padding are dropped, as all frameworks do. */
 const pooledExtent = (extent: Dim, axis: number, w: Window): Dim => {
   const [kernel, stride, dilation] = [w.kernel[axis] ?? 1, w.strides[axis] ?? 1, w.dilations[axis] ?? 1]
   const [before, after] = [w.padsBegin[axis] ?? 0, w.padsEnd[axis] ?? 0]
   const result = windowExtent(extent, kernel, stride, before, after, dilation, w.ceil)
-  if (!w.ceil || typeof result !== "number" || typeof extent !== "number" || typeof before !== "number") return result
-  return (result - 1) * stride >= extent + before ? result - 1 : result
+  const span = dilation * (kernel - 1) + 1
+  // Rounding up adds less than a stride: a window that reaches over it and the end padding starts within the data.
+  if (!w.ceil || (typeof after === "number" && after + stride <= span)) return result
+  return Dims.min(result, Dims.ceilDiv(Dims.add(extent, before), stride))
 }
 
 const pooled = (x: TensorType, w: Window, fail: (detail: string) => never): TensorType => {
