@@ -10,7 +10,6 @@
 import * as Engine from "@anneal/engine/Engine"
 import * as EngineFile from "@anneal/engine/EngineFile"
 import * as Manifest from "@anneal/engine/Manifest"
-import type { Layout } from "@anneal/engine/Safetensors"
 import { BindError } from "@anneal/ir/Bind"
 import * as IR from "@anneal/ir/Graph"
 import * as Hash from "@anneal/ir/Hash"
@@ -110,22 +109,112 @@ const made = (known: Context.Context<Graph>, ledger: Ledger): Made => ({
   choices: undefined
 })
 
-/** Builds an engine and writes it. */
-export const build = (options: BuildOptions) =>
-  Effect.gen(function* () {
-    const { layout, ...rest } = yield* assemble(options)
-    yield* EngineFile.write(options.output, layout)
-    if (options.saveOnnx !== undefined) yield* writeOnnx(options.saveOnnx, rest.graph)
-    const engine = yield* EngineFile.read(options.output, { verify: "lazily" })
-    const built: Built = {
-      ...rest,
-      output: options.output,
-      bytes: layout.byteLength,
-      digest: engine.digest,
-      manifest: engine.manifest
-    }
-    return built
+/** Makes the graph of an engine from a model's. */
+type Run<E, R> = (options: BuildOptions, plugins: Plugins, source: IR.Graph) => Effect.Effect<Made, E, R>
+
+/** Imports, runs the pipeline, assembles, writes. */
+const buildBy =
+  <E, R>(run: Run<E, R>) =>
+  (options: BuildOptions) =>
+    Effect.gen(function* () {
+      const plugins = options.plugins ?? Plugin.none
+      const target = yield* Target
+      const imported = yield* Model.importOnnx(options.model, plugins, options.shapes)
+      const source = yield* withState(imported.graph, options.state ?? [])
+      const { choices, graph, ledger } = yield* run(options, plugins, source)
+      const profiles = yield* profilesOf(graph, options.profiles ?? [])
+      yield* withinLimit(options, graph, profiles)
+      const about: Manifest.About = {
+        ...Manifest.aboutModel(source.name, Hash.content(source), imported.provenance),
+        stages: Manifest.stagesOf(ledger),
+        decisions: { disabled: [...(options.disable ?? [])].sort(), plugins: plugins.names },
+        precision: choices === undefined ? narrowNodes(graph) : precisionOf(choices),
+        calibration: yield* calibrationOf(ledger),
+        accuracy: yield* accuracyOf(options, source, graph, choices)
+      }
+      const variants = [{ name: target.name, target: target.name, features: target.features, graph, profiles }]
+      const layout = Engine.assemble({ about, source, variants, strip: options.strip ?? false })
+      yield* EngineFile.write(options.output, layout)
+      if (options.saveOnnx !== undefined) yield* writeOnnx(options.saveOnnx, graph)
+      const { digest, manifest } = yield* EngineFile.read(options.output, { verify: "lazily" })
+      const built: Built = { output: options.output, bytes: layout.byteLength, digest, source, graph, ledger, manifest }
+      return built
+    })
+
+const enabled = (options: BuildOptions, plugins: Plugins) =>
+  Effect.try({
+    try: () => DefaultPipeline.enabled(plugins, options.disable ?? []),
+    catch: (cause) => (cause instanceof UsageError ? cause : new UsageError({ detail: String(cause) }))
   })
+
+/** Floats, of the model's types or narrower ones. */
+const buildFloats = buildBy((options, plugins, source) =>
+  Effect.gen(function* () {
+    const passes = yield* enabled(options, plugins)
+    const { keep = [], precision } = options
+    if (precision !== "f16" && precision !== "bf16") {
+      const { known, ledger } = yield* DefaultPipeline.floats(passes).build()
+      return made(known, ledger)
+    }
+    const narrow = { to: precision, keep }
+    const samples = yield* Effect.serviceOption(Samples)
+    const calibrator = yield* Effect.serviceOption(Calibrator)
+    if (Option.isSome(samples) && Option.isSome(calibrator)) {
+      const { known, ledger } = yield* DefaultPipeline.narrowed(passes, narrow)
+        .build()
+        .pipe(Effect.provideService(Samples, samples.value), Effect.provideService(Calibrator, calibrator.value))
+      return made(known, ledger)
+    }
+    // Without samples nothing is known of the activations; the stage says so.
+    const { known, ledger } = yield* DefaultPipeline.narrowedUnchecked(passes, narrow).build()
+    return made(known, ledger)
+  }).pipe(Effect.provideService(Graph, source))
+)
+
+const quantizing = ({ keep = [], precision }: BuildOptions): DefaultPipeline.QuantizeOptions => ({
+  bits: precision === "int4" ? 4 : 8,
+  keep
+})
+
+const buildQuantized = buildBy((options, plugins, source) =>
+  Effect.gen(function* () {
+    const pipeline = DefaultPipeline.quantized(yield* enabled(options, plugins), quantizing(options))
+    const { known, ledger } = yield* pipeline.build()
+    return made(known, ledger)
+  }).pipe(Effect.provideService(Graph, source))
+)
+
+const buildWithin = buildBy((options, plugins, source) =>
+  Effect.gen(function* () {
+    const within = { ...quantizing(options), maxDrop: options.maxDrop ?? 0 }
+    const { known, ledger } = yield* DefaultPipeline.quantizedWithin(yield* enabled(options, plugins), within).build()
+    return { ...made(known, ledger), choices: Pipelines.get(known, Precision.Precision) }
+  }).pipe(Effect.provideService(Graph, source))
+)
+
+const buildByUser = (pipeline: UserPipeline) =>
+  buildBy((_, __, source) =>
+    pipeline.build().pipe(
+      Effect.map(({ known, ledger }) => made(known, ledger)),
+      Effect.provideService(Graph, source)
+    )
+  )
+
+type Default = BuildOptions & { readonly pipeline?: never }
+type Quantized = Default & { readonly precision: "int8" | "int4" }
+
+/** Builds an engine and writes it. What it needs is what its options ask for. */
+export function build(
+  options: Default & { readonly precision?: "float" | "f16" | "bf16" }
+): ReturnType<typeof buildFloats>
+export function build(options: Quantized & { readonly maxDrop?: never }): ReturnType<typeof buildQuantized>
+export function build(options: Quantized & { readonly maxDrop: number }): ReturnType<typeof buildWithin>
+export function build(options: BuildOptions): ReturnType<ReturnType<typeof buildByUser>>
+export function build(options: BuildOptions): ReturnType<ReturnType<typeof buildByUser>> {
+  if (options.pipeline !== undefined) return buildByUser(options.pipeline)(options)
+  if (options.precision !== "int8" && options.precision !== "int4") return buildFloats(options)
+  return options.maxDrop === undefined ? buildQuantized(options) : buildWithin(options)
+}
 
 const writeOnnx = (path: string, graph: IR.Graph) =>
   Effect.gen(function* () {
@@ -135,64 +224,6 @@ const writeOnnx = (path: string, graph: IR.Graph) =>
       files.writeFile(path, bytes),
       (error) => new UsageError({ detail: `${path} cannot be written: ${error.message}` })
     )
-  })
-
-/** Builds an engine without writing it. */
-export const assemble = (options: BuildOptions) =>
-  Effect.gen(function* () {
-    const plugins = options.plugins ?? Plugin.none
-    const target = yield* Target
-    const imported = yield* Model.importOnnx(options.model, plugins, options.shapes)
-    const source = yield* withState(imported.graph, options.state ?? [])
-    const { choices, graph, ledger } = yield* run(options, plugins, source)
-    const profiles = yield* profilesOf(graph, options.profiles ?? [])
-    yield* withinLimit(options, graph, profiles)
-    const about: Manifest.About = {
-      ...Manifest.aboutModel(source.name, Hash.content(source), imported.provenance),
-      stages: Manifest.stagesOf(ledger),
-      decisions: { disabled: [...(options.disable ?? [])].sort(), plugins: plugins.names },
-      precision: choices === undefined ? narrowNodes(graph) : precisionOf(choices),
-      calibration: yield* calibrationOf(ledger),
-      accuracy: yield* accuracyOf(options, source, graph, choices)
-    }
-    const variants = [{ name: target.name, target: target.name, features: target.features, graph, profiles }]
-    const layout: Layout = Engine.assemble({ about, source, variants, strip: options.strip ?? false })
-    return { layout, source, graph, ledger }
-  })
-
-/** Runs the pipeline that the options ask for. */
-const run = (options: BuildOptions, plugins: Plugins, source: IR.Graph) =>
-  Effect.gen(function* () {
-    const given = Effect.provideService(Graph, source)
-    if (options.pipeline !== undefined) {
-      const { known, ledger } = yield* given(options.pipeline.build())
-      return made(known, ledger)
-    }
-    const passes = yield* Effect.try({
-      try: () => DefaultPipeline.enabled(plugins, options.disable ?? []),
-      catch: (cause) => (cause instanceof UsageError ? cause : new UsageError({ detail: String(cause) }))
-    })
-    const keep = options.keep ?? []
-    const { maxDrop, precision = "float" } = options
-    if (precision === "float") {
-      const { known, ledger } = yield* given(DefaultPipeline.floats(passes).build())
-      return made(known, ledger)
-    }
-    if (precision === "f16" || precision === "bf16") {
-      const narrow = { to: precision, keep }
-      // Without samples nothing is known of the activations; the stage says so.
-      const { known, ledger } = yield* Option.isSome(yield* Effect.serviceOption(Samples))
-        ? given(DefaultPipeline.narrowed(passes, narrow).build())
-        : given(DefaultPipeline.narrowedUnchecked(passes, narrow).build())
-      return made(known, ledger)
-    }
-    const quantize = { bits: precision === "int8" ? 8 : 4, keep } as const
-    if (maxDrop === undefined) {
-      const { known, ledger } = yield* given(DefaultPipeline.quantized(passes, quantize).build())
-      return made(known, ledger)
-    }
-    const { known, ledger } = yield* given(DefaultPipeline.quantizedWithin(passes, { ...quantize, maxDrop }).build())
-    return { ...made(known, ledger), choices: Pipelines.get(known, Precision.Precision) }
   })
 
 /** The graph with outputs bound back to inputs. */
