@@ -8,6 +8,7 @@ import * as DType from "@anneal/ir/DType"
 import * as Numbers from "@anneal/ir/Numbers"
 import * as Tensor from "@anneal/ir/Tensor"
 import * as Import from "@anneal/onnx/Import"
+import * as All from "@anneal/passes/All"
 import type { Calibrator } from "@anneal/pipeline/Calibrator"
 import type { LabelledSample } from "@anneal/pipeline/Evaluator"
 import { Evaluator } from "@anneal/pipeline/Evaluator"
@@ -98,7 +99,7 @@ const subjects: ReadonlyArray<Subject> = [
     calibrate: 10,
     evaluate: 16
   },
-  { name: "magika-v3_3", calibrator: MinMaxCalibrator.layer, data: contents, calibrate: 3, evaluate: 4 }
+  { name: "magika-v3_3", calibrator: MinMaxCalibrator.layer, data: contents, calibrate: 2, evaluate: 3 }
 ]
 
 /** Every other sample calibrates, those between are evaluated. */
@@ -107,7 +108,8 @@ const build = ({ calibrate, calibrator, data, evaluate, name }: Subject, maxDrop
     const all = data()
     const calibration = all.filter((_, index) => index % 2 === 0).slice(0, calibrate)
     const evaluation = all.filter((_, index) => index % 2 === 1).slice(0, evaluate)
-    const graph = yield* Import.importBytes(file(`${name}/model.onnx`))
+    const imported = yield* Import.importBytes(file(`${name}/model.onnx`))
+    const { graph } = yield* Effect.provide(All.rewriteAll(imported), Reference.layer())
     const allowed = maxDrop ?? Math.max(0.01, 1 / evaluation.length)
     const built = Pipeline.on(GraphTag)
       .through(Calibrate.calibrate({ limit: null }))
