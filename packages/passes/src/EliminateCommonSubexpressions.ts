@@ -1,4 +1,4 @@
-// relu(x), relu(x)  ⇒  one relu(x);  equal constants  ⇒  one
+// relu(x), relu(x)  ⇒  one relu(x);   x·c, x·d with equal constants c and d  ⇒  one x·c
 import * as Dim from "@anneal/ir/Dim"
 import type { Editor } from "@anneal/ir/Editor"
 import type { Node } from "@anneal/ir/Graph"

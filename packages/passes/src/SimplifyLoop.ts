@@ -26,24 +26,23 @@ type Config = typeof Config.Type
 type Loop = Node<{ readonly carried: number }>
 
 /** Whether the body goes on by itself for ever: its condition is the constant true, or the one that it was given. */
-const alwaysGoesOn = (body: Graph, editor: Editor): boolean => {
+const alwaysGoesOn = (body: Graph, { reader }: Scope): boolean => {
   const [condition] = body.outputs
   if (condition === undefined) return false
   if (condition.id === body.inputs[1]?.id) return true
   const entry = body.constants.get(condition.id)
   if (entry === undefined || entry.constant.shape.length !== 0 || entry.constant.dtype !== "bool") return false
-  // Read through the editor's graph would not see a nested constant: the bytes themselves say.
-  return editor.constant(condition.id) === undefined && entry.constant.bytes()[0] === 1
+  return reader.read(entry.constant).data[0] === 1
 }
 
 /** How often the loop runs, when that is known. */
-const tripsOf = (node: Loop, editor: Editor): number | undefined => {
+const tripsOf = (node: Loop, editor: Editor, scope: Scope): number | undefined => {
   const [count, condition] = node.inputs
   const starts = condition === null || condition === undefined ? 1 : ScalarConstant.read(editor, condition)
   const trips = count === null || count === undefined ? undefined : ScalarConstant.read(editor, count)
   if (starts === 0 || (trips !== undefined && trips <= 0)) return 0
   const body = node.graphs["body"]
-  return starts === undefined || trips === undefined || body === undefined || !alwaysGoesOn(body, editor)
+  return starts === undefined || trips === undefined || body === undefined || !alwaysGoesOn(body, scope)
     ? undefined
     : trips
 }
@@ -150,7 +149,7 @@ const simplify = (config: Config): Local => ({
   ops: ["loop"],
   apply: (node, editor, scope) => {
     if (!Graphs.isOp(node, Ops.loop)) return false
-    const trips = tripsOf(node, editor)
+    const trips = tripsOf(node, editor, scope)
     if (trips === 0) return neverRuns(node, editor, scope)
     const body = node.graphs["body"]
     const size = body === undefined ? Infinity : Graphs.nodeCount(body)

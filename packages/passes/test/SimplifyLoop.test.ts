@@ -57,6 +57,28 @@ describe("simplifyLoop", () => {
     )
   )
 
+  it.effect("a body that says itself that it goes on, whatever its values are called", () =>
+    becomes(
+      simplifyLoop,
+      `input "x" %x : f32[2]
+       constant %two : i64[] = 2
+       %y : f32[2] = loop(%two, _, %x) {"carried":1} with body graph "body" {
+         input "i" %i : i64[]
+         input "go" %go : bool[]
+         input "s" %s : f32[2]
+         constant %two : bool[] = 1
+         %t : f32[2] = relu(%s)
+         output "go" = %two
+         output "t" = %t
+       }
+       output "y" = %y`,
+      `input "x" %x : f32[2]
+       %a : f32[2] = relu(%x)
+       %b : f32[2] = relu(%a)
+       output "y" = %b`
+    )
+  )
+
   it.effect("a value that is only handed on is captured", () =>
     becomes(
       simplifyLoop,
