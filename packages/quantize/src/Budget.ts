@@ -140,7 +140,7 @@ export const fitBudget = Stage.make({
     const reverted = (k: number): ReadonlyArray<string> => ranked.slice(0, k).map(({ id }) => id)
     const lossAt = (k: number) =>
       Effect.gen(function* () {
-        const { changed, graph: quantized } = InsertQuantization.insert(graph, optionsKeeping(reverted(k)))
+        const { changed, graph: quantized } = InsertQuantization.insert(graph, optionsKeeping(reverted(k)), "fitBudget")
         const score = changed ? yield* evaluate(quantized, evaluator, oracle) : before
         scores.set(k, score)
         yield* Progress.step("precisions evaluated", scores.size)

@@ -93,7 +93,7 @@ const weightScales = (
 }
 
 /** Inserts Q/DQ. Values keep their ids; readers of quantised values read the dequantised ones. */
-export const insert = (graph: Graph.Graph, { keep, ranges, schemes }: Options, rewrite = "quantize"): Edited => {
+export const insert = (graph: Graph.Graph, { keep, ranges, schemes }: Options, rewrite: string): Edited => {
   const { groups, products, readers } = Placement.place(graph, keep)
   const quantized = new Set(products)
   if (products.length === 0) return { graph, replaced: new Map(), changed: false }

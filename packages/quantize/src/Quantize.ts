@@ -39,14 +39,15 @@ const apply = (
   ranges: Readonly<Record<string, Range>>,
   target: TargetService,
   bits: 4 | 8,
-  keep: ReadonlySet<string>
+  keep: ReadonlySet<string>,
+  name: string
 ) =>
   Effect.gen(function* () {
     const schemes = InsertQuantization.chooseSchemes(target.quantization, bits)
     if (schemes === undefined) return yield* new InsertQuantization.NoScheme({ target: target.name, bits })
     const unmeasured = Placement.unmeasured(graph, ranges, keep)
     yield* tellUnmeasured(graph, unmeasured)
-    return InsertQuantization.insert(graph, { ranges, schemes, keep: new Set([...keep, ...unmeasured]) })
+    return InsertQuantization.insert(graph, { ranges, schemes, keep: new Set([...keep, ...unmeasured]) }, name)
   })
 
 export const quantize = Pass.make({
@@ -57,7 +58,7 @@ export const quantize = Pass.make({
   needs: [Ranges, Target],
   run: Effect.fnUntraced(function* (graph, { bits, keep }) {
     const [{ of }, target] = [yield* Ranges, yield* Target]
-    return yield* apply(graph, of, target, bits, new Set(keep))
+    return yield* apply(graph, of, target, bits, new Set(keep), "quantize")
   })
 })
 
@@ -72,6 +73,6 @@ export const quantizeWithin = Pass.make({
     const digest = yield* Artefact.digestOf(GraphTag, graph)
     if (choices.decidedOn !== digest)
       return yield* new Precision.StalePrecision({ decidedOn: choices.decidedOn, graph: digest })
-    return yield* apply(graph, of, target, bits, new Set([...keep, ...Precision.kept(choices)]))
+    return yield* apply(graph, of, target, bits, new Set([...keep, ...Precision.kept(choices)]), "quantizeWithin")
   })
 })

@@ -98,7 +98,10 @@ export const measure = (
         const single = alone(graph, node, values, bindings)
         const exact = values.get(id)
         if (single === undefined || exact === undefined) continue
-        const [rounded] = yield* oracle.run(InsertQuantization.insert(single.graph, own).graph, single.operands)
+        const [rounded] = yield* oracle.run(
+          InsertQuantization.insert(single.graph, own, "measure").graph,
+          single.operands
+        )
         if (rounded === undefined) continue
         const now = powers(exact, rounded)
         const before = totals.get(id) ?? { noise: 0, signal: 0 }

@@ -27,7 +27,7 @@ const ranges = { x: { min: -1, max: 1.55 }, b: { min: 0, max: 2.55 } }
 
 describe("InsertQuantization", () => {
   it("puts quantise and dequantise before products, and a shared weight is quantised once", () => {
-    const { changed, graph } = InsertQuantization.insert(two, options(ranges))
+    const { changed, graph } = InsertQuantization.insert(two, options(ranges), "quantize")
     assert.isTrue(changed)
     assert.deepStrictEqual(nodesOf(graph), [
       "x_q = quantize(x, x_scale, x_zero)",
@@ -50,10 +50,10 @@ describe("InsertQuantization", () => {
   })
 
   it("quantises nothing that is kept, and gives the same graph when nothing is left", () => {
-    const some = InsertQuantization.insert(two, options(ranges, ["first"]))
+    const some = InsertQuantization.insert(two, options(ranges, ["first"]), "quantize")
     assert.notInclude(nodesOf(some.graph).join("\n"), "x_q")
     assert.include(nodesOf(some.graph).join("\n"), "a = matmul(x, w)")
-    const none = InsertQuantization.insert(two, options(ranges, ["matmul"]))
+    const none = InsertQuantization.insert(two, options(ranges, ["matmul"]), "quantize")
     assert.isFalse(none.changed)
     assert.strictEqual(none.graph, two)
   })
@@ -67,7 +67,7 @@ describe("InsertQuantization", () => {
       %y : f32[1, 1] = matmul(%both, %m)
       output "y" = %y`)
     const own = options({ x: { min: -1, max: 0 }, z: { min: 0, max: 1.55 }, both: { min: -1, max: 1.55 } })
-    const made = InsertQuantization.insert(graph, own).graph
+    const made = InsertQuantization.insert(graph, own, "quantize").graph
     for (const id of ["x", "z", "both"]) assert.deepStrictEqual(numbers(made, `${id}_scale`), [Math.fround(0.01)])
     assert.deepStrictEqual(InsertQuantization.sharedRanges(graph, own)["x"], { min: -1, max: 1.55 })
     assert.include(nodesOf(made).join("\n"), "both = concat(x_dq, z_dq)")
@@ -82,7 +82,11 @@ describe("InsertQuantization", () => {
       %a : f32[1, 2, 4] = conv(%x, %w) {${window}}
       %y : f32[1, 1, 4] = convTranspose(%a, %v) {${window},"outputPadding":[0]}
       output "y" = %y`)
-    const made = InsertQuantization.insert(graph, options({ x: { min: 0, max: 1 }, a: { min: 0, max: 1 } })).graph
+    const made = InsertQuantization.insert(
+      graph,
+      options({ x: { min: 0, max: 1 }, a: { min: 0, max: 1 } }),
+      "quantize"
+    ).graph
     assert.deepStrictEqual(numbers(made, "w_scale"), [Math.fround(0.01), Math.fround(0.1)])
     assert.deepStrictEqual(numbers(made, "v_scale"), [Math.fround(0.1)])
     assert.strictEqual(nodesOf(made).length, 10)
