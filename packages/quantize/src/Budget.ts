@@ -42,9 +42,7 @@ export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>()("Budget
   spenders: Schema.Array(Spender)
 }) {
   override get message(): string {
-    const list = this.spenders.map(
-      ({ node, noise }) => `  ${Precision.decibels(noise).toFixed(1).padStart(6)} dB  ${node}`
-    )
+    const list = this.spenders.map(({ node, noise }) => `  ${Precision.column(noise)}  ${node}`)
     return [
       `The accuracy budget cannot be met: ${this.metric} is ${this.before} before, ${this.quantized} quantised, ` +
         `${this.best} at best; a loss of ${this.maxDrop} is allowed.`,

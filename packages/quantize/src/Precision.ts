@@ -37,12 +37,16 @@ export const kept = ({ products }: Choices): ReadonlySet<string> =>
 /** Signal to noise in decibels, for people; infinite for no noise. */
 export const decibels = (noise: number): number => (noise === 0 ? Infinity : -10 * DeterministicMath.log10(noise))
 
+/** In decibels, in a column; a dash where nothing was measured, or nothing is lost. */
+export const column = (noise: number): string =>
+  noise === 0 ? "     – dB" : `${decibels(noise).toFixed(1).padStart(6)} dB`
+
 /** The table as text, worst first. */
 export const format = ({ after, before, maxDrop, products }: Choices): string => {
   const rows = Object.values(products).toSorted((a, b) => b.noise - a.noise)
   const lines = rows.map(
     ({ node, noise, precision, reason }) =>
-      `${precision.padEnd(6)} ${decibels(noise).toFixed(1).padStart(6)} dB  ${node}${reason === "" ? "" : `: ${reason}`}`
+      `${precision.padEnd(6)} ${column(noise)}  ${node}${reason === "" ? "" : `: ${reason}`}`
   )
   const score = `${before.metric}: ${before.value} before, ${after.value} after, on ${after.count} samples (allowed loss ${maxDrop})`
   return [score, ...lines].join("\n")
