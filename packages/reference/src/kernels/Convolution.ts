@@ -135,30 +135,74 @@ function* convolveDepthwise(
   const { batch, groups, taps, window } = shapes
   const area = Tensors.size(window.output)
   const inputArea = Tensors.size(window.input)
-  const positions = Array.from({ length: taps }, () => new Int32Array(area))
-  for (const [tap, list] of positions.entries()) tapPositions(window, tap, 0, area, list)
   for (let plane = 0; plane < batch * groups; plane++) {
-    for (const [tap, list] of positions.entries())
-      addTap(x, plane * inputArea, list, w[(plane % groups) * taps + tap] ?? 0, result, plane * area, area)
+    for (let tap = 0; tap < taps; tap++) {
+      const weight = w[(plane % groups) * taps + tap] ?? 0
+      addTap(x, plane * inputArea, window, tap, weight, result, plane * area)
+    }
     yield
   }
   return result
 }
 
+/** Adds weight · x at the positions of one tap to one plane of the result, row by row along the last axis. */
 const addTap = (
   x: Float64Array,
-  start: number,
-  positions: Int32Array,
+  xStart: number,
+  w: Window,
+  tap: number,
   weight: number,
   result: Float64Array,
-  target: number,
-  count: number
+  resultStart: number
 ): void => {
-  for (let i = 0; i < count; i++) {
-    const position = positions[i] ?? -1
-    const value = position < 0 ? 0 : (x[start + position] ?? 0)
-    result[target + i] = (result[target + i] ?? 0) + weight * value
+  const last = w.output.length - 1
+  const width = w.output[last] ?? 1
+  const rows = Tensors.size(w.output) / Math.max(1, width)
+  const [inputWidth, stride] = [w.input[last] ?? 1, w.strides[last] ?? 1]
+  const offset = (tap % (w.kernel[last] ?? 1)) * (w.dilations[last] ?? 1) - (w.before[last] ?? 0)
+  // Positions of the row whose operand is inside: 0 ≤ i·stride + offset < inputWidth.
+  const low = Math.max(0, Math.ceil(-offset / stride))
+  const high = Math.min(width, Math.floor((inputWidth - 1 - offset) / stride) + 1)
+  for (let row = 0; row < rows; row++) {
+    const base = rowBase(w, tap, row)
+    if (base < 0) continue
+    addScaled(x, xStart + base * inputWidth + offset, stride, weight, result, resultStart + row * width, low, high)
   }
+}
+
+/** The operand's row (all axes but the last) that a tap reads for a row of the result; −1 in the padding. */
+const rowBase = (w: Window, tap: number, row: number): number => {
+  const last = w.output.length - 1
+  let restTap = Math.floor(tap / (w.kernel[last] ?? 1))
+  let restRow = row
+  let base = 0
+  let scale = 1
+  for (let axis = last - 1; axis >= 0; axis--) {
+    const [kernel, extent, input] = [w.kernel[axis] ?? 1, w.output[axis] ?? 1, w.input[axis] ?? 1]
+    const inside =
+      (restRow % extent) * (w.strides[axis] ?? 1) +
+      (restTap % kernel) * (w.dilations[axis] ?? 1) -
+      (w.before[axis] ?? 0)
+    if (inside < 0 || inside >= input) return -1
+    base += inside * scale
+    scale *= input
+    restTap = Math.floor(restTap / kernel)
+    restRow = Math.floor(restRow / extent)
+  }
+  return base
+}
+
+const addScaled = (
+  x: Float64Array,
+  xStart: number,
+  stride: number,
+  weight: number,
+  result: Float64Array,
+  start: number,
+  low: number,
+  high: number
+): void => {
+  for (let i = low; i < high; i++) result[start + i] = (result[start + i] ?? 0) + weight * (x[xStart + i * stride] ?? 0)
 }
 
 /** x ⋆ w in float64, not rounded, no bias. Pauses after each block. */
