@@ -4,6 +4,7 @@
 import * as Ops from "@anneal/ir/Ops"
 import * as ElementType from "../ElementType.ts"
 import type { Operator } from "../Operator.ts"
+import { seedOf } from "./Random.ts"
 
 export const multinomial: Operator = {
   name: "Multinomial",
@@ -18,8 +19,7 @@ export const multinomial: Operator = {
     if (to !== "i32" && to !== "i64") return c.fail(`dtype ${ElementType.nameOf(code)} is no index`)
     const probabilities = e.b.one(Ops.softmax, [e.cast(x, "f32")], { axis: 1 })
     const totals = e.b.one(Ops.cumulativeSum, [probabilities], { axis: 1, exclusive: false, reverse: false })
-    const seed = Math.abs(Math.trunc(c.attribute.float("seed", 0)))
-    const draws = e.b.one(Ops.randomUniform, [], { shape: [batch, samples, 1], dtype: "f32", seed })
+    const draws = e.b.one(Ops.randomUniform, [], { shape: [batch, samples, 1], dtype: "f32", seed: seedOf(c) })
     const passed = e.binary(Ops.greaterOrEqual, draws, e.reshape(totals, [batch, 1, classes]))
     const index = e.sum(e.cast(passed, to), [2], false)
     // Rounding may leave the last total below 1.

@@ -1,4 +1,5 @@
-// Random tensors, by the seed that the model gives (0 otherwise), so that equal runs give equal numbers.
+// Random tensors, by the seed that the model gives, else one of the node's own made from its path: equal runs give equal
+// numbers, and two nodes different ones.
 import type { DType } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
 import type { Value } from "@anneal/ir/Graph"
@@ -7,7 +8,15 @@ import type { TensorType } from "@anneal/ir/Type"
 import * as ElementType from "../ElementType.ts"
 import type { Context, Operator } from "../Operator.ts"
 
-const seedOf = (c: Context): number => Math.trunc(c.attribute.float("seed", 0))
+/** FNV-1a, 32 bits. */
+const hash = (text: string): number => {
+  let state = 0x811c9dc5
+  for (let i = 0; i < text.length; i++) state = Math.imul(state ^ text.charCodeAt(i), 0x01000193) >>> 0
+  return state
+}
+
+export const seedOf = (c: Context): number =>
+  c.attribute.has("seed") ? Math.trunc(c.attribute.float("seed")) : hash(c.path)
 
 const typeOf = (c: Context, otherwise: DType): DType => {
   const code = c.attribute.int("dtype", 0)
