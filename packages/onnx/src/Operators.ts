@@ -33,6 +33,7 @@ import * as Sequence from "./operators/Sequence.ts"
 import * as Shape from "./operators/Shape.ts"
 import * as Signal from "./operators/Signal.ts"
 import * as Slice from "./operators/Slice.ts"
+import * as Tabular from "./operators/Tabular.ts"
 import * as Training from "./operators/Training.ts"
 import * as TreeEnsemble from "./operators/TreeEnsemble.ts"
 import * as Unary from "./operators/Unary.ts"
@@ -81,6 +82,7 @@ export const all: ReadonlyArray<Operator> = [
   ...Resize.all,
   ...Sequence.all,
   ...Signal.all,
+  ...Tabular.all,
   ...Training.all,
   ...TreeEnsemble.all
 ]

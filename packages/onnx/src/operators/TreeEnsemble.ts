@@ -1,4 +1,4 @@
-// Decision trees of ai.onnx.ml: TreeEnsemble and TreeEnsembleRegressor.
+// Decision trees of ai.onnx.ml: TreeEnsemble, TreeEnsembleRegressor and TreeEnsembleClassifier.
 //
 // All trees at once, a level at a time: the node that each row is at in each tree, `[rows, trees]`, moves on by looking up
 // the node's feature, split and children. Leaves are their own children, so that shallow trees wait for the deepest.
@@ -6,6 +6,7 @@ import type { Value } from "@anneal/ir/Graph"
 import * as DTypes from "@anneal/ir/DType"
 import * as Numbers from "@anneal/ir/Numbers"
 import * as Ops from "@anneal/ir/Ops"
+import { unknown } from "../Operand.ts"
 import * as TensorData from "../TensorData.ts"
 import type { Context, Operator } from "../Operator.ts"
 
@@ -242,57 +243,98 @@ export const treeEnsemble: Operator = {
   }
 }
 
-/** Nodes by tree and number; weights are at pairs of them. */
+/** Nodes by tree and number; weights, of attributes that start with `kind`, are at pairs of them. */
+const forestOf = (c: Context, kind: "target" | "class", targets: number): Forest => {
+  const [trees, numbers] = [required(c, "nodes_treeids"), required(c, "nodes_nodeids")]
+  const places = new Map(trees.map((tree, i) => [`${tree}/${numbers[i]}`, i]))
+  const place = (tree: number | undefined, node: number | undefined): number =>
+    places.get(`${tree}/${node}`) ?? c.fail(`tree ${tree} has no node ${node}`)
+  const kinds = c.attribute.strings("nodes_modes") ?? c.fail("nodes_modes is missing")
+  const splits = c.attribute.floats("nodes_values") ?? numbersOf(c, "nodes_values_as_tensor") ?? []
+  const weights = c.attribute.floats(`${kind}_weights`) ?? numbersOf(c, `${kind}_weights_as_tensor`) ?? []
+  const features = required(c, "nodes_featureids")
+  const [yes, no] = [required(c, "nodes_truenodeids"), required(c, "nodes_falsenodeids")]
+  const missing = c.attribute.ints("nodes_missing_value_tracks_true")
+  const nodes = trees.map((tree, i): TreeNode => {
+    if (kinds[i] === "LEAF") return leaf(i)
+    return {
+      mode: modes.find((mode) => mode === kinds[i]) ?? c.fail(`mode ${kinds[i]} is not known`),
+      feature: features[i] ?? 0,
+      split: splits[i] ?? 0,
+      members: [],
+      yes: place(tree, yes[i]),
+      no: place(tree, no[i]),
+      missing: missing?.[i] === 1
+    }
+  })
+  // A tree's root is nobody's child.
+  const children = new Set(nodes.flatMap((node) => (node.mode === "LEAF" ? [] : [node.yes, node.no])))
+  const owners = required(c, `${kind}_treeids`)
+  const [leaves, ids] = [required(c, `${kind}_nodeids`), required(c, `${kind}_ids`)]
+  return {
+    nodes,
+    roots: nodes.flatMap((_, i) => (children.has(i) ? [] : [i])),
+    targets,
+    weights: weights.map((weight, i) => ({ node: place(owners[i], leaves[i]), target: ids[i] ?? 0, weight })),
+    base: c.attribute.floats("base_values") ?? numbersOf(c, "base_values_as_tensor") ?? []
+  }
+}
+
 export const treeEnsembleRegressor: Operator = {
   name: "TreeEnsembleRegressor",
   domain,
   since: [1, 3],
   translate: (c) => {
-    const [trees, numbers] = [required(c, "nodes_treeids"), required(c, "nodes_nodeids")]
-    const places = new Map(trees.map((tree, i) => [`${tree}/${numbers[i]}`, i]))
-    const place = (tree: number | undefined, node: number | undefined): number =>
-      places.get(`${tree}/${node}`) ?? c.fail(`tree ${tree} has no node ${node}`)
-    const kinds = c.attribute.strings("nodes_modes") ?? c.fail("nodes_modes is missing")
-    const splits = c.attribute.floats("nodes_values") ?? numbersOf(c, "nodes_values_as_tensor") ?? []
-    const weights = c.attribute.floats("target_weights") ?? numbersOf(c, "target_weights_as_tensor") ?? []
-    const features = required(c, "nodes_featureids")
-    const [yes, no] = [required(c, "nodes_truenodeids"), required(c, "nodes_falsenodeids")]
-    const missing = c.attribute.ints("nodes_missing_value_tracks_true")
-    const nodes = trees.map((tree, i): TreeNode => {
-      if (kinds[i] === "LEAF") return leaf(i)
-      return {
-        mode: modes.find((mode) => mode === kinds[i]) ?? c.fail(`mode ${kinds[i]} is not known`),
-        feature: features[i] ?? 0,
-        split: splits[i] ?? 0,
-        members: [],
-        yes: place(tree, yes[i]),
-        no: place(tree, no[i]),
-        missing: missing?.[i] === 1
-      }
-    })
-    // A tree's root is nobody's child.
-    const children = new Set(
-      nodes.flatMap((node, i) => (node.mode === "LEAF" && node.yes === i ? [] : [node.yes, node.no]))
-    )
-    const [owners, leaves, ids] = [
-      required(c, "target_treeids"),
-      required(c, "target_nodeids"),
-      required(c, "target_ids")
-    ]
-    const forest: Forest = {
-      nodes,
-      roots: nodes.flatMap((_, i) => (children.has(i) ? [] : [i])),
-      targets: c.attribute.int("n_targets"),
-      weights: weights.map((weight, i) => ({ node: place(owners[i], leaves[i]), target: ids[i] ?? 0, weight })),
-      base: c.attribute.floats("base_values") ?? numbersOf(c, "base_values_as_tensor") ?? []
-    }
+    const forest = forestOf(c, "target", c.attribute.int("n_targets"))
     const name = c.attribute.string("aggregate_function", "SUM")
     const aggregate = aggregates.find((known) => known === name) ?? c.fail(`aggregate_function "${name}" is not known`)
     const total = predicted(c, forest, c.input(0), aggregate)
-    const transform = c.attribute.string("post_transform", "NONE")
-    const y = transformed(c, total, transform)
-    return c.e.cast(y, "f32")
+    return c.e.cast(transformed(c, total, c.attribute.string("post_transform", "NONE")), "f32")
   }
 }
 
-export const all: ReadonlyArray<Operator> = [treeEnsemble, treeEnsembleRegressor]
+/**
+ * Scores of two classes from the score of one: of weights that are all positive it is a probability p, and [1 − p, p];
+ * otherwise [−s, s]. The second class wins above ½, or above 0.
+ */
+const ofTwo = (c: Context, score: Value, isProbability: boolean, transform: string) => {
+  const { e } = c
+  const label = e.cast(e.binary(Ops.greater, score, e.number(score, isProbability ? 0.5 : 0)), "i64")
+  const negative = isProbability ? e.sub(e.number(score, 1), score) : e.neg(score)
+  const pair = e.concat([negative, score], 1)
+  const isSquashed = transform === "LOGISTIC" && !isProbability
+  return { label: e.reshape(label, [score.type.shape[0] ?? 1]), scores: isSquashed ? e.unary(Ops.sigmoid, pair) : pair }
+}
+
+/** Labels (i64) and scores `[rows, classes]`. */
+export const treeEnsembleClassifier: Operator = {
+  name: "TreeEnsembleClassifier",
+  domain,
+  since: [1, 3],
+  translate: (c) => {
+    const { e } = c
+    const names = c.attribute.ints("classlabels_int64s")
+    const count =
+      names?.length ?? c.attribute.strings("classlabels_strings")?.length ?? c.fail("the labels are missing")
+    const whole = forestOf(c, "class", count)
+    const used = new Set(whole.weights.map(({ target }) => target))
+    const transform = c.attribute.string("post_transform", "NONE")
+    let label: Value
+    let scores: Value
+    if (count === 2 && used.size === 1) {
+      const base = whole.base.length === 2 ? whole.base.slice(1) : whole.base
+      const one = { ...whole, base, targets: 1, weights: whole.weights.map((entry) => ({ ...entry, target: 0 })) }
+      const score = predicted(c, one, c.input(0), "SUM")
+      const isProbability = whole.weights.every(({ weight }) => weight >= 0)
+      ;({ label, scores } = ofTwo(c, score, isProbability, transform))
+    } else {
+      const total = predicted(c, whole, c.input(0), "SUM")
+      label = e.b.one(Ops.argMax, [total], { axis: 1, keepDims: false, select: "first" })
+      scores = transformed(c, total, transform)
+    }
+    const labels = names === undefined ? undefined : e.gather(e.b.tensor(Numbers.integers(names)), label, 0)
+    return [labels === undefined ? unknown("a string") : labels, e.cast(scores, "f32")]
+  }
+}
+
+export const all: ReadonlyArray<Operator> = [treeEnsemble, treeEnsembleRegressor, treeEnsembleClassifier]

@@ -49,3 +49,62 @@ describe("TreeEnsembleRegressor", () => {
     assert.throws(broken("nodes_falsenodeids", [4, 1, 0, 0, 0, 2, 0, 0]), /cycle/)
   })
 })
+
+describe("TreeEnsembleClassifier", () => {
+  const classifier = { op: "TreeEnsembleClassifier", domain: "ai.onnx.ml", opset: 3, outputs: 2 }
+  // x0 ≤ 1 ? leaf 1 : leaf 2.
+  const tree = {
+    nodes_treeids: [0, 0, 0],
+    nodes_nodeids: [0, 1, 2],
+    nodes_featureids: [0, 0, 0],
+    nodes_modes: { strings: ["BRANCH_LEQ", "LEAF", "LEAF"] },
+    nodes_values: { floats: [1, 0, 0] },
+    nodes_truenodeids: [1, 0, 0],
+    nodes_falsenodeids: [2, 0, 0]
+  }
+  const rows = f32([2, 1], [0, 2])
+
+  it("takes the class of the greatest score", () => {
+    const attributes = {
+      ...tree,
+      class_treeids: [0, 0, 0, 0],
+      class_nodeids: [1, 1, 2, 2],
+      class_ids: [0, 2, 1, 2],
+      class_weights: { floats: [0.75, 0.25, 0.5, 0.5] },
+      classlabels_int64s: [10, 20, 30]
+    }
+    const [labels, scores] = run({ ...classifier, attributes }, [rows])
+    assert.deepStrictEqual(values(labels), [10, 20])
+    assert.deepStrictEqual(values(scores), [0.75, 0, 0.25, 0, 0.5, 0.5])
+  })
+
+  it("makes two classes of one score", () => {
+    const binary = (weights: ReadonlyArray<number>, post_transform = "NONE") =>
+      run(
+        {
+          ...classifier,
+          attributes: {
+            ...tree,
+            class_treeids: [0, 0],
+            class_nodeids: [1, 2],
+            class_ids: [0, 0],
+            class_weights: { floats: weights },
+            classlabels_int64s: [3, 4],
+            post_transform
+          }
+        },
+        [rows]
+      ).map(values)
+    assert.deepStrictEqual(binary([0.25, 0.75]), [
+      [3, 4],
+      [0.75, 0.25, 0.25, 0.75]
+    ])
+    assert.deepStrictEqual(binary([-2, 1]), [
+      [3, 4],
+      [2, -2, -1, 1]
+    ])
+    const [, scores = []] = binary([-2, 1], "LOGISTIC")
+    assert.approximately(scores[1] ?? 0, 1 / (1 + Math.exp(2)), 1e-6)
+    assert.approximately(scores[2] ?? 0, 1 / (1 + Math.exp(1)), 1e-6)
+  })
+})
