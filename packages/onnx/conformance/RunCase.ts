@@ -30,6 +30,7 @@ const failed = (kind: NonNullable<Outcome["failure"]>["kind"], detail: string, p
 
 /** Tensors of a value; a sequence's are its elements. Undefined for what the IR cannot hold. */
 const tensorsOf = (value: Value): ReadonlyArray<Tensor> | undefined => {
+  if (value.kind === "none") return []
   if (value.kind === "tensor") {
     const tensor = TensorData.toTensor(value.tensor)
     return tensor === undefined ? undefined : [tensor]
@@ -41,34 +42,50 @@ const tensorsOf = (value: Value): ReadonlyArray<Tensor> | undefined => {
 
 type Inputs = ReadonlyMap<string, Tensor>
 
-const inputsOf = (given: Case, set: DataSet): Inputs | string => {
+/** The tensors that go in, by the names that the graph gives them, and what import must know of the rest. */
+interface Given {
+  readonly inputs: Inputs
+  readonly sequences: Record<string, ReadonlyArray<ReadonlyArray<number>>>
+  readonly absent: Array<string>
+}
+
+const givenOf = (given: Case, set: DataSet): Given | string => {
   const inputs = new Map<string, Tensor>()
+  const sequences: Given["sequences"] = {}
+  const absent: Array<string> = []
   for (const [index, info] of (given.model.graph?.input ?? []).entries()) {
     const value = set.inputs[index]
     if (value === undefined) continue
-    const tensors = value.kind === "tensor" ? tensorsOf(value) : undefined
-    if (tensors?.[0] === undefined)
-      return `input ${info.name} is a ${value.kind === "tensor" ? "type" : value.kind} that the IR does not have`
-    inputs.set(info.name, tensors[0])
+    if (value.kind === "none") {
+      absent.push(info.name)
+      continue
+    }
+    const tensors = tensorsOf(value)
+    if (tensors === undefined) return `input ${info.name} is of a type that the IR does not have`
+    const isSequence = value.kind === "sequence"
+    if (isSequence) sequences[info.name] = tensors.map(({ shape }) => shape)
+    for (const [item, tensor] of tensors.entries()) inputs.set(isSequence ? `${info.name}[${item}]` : info.name, tensor)
   }
-  return inputs
+  return { inputs, sequences, absent }
 }
 
 /** Small inputs that can decide a graph: shapes, axes, pads, scales. */
 const deciding = (inputs: Inputs): Record<string, Tensor> =>
   Object.fromEntries(
     [...inputs].filter(
-      ([, { data, dtype, shape }]) => shape.length <= 1 && data.length <= 16 && !DTypes.isNarrowFloat(dtype)
+      ([name, { data, dtype, shape }]) =>
+        !name.endsWith("]") && shape.length <= 1 && data.length <= 16 && !DTypes.isNarrowFloat(dtype)
     )
   )
 
-const graphOf = (given: Case, inputs: Inputs, constants: Record<string, Tensor>): Graph => {
+const graphOf = (given: Case, { absent, inputs, sequences }: Given, constants: Record<string, Tensor>): Graph => {
+  const options = { absent, constants, sequences }
   try {
-    return Import.toGraph(given.model, { constants })
+    return Import.toGraph(given.model, options)
   } catch (cause) {
     if (!(cause instanceof OnnxError) || cause.reason._tag !== "InputShapes") throw cause
     const shapes = Object.fromEntries(cause.reason.inputs.map((name) => [name, inputs.get(name)?.shape ?? []]))
-    return Import.toGraph(given.model, { constants, shapes })
+    return Import.toGraph(given.model, { ...options, shapes })
   }
 }
 
@@ -86,11 +103,12 @@ const explain = (error: OnnxError, pinned: boolean): Outcome => {
 export type Change = (graph: Graph) => Graph
 
 const attempt = (oracle: OracleService, given: Case, set: DataSet, pinned: boolean, change: Change): Outcome => {
-  const inputs = inputsOf(given, set)
-  if (typeof inputs === "string") return failed("type", inputs)
+  const values = givenOf(given, set)
+  if (typeof values === "string") return failed("type", values)
+  const { inputs } = values
   const constants = pinned ? deciding(inputs) : {}
   try {
-    const graph = change(graphOf(given, inputs, constants))
+    const graph = change(graphOf(given, values, constants))
     const run = Effect.runSync(
       Effect.result(
         oracle.run(

@@ -10,7 +10,6 @@ import * as Dim from "@anneal/ir/Dim"
 import { IrError } from "@anneal/ir/Errors"
 import type { Graph } from "@anneal/ir/Graph"
 import { noLineage } from "@anneal/ir/Graph"
-import type * as IrTensor from "@anneal/ir/Tensor"
 import type { TensorType } from "@anneal/ir/Type"
 import * as Type from "@anneal/ir/Type"
 import * as Effect from "effect/Effect"
@@ -19,13 +18,14 @@ import type { Assembly } from "./Assembly.ts"
 import * as Assemblies from "./Assembly.ts"
 import * as Attributes from "./Attributes.ts"
 import { makeContext, Refusal } from "./Context.ts"
-import * as DataType from "./DataType.ts"
 import * as ElementType from "./ElementType.ts"
 import * as Emit from "./Emit.ts"
 import * as ExternalData from "./ExternalData.ts"
-import type { FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto } from "./gen/onnx_pb.ts"
+import type { FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto } from "./gen/onnx_pb.ts"
+import * as Inputs from "./Inputs.ts"
 import type { BadNode, UnsupportedOperator, UnsupportedType } from "./OnnxError.ts"
-import { OnnxError, orThrow, refuse } from "./OnnxError.ts"
+import type { OnnxError } from "./OnnxError.ts"
+import { orThrow, refuse } from "./OnnxError.ts"
 import type { Operand } from "./Operand.ts"
 import { none, unknown } from "./Operand.ts"
 import type { Isolated, Operator, Result } from "./Operator.ts"
@@ -34,19 +34,9 @@ import * as Sparse from "./SparseTensorProto.ts"
 import * as Tensor from "./TensorProto.ts"
 import * as Wire from "./Wire.ts"
 
-/** An extent: a number, or the name of a size (or an expression of names). */
-export type Extent = number | string
-
-export interface ImportOptions {
+export interface ImportOptions extends Inputs.InputOptions {
   /** Name of the graph. Default: the model's own. */
   readonly name?: string
-  /** Shapes of inputs by name: pin symbolic sizes, or give ranks that the model leaves out. */
-  readonly shapes?: Readonly<Record<string, ReadonlyArray<Extent>>>
-  /**
-   * Inputs that become constants of these values: shapes, axes and other inputs that decide the graph itself. They are no
-   * inputs of the graph then.
-   */
-  readonly constants?: Readonly<Record<string, IrTensor.Tensor>>
   /** What errors call the model. Default: the path, or "". */
   readonly source?: string
   /** Translations besides the built-in ones, or instead of them. */
@@ -153,6 +143,7 @@ class Importer {
       const operand = place.names.find(name)
       if (operand?.kind === "tensor") return [{ name, value: operand.value() }]
       // A sequence leaves as its elements.
+      if (operand?.kind === "none") return []
       if (operand?.kind === "sequence")
         return operand.items.map((item, index) => ({ name: `${name}[${index}]`, value: item.value() }))
       const detail = operand === undefined ? `no node makes "${name}"` : `"${name}" is no tensor`
@@ -214,50 +205,9 @@ class Importer {
   }
 
   private inputs(graph: GraphProto, { names }: Place): void {
-    const constants = new Set(graph.initializer.map(({ name }) => name))
-    const wanted = graph.input.filter(({ name }) => !constants.has(name))
-    const shapeless: Array<string> = []
-    const problems: Array<string> = []
-    for (const name of [...Object.keys(this.options.shapes ?? {}), ...Object.keys(this.options.constants ?? {})])
-      if (!wanted.some((info) => info.name === name))
-        problems.push(`there is no input "${name}"; the inputs are ${wanted.map((info) => info.name).join(", ")}`)
-    for (const info of wanted) {
-      const tensor = info.type?.value.case === "tensorType" ? info.type.value.value : undefined
-      const dtype = tensor === undefined ? undefined : ElementType.fromCode(tensor.elemType)
-      if (tensor === undefined || dtype === undefined) {
-        const what = tensor === undefined ? typeName(info) : ElementType.nameOf(tensor.elemType)
-        names.define(info.name, unknown(what))
-        this.types.set(`input ${info.name}`, { where: `input ${info.name}`, type: what })
-        continue
-      }
-      const pinned = this.options.constants?.[info.name]
-      if (pinned !== undefined) {
-        if (pinned.dtype !== dtype) problems.push(`input "${info.name}" is ${dtype}, its constant ${pinned.dtype}`)
-        names.define(info.name, names.assembly.ofConstant(Constants.fromTensor(pinned), info.name))
-        continue
-      }
-      const shape = this.inputShape(info, problems)
-      if (shape === undefined) shapeless.push(info.name)
-      else names.define(info.name, names.assembly.ofValue(names.assembly.input(info.name, { dtype, shape })))
-    }
-    if (problems.length > 0) refuse(this.source, { _tag: "WrongShapes", problems })
-    if (shapeless.length > 0) refuse(this.source, { _tag: "InputShapes", inputs: shapeless })
-  }
-
-  private inputShape(info: ValueInfoProto, problems: Array<string>): ReadonlyArray<Dim.Dim> | undefined {
-    const declared = shapeOf(info)
-    const given = this.options.shapes?.[info.name]?.map((extent) =>
-      typeof extent === "number" ? extent : Dim.parse(extent)
-    )
-    if (given === undefined) return declared
-    if (declared !== undefined && declared.length !== given.length)
-      problems.push(`input "${info.name}" has ${declared.length} axes, ${given.length} extents are given`)
-    for (const [axis, extent] of given.entries()) {
-      const own = declared?.[axis]
-      if (own !== undefined && Dim.isStatic(own) && Dim.equal(own, extent) === false)
-        problems.push(`axis ${axis} of input "${info.name}" is ${own} in the model, ${Dim.format(extent)} is given`)
-    }
-    return given
+    const { operands, types } = Inputs.declare(graph, this.options, names.assembly, this.source)
+    for (const [name, operand] of operands) names.define(name, operand)
+    for (const use of types) this.types.set(use.where, use)
   }
 
   // ---- nodes --------------------------------------------------------------------------------------------------------------
@@ -470,38 +420,3 @@ const helpFor = (domain: string, name: string): string =>
   domain === "" || domain.startsWith("ai.onnx")
     ? `Give a translation of ${name} in the option "operators", or export the model without it.`
     : `It is no standard operator: give a translation in the option "operators", or export without ${domain} operators.`
-
-/** Shape as the model declares it; undefined without one. Sizes without a name are called `INPUT_AXIS`. */
-const shapeOf = (info: ValueInfoProto): ReadonlyArray<Dim.Dim> | undefined => {
-  const tensor = info.type?.value.case === "tensorType" ? info.type.value.value : undefined
-  return tensor?.shape?.dim.map((dim, axis): Dim.Dim => {
-    if (dim.value.case === "dimValue" && dim.value.value >= 0n) return Number(dim.value.value)
-    if (dim.value.case === "dimParam" && dim.value.value !== "")
-      return Dim.symbol(Dim.isUnbackedName(dim.value.value) ? `${dim.value.value}_` : dim.value.value)
-    return Dim.symbol(`${info.name}_${axis}`)
-  })
-}
-
-const typeName = (info: ValueInfoProto): string => {
-  switch (info.type?.value.case) {
-    case "sequenceType":
-      return "a sequence"
-    case "optionalType":
-      return "an optional"
-    case "mapType":
-      return "a map"
-    case "sparseTensorType":
-      return "a sparse tensor"
-    case "opaqueType":
-      return "opaque"
-    default:
-      return "of no type"
-  }
-}
-
-/** Element types that models use but the IR does not have, for documentation. */
-export const missingTypes: ReadonlyArray<string> = DataType.all
-  .filter(({ code }) => ElementType.fromCode(code) === undefined)
-  .map(({ name }) => name)
-
-export { OnnxError }

@@ -1,8 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
+import { create } from "@bufbuild/protobuf"
+import * as Constants from "@anneal/ir/Constant"
 import * as Graphs from "@anneal/ir/Graph"
 import * as Numbers from "@anneal/ir/Numbers"
 import * as Type from "@anneal/ir/Type"
 import * as Verify from "@anneal/ir/Verify"
+import { TypeProtoSchema } from "@anneal/onnx/gen/onnx_pb"
 import * as Import from "@anneal/onnx/Import"
 import { failure } from "./Failure.ts"
 import { floatTensor, model, node, subgraph } from "./Small.ts"
@@ -206,6 +209,52 @@ describe("inputs", () => {
       graph.inputs.map(({ name }) => name),
       ["x"]
     )
+  })
+})
+
+describe("sequences and optionals", () => {
+  const sequence = {
+    value: {
+      case: "sequenceType" as const,
+      value: { elemType: { value: { case: "tensorType" as const, value: { elemType: 1 } } } }
+    }
+  }
+  const joined = () => {
+    const given = model({
+      inputs: { x: [] },
+      nodes: [node("ConcatFromSequence", ["x"], ["y"], { axis: 0 })],
+      outputs: ["y"]
+    })
+    const [x] = given.graph?.input ?? []
+    if (x !== undefined) x.type = create(TypeProtoSchema, sequence)
+    return given
+  }
+  it("takes a sequence element by element, once the shapes are given", () => {
+    const graph = Import.toGraph(joined(), {
+      sequences: {
+        x: [
+          [2, 3],
+          ["n", 3]
+        ]
+      }
+    })
+    assert.deepStrictEqual(
+      graph.inputs.map(({ name }) => name),
+      ["x[0]", "x[1]"]
+    )
+    assert.strictEqual(outputType(graph, "y"), "f32[n+2, 3]")
+    const error = failure(() => Import.toGraph(joined()))
+    assert.strictEqual(error.reason._tag, "UnsupportedTypes")
+    assert.include(error.message, 'in the option "sequences"')
+  })
+  it("knows whether an optional has a value", () => {
+    const given = model({ inputs: { x: [2] }, nodes: [node("OptionalHasElement", ["x"], ["y"])], outputs: ["y"] })
+    const value = (graph: Graphs.Graph): number | bigint | undefined => {
+      const entry = graph.constants.get(graph.outputs[0]?.id ?? "")
+      return entry === undefined ? undefined : Constants.load(entry.constant).data[0]
+    }
+    assert.strictEqual(value(Import.toGraph(given)), 1)
+    assert.strictEqual(value(Import.toGraph(given, { absent: ["x"] })), 0)
   })
 })
 
