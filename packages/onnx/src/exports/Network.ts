@@ -176,5 +176,21 @@ export const all: ReadonlyArray<Export> = [
   }),
   define(Ops.gridSample, (c, { alignCorners, mode, padding }) =>
     c.result("GridSample", c.inputs, { mode, padding_mode: padding, align_corners: flag(alignCorners) })
+  ),
+  define(Ops.roiAlign, (c, { halfPixel, height, mode, samples, spatialScale, width }) => {
+    const [x = "", boxes = "", batch = ""] = c.inputs
+    const indices =
+      c.type(2).dtype === "i64" ? batch : c.add("Cast", [batch], { to: ElementType.toDataType("i64").code })
+    c.result("RoiAlign", [x, boxes, indices], {
+      mode: mode === "average" ? "avg" : "max",
+      coordinate_transformation_mode: halfPixel ? "half_pixel" : "output_half_pixel",
+      output_height: height,
+      output_width: width,
+      sampling_ratio: samples,
+      spatial_scale: { float: spatialScale }
+    })
+  }),
+  define(Ops.maxRoiPool, (c, { height, spatialScale, width }) =>
+    c.result("MaxRoiPool", c.inputs, { pooled_shape: [height, width], spatial_scale: { float: spatialScale } })
   )
 ]
