@@ -19,7 +19,7 @@ import { Evaluator, type Score } from "@anneal/pipeline/Evaluator"
 import { Graph } from "@anneal/pipeline/Graph"
 import * as Key from "@anneal/pipeline/Key"
 import type { Ledger } from "@anneal/pipeline/Ledger"
-import { Oracle } from "@anneal/pipeline/Oracle"
+import type { Oracle } from "@anneal/pipeline/Oracle"
 import * as Pipelines from "@anneal/pipeline/Pipeline"
 import { Samples } from "@anneal/pipeline/Samples"
 import { Target } from "@anneal/pipeline/Target"
@@ -33,6 +33,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as DefaultPipeline from "./DefaultPipeline.ts"
+import * as Evaluate from "./Evaluate.ts"
 import type { InputShapes } from "./Model.ts"
 import * as Model from "./Model.ts"
 import type { Plugins } from "./Plugin.ts"
@@ -316,10 +317,10 @@ const accuracyOf = (
   Effect.gen(function* () {
     const evaluator = yield* Effect.serviceOption(Evaluator)
     if (Option.isNone(evaluator)) return null
-    const oracle = yield* Oracle
-    const before: Score = choices?.before ?? (yield* Budget.evaluate(source, evaluator.value, oracle))
-    // What follows the budget's graph are exact rewrites: its score stands.
-    const after: Score = choices?.after ?? (yield* Budget.evaluate(graph, evaluator.value, oracle))
+    const scored = (one: IR.Graph) => Effect.provideService(Evaluate.score(one), Evaluator, evaluator.value)
+    // A budget has measured both already; what follows it changes nothing.
+    const before: Score = choices?.before ?? (yield* scored(source))
+    const after: Score = choices?.after ?? (yield* scored(graph))
     if (maxDrop !== undefined && Budget.drop(before, after) > maxDrop + 1e-12)
       return yield* new Budget.BudgetExceeded({
         metric: before.metric,

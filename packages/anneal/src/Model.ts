@@ -28,7 +28,7 @@ export interface Imported {
 }
 
 /** Extents by input; see `ShapeOption`. */
-export type InputShapes = Readonly<Record<string, ReadonlyArray<Import.Extent>>>
+export type InputShapes = NonNullable<Import.ImportOptions["shapes"]>
 
 /** Entries of a model's metadata that name its licence. */
 const licenceKeys = ["license", "licence", "spdx", "License"]

@@ -1,0 +1,38 @@
+/**
+ * Evaluation as a stage: a graph's score on the evaluator's whole set, kept in the store, so that a second build of the
+ * same model on the same data measures nothing again.
+ */
+import * as Artefact from "@anneal/pipeline/Artefact"
+import { Evaluator, Score } from "@anneal/pipeline/Evaluator"
+import { Graph } from "@anneal/pipeline/Graph"
+import { Oracle } from "@anneal/pipeline/Oracle"
+import * as Pipeline from "@anneal/pipeline/Pipeline"
+import * as Stage from "@anneal/pipeline/Stage"
+import * as Budget from "@anneal/quantize/Budget"
+import type * as IR from "@anneal/ir/Graph"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+/** How good a graph is. */
+export class Scored extends Artefact.make<Scored>()("anneal/Scored", Artefact.json(Score)) {}
+
+export const evaluate = Stage.make({
+  name: "evaluate",
+  version: 1,
+  config: Schema.Struct({}),
+  needs: [Graph, Evaluator, Oracle],
+  output: Scored,
+  run: Effect.fnUntraced(function* () {
+    const [graph, evaluator, oracle] = [yield* Graph, yield* Evaluator, yield* Oracle]
+    return yield* Budget.evaluate(graph, evaluator, oracle)
+  })
+})
+
+const pipeline = Pipeline.on(Graph, Evaluator, Oracle).through(evaluate({}))
+
+/** The score of a graph, from the store where it is known. */
+export const score = (graph: IR.Graph) =>
+  pipeline.build().pipe(
+    Effect.map(({ known }) => Pipeline.get(known, Scored)),
+    Effect.provideService(Graph, graph)
+  )
