@@ -41,8 +41,11 @@ export const make = () => {
         Finding: ({ diagnostic }) => console.log(`  ${diagnostic.severity}: ${diagnostic.message}`),
         Failure: ({ error, stage }) => console.log(`  ${stage} failed: ${error}`),
         Step: ({ done, stage, total, what }) => {
-          if (process.stdout.isTTY && total !== undefined)
+          if (total === undefined) return
+          if (process.stdout.isTTY)
             process.stdout.write(done < total ? `\r  ${stage} ${what} ${done}/${total}   ` : `\r${" ".repeat(70)}\r`)
+          else if (total >= 100 && done % Math.floor(total / 4) === 0)
+            console.log(`  ${stage} ${what} ${done}/${total}`)
         },
         Miss: () => {},
         Uncached: () => {},
