@@ -41,6 +41,13 @@ import { eliminateNoOps } from "${packages}/passes/src/EliminateNoOps.ts"
 export default Pipeline.on(Graph).through(eliminateNoOps.pass())
 `
 
+const calibrating = `
+import { Graph } from "${packages}/pipeline/src/Graph.ts"
+import * as Pipeline from "${packages}/pipeline/src/Pipeline.ts"
+import * as Calibrate from "${packages}/quantize/src/Calibrate.ts"
+export default Pipeline.on(Graph).through(Calibrate.calibrate({ limit: null }))
+`
+
 const workplace = Effect.gen(function* () {
   const files = yield* FileSystem.FileSystem
   const folder = yield* files.makeTempDirectoryScoped()
@@ -67,6 +74,16 @@ describe("what users bring", () => {
       yield* files.writeFileString(`${folder}/wrong.ts`, "export default 1")
       const wrong = yield* build("--pipeline", `${folder}/wrong.ts`)
       assert.deepStrictEqual([wrong.code, /must be a pipeline/.test(wrong.err)], [2, true])
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+
+  it.live("a pipeline that asks for samples says which option gives them", () =>
+    Effect.gen(function* () {
+      const { build, files, folder } = yield* workplace
+      yield* files.writeFileString(`${folder}/pipeline.ts`, calibrating)
+      const refused = yield* build("--pipeline", `${folder}/pipeline.ts`)
+      assert.strictEqual(refused.code, 2, refused.err)
+      assert.match(refused.err, /the pipeline asks for @anneal\/pipeline\/Samples: give --calibrate/)
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 

@@ -49,6 +49,22 @@ const userPipeline = (name: string): Effect.Effect<Builds.UserPipeline, UsageErr
         )
   )
 
+/** Options that give what a pipeline may ask for. */
+const givenBy: ReadonlyMap<string, string> = new Map([
+  [Samples.key, "--calibrate"],
+  [Evaluator.key, "--evaluate"]
+])
+
+/** A user's pipeline may ask for a service that no option gave; its type is not known here, so that shows when it runs. */
+const explained = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | UsageError, R> =>
+  Effect.catchDefect(effect, (defect) => {
+    const missing = defect instanceof Error ? /Service not found: (\S+)/.exec(defect.message)?.[1] : undefined
+    if (missing === undefined) return Effect.die(defect)
+    const option = givenBy.get(missing)
+    const remedy = option === undefined ? "the command has no option that gives it" : `give ${option}`
+    return Effect.fail(new UsageError({ detail: `the pipeline asks for ${missing}: ${remedy}` }))
+  })
+
 /** `IN=OUT`, in the order of the model's own names. */
 const parseState = (texts: ReadonlyArray<string>): ReadonlyArray<Graphs.Alias> =>
   texts.map((text) => {
@@ -205,7 +221,7 @@ export const build = Command.make(
     const data = Layer.mergeAll(samples, evaluator, Calibration.calibrators[calibrator]) as Layer.Layer<Needed>
     const services = Layer.mergeAll(Options.execution(plugins), Target.layerReference, validation, store, data)
     const work = Effect.gen(function* () {
-      const { hits, stages, value } = yield* Options.watched(Builds.build({ ...options, ...pipeline }))
+      const { hits, stages, value } = yield* Options.watched(explained(Builds.build({ ...options, ...pipeline })))
       const { bytes, digest, graph, manifest, output, source } = value
       const nodes = { before: Graphs.nodeCount(source), after: Graphs.nodeCount(graph) }
       const kept = manifest.weights.filter(({ state }) => state === "kept").length
