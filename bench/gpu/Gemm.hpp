@@ -59,7 +59,7 @@ class GemmBench {
     // Ours: every instance of this type and epilogue that fits, quickly; the best again below.
     const Instance *best = nullptr;
     double best_us = 1e30;
-    std::vector<std::vector<Launch>> kept;
+    std::vector<std::pair<double, const Instance *>> quick_times;
     for (const Instance &i : instances_) {
       if (i.kernel != "GemmSm90" || i.text("INPUT", "") != row.input || i.text("OUTPUT", "") != row.output) continue;
       if (i.number("A_ALONG_M", 0) || i.number("B_ALONG_N", 0) || i.number("EPILOGUE_KIND", 0) != (fused ? 1 : 0)) continue;
@@ -68,7 +68,22 @@ class GemmBench {
       Repeated timed(device_, count, [&](int n, CUstream s) { launches[n % sets](s); });
       const double us = timed.median(3);
       if (verbose) std::printf("    %-44s %9.2f us %8.1f TFLOP/s\n", i.name.c_str(), us, 2e-6 * row.m * row.n * row.k / us);
-      if (us < best_us) best_us = us, best = &i;
+      quick_times.emplace_back(us, &i);
+    }
+    // Clocks move by a tenth within a second under load, so the four quickest run again, longer and in turns.
+    std::sort(quick_times.begin(), quick_times.end());
+    quick_times.resize(std::min<size_t>(quick_times.size(), 4));
+    std::vector<std::vector<double>> times(quick_times.size());
+    std::vector<std::vector<Launch>> finalists;
+    for (const auto &[us, i] : quick_times) finalists.push_back(prepare(*i, problem, sets));
+    for (int round = 0; round < 7; round++)
+      for (size_t f = 0; f < finalists.size(); f++) {
+        Repeated timed(device_, count, [&](int n, CUstream s) { finalists[f][n % sets](s); });
+        times[f].push_back(timed.once());
+      }
+    for (size_t f = 0; f < finalists.size(); f++) {
+      std::sort(times[f].begin(), times[f].end());
+      if (times[f][3] < best_us) best_us = times[f][3], best = quick_times[f].second;
     }
     if (!best) {
       std::printf("%s %dx%dx%d: no instance\n", row.section, row.m, row.n, row.k);

@@ -1,20 +1,26 @@
-"""Writes RESULTS.md from a run's bench.jsonl and test.txt: `python3 bench/gpu/results.py bench.jsonl test.txt > bench/gpu/RESULTS.md`."""
+"""Writes RESULTS.md from a run's bench.jsonl and test.txt: `python3 bench/gpu/results.py bench.jsonl test.txt "driver 1.2.3, 2026-11-24" > bench/gpu/RESULTS.md`."""
 import json
 import math
 import sys
 
 rows = [json.loads(line) for line in open(sys.argv[1])]
 tests = open(sys.argv[2]).read().strip() if len(sys.argv) > 2 else ""
+when = sys.argv[3] if len(sys.argv) > 3 else "driver and date not given"
 of = lambda section: [r for r in rows if r["section"] == section]
 copy = of("copy")[0]
 print(f"""# GPU kernels against their peers
 
 Command, on the GPU host, after `bash bench/gpu/build.sh` where nvcc is: `bash bench/gpu/run.sh all` (one call; files in `$OUT`).
-Device {copy['device']}, driver 580.159.04 (CUDA {copy['driver'] // 1000}.{copy['driver'] % 1000 // 10}), 2026-11-24. Times are medians of graph replays between events,
-inputs rotated past the L2, near-normal random values, each result compared with float64 before it is timed. Ours and the peer run
-in turns in one process (products) or in one call (attention, row operations). "Ours" is the best instance of the template,
+Device {copy['device']}, CUDA {copy['driver'] // 1000}.{copy['driver'] % 1000 // 10}, {when}. Times are medians of graph replays between events,
+inputs rotated past the L2, near-normal random values. Every instance passes its float64 tests earlier in the same call (below); the
+winner of each product is also compared with float64 on the problem that is timed. Ours and the peer run in turns in one process (products) or in one call (attention, row operations). "Ours" is the best instance of the template,
 "peer" the best of all algorithms that cuBLASLt's heuristics name. Copy measured in this run: {copy['gb_s']:.0f} GB/s, read and written; the
 floors below take the faster 3,029 GB/s of the host's longer copy, so they are strict.
+
+Read with it: ours are launched with programmatic dependent launch, as a chain of our kernels would be (each waits for the one
+before only after its own set-up); cuBLASLt's and torch's kernels are launched as they come. Our fused epilogue computes GELU by
+erf, cuBLASLt's by tanh. The card is bound by power on large products, and its clock moves by 5 to 10 % within seconds: compare
+ratios, not TFLOP/s. Earlier runs of the same day, with what changed between them, are in docs/kernels/notes.md.
 
 What was tried, and what is in the way where a figure falls short: docs/kernels/notes.md.
 """)

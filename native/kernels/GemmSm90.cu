@@ -148,7 +148,7 @@ constexpr int kPartialStride = TILE_N + 8;
 static_assert(SPLIT_K == 1 || kTileM * kPartialStride * 4 <= STAGES * kStageBytes, "partial sums reuse the stages");
 static_assert(!STREAM_K || (kCluster == 1 && PROMOTE == 0), "stream-K blocks share nothing");
 static_assert(!STREAM_K || MMA_KIND != 2, "partial sums are floats");
-static_assert(!PING_PONG || (SPLIT_K == 1 && !STREAM_K), "whole tiles take turns");
+static_assert(!PING_PONG || (CONSUMERS == 2 && SPLIT_K == 1 && !STREAM_K), "whole tiles take turns");
 static_assert(kTileM % SPLIT_K == 0, "each block of a k cluster reduces the same number of rows");
 static_assert((kTileM / CLUSTER_N) % 8 == 0 && (TILE_N / CLUSTER_M) % 8 == 0, "multicast parts are whole swizzle atoms");
 static_assert(!A_ALONG_M || (MMA_KIND == 0 && kTileM / CLUSTER_N % 64 == 0), "A along m: 16-bit types, parts of 64");
@@ -364,6 +364,8 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
 
     int chunk_count = 0;
     int turn = 0;
+    // Named barriers 8 and 9: whose tile it is. A warpgroup that ran ahead would take a phase of the same parity for its own.
+    if (PING_PONG && consumer == 1) named_barrier_arrive(8, 256);
     while (segments.next(segment)) {
       if (PING_PONG && turn++ % CONSUMERS != consumer) {
         // Another warpgroup's tile: its stages pass by.
@@ -372,6 +374,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
         stage %= STAGES;
         continue;
       }
+      if (PING_PONG) named_barrier(8 + consumer, 256);
       const Tile tile = tile_at(segment.tile, shape);
       int previous = -1;
 #if PROMOTE
@@ -432,6 +435,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
 #endif
         if (++stage == STAGES) stage = 0, phase ^= 1;
       }
+      if (PING_PONG) named_barrier_arrive(9 - consumer, 256);
 #if !PROMOTE
       mma_wait<0>();
       if (previous >= 0) release(previous);

@@ -30,7 +30,10 @@ const flags = ["-cubin", "-O3", "-std=c++20", "-Xptxas", "-v", "--expt-relaxed-c
 
 const sourceHash = (): string => {
   const hash = createHash("sha256")
-  for (const file of readdirSync(here).filter((name) => name.endsWith(".cuh")).sort()) hash.update(readFileSync(here + file))
+  for (const file of readdirSync(here)
+    .filter((name) => name.endsWith(".cuh"))
+    .sort())
+    hash.update(readFileSync(here + file))
   return hash.digest("hex")
 }
 
@@ -76,10 +79,18 @@ const parseReport = (text: string, entry: string): Resources => {
   }
 }
 
-const compile = async (instance: Instance, headers: string): Promise<{ readonly resources: Resources; readonly failure?: string }> => {
+const compile = async (
+  instance: Instance,
+  headers: string
+): Promise<{ readonly resources: Resources; readonly failure?: string }> => {
   const output = `${build}${instance.name}.cubin`
   const args = commandOf(instance, output)
-  const key = createHash("sha256").update(headers).update(readFileSync(`${here}${instance.template}.cu`)).update(textOf(instance)).update(args.join("\n")).digest("hex")
+  const key = createHash("sha256")
+    .update(headers)
+    .update(readFileSync(`${here}${instance.template}.cu`))
+    .update(textOf(instance))
+    .update(args.join("\n"))
+    .digest("hex")
   const report = `${output}.txt`
   if (existsSync(report) && existsSync(output)) {
     const [seen, ...rest] = readFileSync(report, "utf8").split("\n")
@@ -126,17 +137,24 @@ const main = async (): Promise<number> => {
   const table: { readonly nvcc: string; readonly instances: Record<string, Resources> } = existsSync(tablePath)
     ? JSON.parse(readFileSync(tablePath, "utf8"))
     : { nvcc: release, instances: {} }
-  const differences = [...results].filter(([name, r]) => JSON.stringify(table.instances[name]) !== JSON.stringify(r)).map(([name]) => name)
-  console.log(`${results.size} instances compiled by nvcc ${release}, ${failures.length} failed, ${differences.length} differ from resources.json`)
+  const differences = [...results]
+    .filter(([name, r]) => JSON.stringify(table.instances[name]) !== JSON.stringify(r))
+    .map(([name]) => name)
+  console.log(
+    `${results.size} instances compiled by nvcc ${release}, ${failures.length} failed, ${differences.length} differ from resources.json`
+  )
   for (const failure of failures) console.log(failure)
   if (process.argv.includes("--write")) {
-    const kept = Object.fromEntries(instances.flatMap((i) => {
-      const r = results.get(i.name) ?? table.instances[i.name]
-      return r === undefined ? [] : [[i.name, r] as const]
-    }))
+    const kept = Object.fromEntries(
+      instances.flatMap((i) => {
+        const r = results.get(i.name) ?? table.instances[i.name]
+        return r === undefined ? [] : [[i.name, r] as const]
+      })
+    )
     writeFileSync(tablePath, `${JSON.stringify({ nvcc: release, instances: kept }, null, 2)}\n`)
   } else if (table.nvcc === release) {
-    for (const name of differences) console.log(`${name}: now ${JSON.stringify(results.get(name))}, table ${JSON.stringify(table.instances[name])}`)
+    for (const name of differences)
+      console.log(`${name}: now ${JSON.stringify(results.get(name))}, table ${JSON.stringify(table.instances[name])}`)
     if (differences.length > 0) return 1
   }
   return failures.length === 0 ? 0 : 1

@@ -14,7 +14,8 @@ inline std::string run_planted(const Device &device, const Instance &instance, c
     for (int i = from; i < std::min(n, from + 256); i++) sum += in[i];
     for (int i = from; i < std::min(n, from + 256); i++) sums[i] = in[i] + sum;
   }
-  CHECK_CUDA(cuMemcpyHtoD_v2(expected.data(), sums.data(), n * 8));
+  CHECK_CUDA(cuMemcpyHtoDAsync_v2(expected.data(), sums.data(), n * 8, device.stream));
+  CHECK_CUDA(cuStreamSynchronize(device.stream));
   out.poison(0xFF);
   Launch l;
   l.function = load_function(instance, 0);

@@ -11,6 +11,11 @@ template <class T> std::vector<T> download(CUdeviceptr p, size_t count) {
   CHECK_CUDA(cuMemcpyDtoH_v2(host.data(), p, count * sizeof(T)));
   return host;
 }
+// Returns when the bytes have arrived: a plain copy from pageable memory may not, and the stream would not wait for it.
+inline void upload(const Device &device, CUdeviceptr to, const void *from, size_t bytes) {
+  CHECK_CUDA(cuMemcpyHtoDAsync_v2(to, from, bytes, device.stream));
+  CHECK_CUDA(cuStreamSynchronize(device.stream));
+}
 inline float bits_to_float(uint16_t bits, Type type) {
   if (type == Type::bf16) {
     const uint32_t wide = (uint32_t)bits << 16;
@@ -47,7 +52,7 @@ inline std::string run_skinny_case(const Device &device, const Instance &instanc
   CUdeviceptr w_reference = w.data();
   if (s4) {
     const std::vector<float> host = unpack_s4(download<uint32_t>(w.data(), (size_t)n * k / 8), download<uint16_t>(scales.data(), (size_t)n * (k / 128)), n, k);
-    CHECK_CUDA(cuMemcpyHtoD_v2(wide.data(), host.data(), host.size() * 4));
+    upload(device, wide.data(), host.data(), host.size() * 4);
     w_reference = wide.data();
   }
   reference.product(expected.data(), x.data(), w_reference, type, s4 ? Type::f32 : type, m, n, k, 1, {k, 1, 0}, {k, 1, 0});
@@ -135,8 +140,8 @@ inline std::string run_decode_case(const Device &device, const Instance &instanc
   reference.fill(q.data(), type, q_count, seed * 9 + 1, 1.5f);
   reference.fill(k.data(), type, pool, seed * 9 + 2, 1.5f);
   reference.fill(v.data(), type, pool, seed * 9 + 3);
-  CHECK_CUDA(cuMemcpyHtoD_v2(at.data(), table.data(), table.size() * 4));
-  CHECK_CUDA(cuMemcpyHtoD_v2(length.data(), lengths.data(), batch * 4));
+  upload(device, at.data(), table.data(), table.size() * 4);
+  upload(device, length.data(), lengths.data(), batch * 4);
   CHECK_CUDA(cuStreamSynchronize(device.stream));
   // The reference reads sequences laid out flat; what lies beyond a sequence's length becomes NaN in the pool.
   const size_t flat = (size_t)batch * longest * kv_heads * dim;
@@ -150,8 +155,8 @@ inline std::string run_decode_case(const Device &device, const Instance &instanc
           if (t < longest) std::copy_n(host.begin() + source, dim, line.begin() + (((size_t)b * longest + t) * kv_heads + h) * dim);
           if (t >= lengths[b]) std::fill_n(host.begin() + source, dim, (uint16_t)0x7FFF);
         }
-    CHECK_CUDA(cuMemcpyHtoD_v2(to->data(), line.data(), flat * 2));
-    CHECK_CUDA(cuMemcpyHtoD_v2(from->data(), host.data(), pool * 2));
+    upload(device, to->data(), line.data(), flat * 2);
+    upload(device, from->data(), host.data(), pool * 2);
   }
   DecodeProblem p;
   p.batch = batch, p.heads = heads, p.kv_heads = kv_heads, p.dim = dim, p.pages_of_sequence = of_sequence, p.splits = splits, p.scale = 1.0f / std::sqrt((float)dim);
