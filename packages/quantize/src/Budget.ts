@@ -19,6 +19,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Calibrate from "./Calibrate.ts"
+import * as FreezeWeights from "./FreezeWeights.ts"
 import * as InsertQuantization from "./InsertQuantization.ts"
 import * as Placement from "./Placement.ts"
 import * as Precision from "./Precision.ts"
@@ -139,7 +140,9 @@ export const fitBudget = Stage.make({
     const lossAt = (k: number) =>
       Effect.gen(function* () {
         const { changed, graph: quantized } = InsertQuantization.insert(graph, optionsKeeping(reverted(k)), "fitBudget")
-        const score = changed ? yield* evaluate(quantized, evaluator, oracle) : before
+        const score = changed
+          ? yield* evaluate(yield* FreezeWeights.freeze(quantized, oracle), evaluator, oracle)
+          : before
         scores.set(k, score)
         yield* Progress.step("precisions evaluated", scores.size)
         return drop(before, score)

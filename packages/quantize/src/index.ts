@@ -2,6 +2,7 @@
 export * as Budget from "./Budget.ts"
 export * as Calibrate from "./Calibrate.ts"
 export * as EntropyCalibrator from "./EntropyCalibrator.ts"
+export * as FreezeWeights from "./FreezeWeights.ts"
 export * as Grid from "./Grid.ts"
 export * as Histogram from "./Histogram.ts"
 export * as InsertQuantization from "./InsertQuantization.ts"

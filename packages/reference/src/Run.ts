@@ -33,6 +33,8 @@ export interface BoundMode {
 export interface Machine {
   readonly kernels: ReadonlyMap<string, Kernel>
   readonly plans: WeakMap<Graph, Plan>
+  /** Constants that were read, as tensors. */
+  readonly constants: WeakMap<Constant.Constant, Tensor>
   /** By node, the last expansion and the operand types that it is for. */
   readonly expansions: WeakMap<Node, { readonly key: string; readonly graph: Graph }>
   /** Numbers the unbacked symbols of expansions, apart from those of any model. */
@@ -42,6 +44,7 @@ export interface Machine {
 export const machine = (kernels: ReadonlyMap<string, Kernel>): Machine => ({
   kernels,
   plans: new WeakMap(),
+  constants: new WeakMap(),
   expansions: new WeakMap(),
   unbacked: { next: 1_000_000_000 }
 })
@@ -136,7 +139,7 @@ export function* runGraph(
     if (found !== undefined) return found
     const entry = graph.constants.get(id)
     if (entry === undefined) return fail("Kernel", `%${id} is used before it has a value in ${graph.name}`)
-    const tensor = Constant.load(entry.constant)
+    const tensor = constantOf(run.machine, entry.constant)
     const isRounded = run.bounds !== undefined && run.rounded.has(entry.constant.digest)
     const cell: Cell = { tensor, bound: isRounded ? lastPlace(tensor) : undefined }
     values.set(id, cell)
@@ -156,6 +159,12 @@ export function* runGraph(
     yield
   }
   return graph.outputs.map(({ id }) => valueOf(id))
+}
+
+const constantOf = ({ constants }: Machine, constant: Constant.Constant): Tensor => {
+  const found = constants.get(constant) ?? Constant.load(constant)
+  constants.set(constant, found)
+  return found
 }
 
 /** One unit in the last place of each element; undefined for integers, which are exact. */

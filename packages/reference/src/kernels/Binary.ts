@@ -6,14 +6,16 @@ import type { DType } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
 import type { OpDefinition } from "@anneal/ir/Op"
 import * as Ops from "@anneal/ir/Ops"
+import type { Tensor } from "@anneal/ir/Tensor"
+import * as Tensors from "@anneal/ir/Tensor"
 import * as Elements from "../Elements.ts"
 import type { Entry } from "../Kernel.ts"
 import * as Kernel from "../Kernel.ts"
 import * as Functions from "../Math.ts"
 import * as Strided from "../Strided.ts"
 
-/** result[i] = f(a[i], b[i]). */
-type Loop = (a: Elements.Reals, b: Elements.Reals, result: Elements.Reals) => void
+/** result[i] = f(a[i · aStep], b[i · bStep]); a step is 0 for a scalar, else 1. */
+type Loop = (a: Elements.Reals, aStep: number, b: Elements.Reals, bStep: number, result: Elements.Reals) => void
 type BigFunction = (a: bigint, b: bigint) => bigint
 
 interface Arithmetic {
@@ -35,41 +37,46 @@ const arithmetic = <A extends {}>(op: OpDefinition<A>, choose: (attributes: Kern
       for (let i = 0; i < data.length; i++) data[i] = big(left[i] ?? 0n, right[i] ?? 0n)
       return [{ dtype: a.dtype, shape, data }]
     }
-    const left = Strided.expandedArray(Elements.reals(a), a.shape, shape)
-    const right = Strided.expandedArray(Elements.reals(b), b.shape, shape)
-    const result = Elements.allocateReals(a.dtype, left.length)
+    const result = Elements.allocateReals(a.dtype, Tensors.size(shape))
+    const [left, right] = [operand(a, shape), operand(b, shape)]
     const loop = DTypes.isFloat(a.dtype) || integer === undefined ? float : integer(a.dtype)
-    loop(left, right, result)
+    loop(left, left.length === 1 ? 0 : 1, right, right.length === 1 ? 0 : 1, result)
     return [Elements.fromReals(a.dtype, shape, result)]
   })
+
+/** An operand as a loop reads it: a scalar as it is, anything else broadcast to the result's shape. */
+const operand = (tensor: Tensor, shape: ReadonlyArray<number>): Elements.Reals => {
+  const values = Elements.reals(tensor)
+  return values.length === 1 ? values : Strided.expandedArray(values, tensor.shape, shape)
+}
 
 /** A loop that calls a function for each pair. */
 const each =
   (f: (a: number, b: number) => number): Loop =>
-  (a, b, result) => {
-    for (let i = 0; i < result.length; i++) result[i] = f(a[i] ?? 0, b[i] ?? 0)
+  (a, aStep, b, bStep, result) => {
+    for (let i = 0; i < result.length; i++) result[i] = f(a[i * aStep] ?? 0, b[i * bStep] ?? 0)
   }
 
-const addLoop: Loop = (a, b, result) => {
-  for (let i = 0; i < result.length; i++) result[i] = (a[i] ?? 0) + (b[i] ?? 0)
+const addLoop: Loop = (a, aStep, b, bStep, result) => {
+  for (let i = 0; i < result.length; i++) result[i] = (a[i * aStep] ?? 0) + (b[i * bStep] ?? 0)
 }
-const subLoop: Loop = (a, b, result) => {
-  for (let i = 0; i < result.length; i++) result[i] = (a[i] ?? 0) - (b[i] ?? 0)
+const subLoop: Loop = (a, aStep, b, bStep, result) => {
+  for (let i = 0; i < result.length; i++) result[i] = (a[i * aStep] ?? 0) - (b[i * bStep] ?? 0)
 }
-const mulLoop: Loop = (a, b, result) => {
-  for (let i = 0; i < result.length; i++) result[i] = (a[i] ?? 0) * (b[i] ?? 0)
+const mulLoop: Loop = (a, aStep, b, bStep, result) => {
+  for (let i = 0; i < result.length; i++) result[i] = (a[i * aStep] ?? 0) * (b[i * bStep] ?? 0)
 }
-const divLoop: Loop = (a, b, result) => {
-  for (let i = 0; i < result.length; i++) result[i] = (a[i] ?? 0) / (b[i] ?? 0)
+const divLoop: Loop = (a, aStep, b, bStep, result) => {
+  for (let i = 0; i < result.length; i++) result[i] = (a[i * aStep] ?? 0) / (b[i * bStep] ?? 0)
 }
 const integerMul: Loop = each((a, b) => Math.imul(a, b))
 const integerDiv: Loop = each((a, b) => (b === 0 ? 0 : Math.trunc(a / b)))
 /** NaN if either is; `min` in Math orders −0 below 0, as does this. */
-const maxLoop: Loop = (a, b, result) => {
-  for (let i = 0; i < result.length; i++) result[i] = Math.max(a[i] ?? 0, b[i] ?? 0)
+const maxLoop: Loop = (a, aStep, b, bStep, result) => {
+  for (let i = 0; i < result.length; i++) result[i] = Math.max(a[i * aStep] ?? 0, b[i * bStep] ?? 0)
 }
-const minLoop: Loop = (a, b, result) => {
-  for (let i = 0; i < result.length; i++) result[i] = Math.min(a[i] ?? 0, b[i] ?? 0)
+const minLoop: Loop = (a, aStep, b, bStep, result) => {
+  for (let i = 0; i < result.length; i++) result[i] = Math.min(a[i * aStep] ?? 0, b[i * bStep] ?? 0)
 }
 
 const truncatedRemainder = (a: number, b: number): number => a % b
