@@ -40,7 +40,9 @@ const printBlock = (graph: Graph, indent: string, options: PrintOptions): string
     ...graph.constraints.map(
       ({ left, right, what }) => `require ${JSON.stringify([Dim.format(left), Dim.format(right), what])}`
     ),
-    ...graph.nodes.map((node) => printNode(node, indent, options)),
+    ...graph.nodes.map((node) =>
+      options.lineage === false ? printNode(node, indent, options) : statement(node, indent, options)
+    ),
     ...graph.outputs.map((output) => `output ${JSON.stringify(output.name)} = ${ref(output.id)}`),
     ...graph.aliases.map((alias) => `alias ${JSON.stringify([alias.input, alias.output])}`)
   ]
@@ -70,6 +72,20 @@ const printElements = (tensor: Tensor.Tensor): string => {
   return tensor.shape.length === 0 ? (texts[0] ?? "") : `[${texts.join(", ")}]`
 }
 
+/** Statements with lineage of nodes without sub-graphs: nodes are immutable, and most of them outlive a pass. */
+const statements = new WeakMap<Node, string>()
+
+const isFlat = (node: Node): boolean => Object.keys(node.graphs).length === 0
+
+const statement = (node: Node, indent: string, options: PrintOptions): string => {
+  if (!isFlat(node)) return printNode(node, indent, options)
+  const known = statements.get(node)
+  if (known !== undefined) return known
+  const text = printNode(node, indent, options)
+  statements.set(node, text)
+  return text
+}
+
 const printNode = (node: Node, indent: string, options: PrintOptions): string => {
   const results = node.outputs.map(({ id, type }) => `${ref(id)} : ${Type.format(type)}`).join("; ")
   const encoded = JSON.stringify(Op.encodeAttributes(node.op, node.attributes))
@@ -91,20 +107,56 @@ export interface ParseOptions {
   readonly ops: ReadonlyMap<string, Op.OpDefinition>
   /** Finds the bytes of a constant that is named by digest. */
   readonly constant?: (digest: string, dtype: DTypes.DType, shape: ReadonlyArray<number>) => Constant | undefined
+  /** A graph that much of the text is expected to say again: a node that is written the same is the same object. */
+  readonly like?: Graph | undefined
+}
+
+/** What the text may say again of a graph: nodes without sub-graphs by statement, others by their first result. */
+interface Familiar {
+  readonly flat: ReadonlyMap<string, Node>
+  readonly nested: ReadonlyMap<string, Node>
+}
+
+const unfamiliar: Familiar = { flat: new Map(), nested: new Map() }
+
+const familiarIn = (graph: Graph | undefined, { ops }: ParseOptions): Familiar => {
+  if (graph === undefined) return unfamiliar
+  const flat = new Map<string, Node>()
+  const nested = new Map<string, Node>()
+  for (const node of graph.nodes) {
+    if (!isFlat(node)) nested.set(node.outputs[0]?.id ?? "", node)
+    else if (ops.get(node.op.name) === node.op) flat.set(statement(node, "", {}), node)
+  }
+  return { flat, nested }
 }
 
 /** Reads the text form. Throws `IrError` (`Syntax`, `UnknownOp`, `BadAttribute` …) with the line. */
 export const parse = (text: string, options: ParseOptions): Graph => {
   const cursor = new Cursor(text)
-  const graph = parseGraph(cursor, options)
+  const graph = parseGraph(cursor, options, options.like)
   cursor.space()
   if (!cursor.atEnd()) cursor.fail("text after the graph")
   return graph
 }
 
+const patterns = {
+  blank: /\s*/y,
+  quoted: /"(?:[^"\\]|\\.)*"/y,
+  value: /[A-Za-z0-9_.]+/y,
+  type: /[a-z0-9]+\[(?:[^\]"]|"[^"]*")*\]/y,
+  digest: /[0-9a-f]{64}/y,
+  number: /-?(?:Infinity|NaN|[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)/y,
+  op: /[A-Za-z_][A-Za-z0-9_.]*/y,
+  word: /[a-z]+/y
+}
+const isWord = /^[a-z]+$/
+const goesOn = /[A-Za-z0-9_]/
+
 class Cursor {
   readonly text: string
   position = 0
+  /** Types read so far: a graph has few different ones. */
+  readonly #types = new Map<string, Type.TensorType>()
   constructor(text: string) {
     this.text = text
   }
@@ -115,7 +167,9 @@ class Cursor {
     return refuse("Syntax", `${detail}, found "${found}"`, `line ${line}`)
   }
   space(): void {
-    while (/\s/.test(this.text[this.position] ?? "")) this.position++
+    patterns.blank.lastIndex = this.position
+    patterns.blank.test(this.text)
+    this.position = patterns.blank.lastIndex
   }
   atEnd(): boolean {
     return this.position >= this.text.length
@@ -124,24 +178,32 @@ class Cursor {
   take(token: string): boolean {
     this.space()
     if (!this.text.startsWith(token, this.position)) return false
-    if (/^[a-z]+$/.test(token) && /[A-Za-z0-9_]/.test(this.text[this.position + token.length] ?? "")) return false
+    if (isWord.test(token) && goesOn.test(this.text[this.position + token.length] ?? "")) return false
     this.position += token.length
     return true
+  }
+  /** Takes the rest of the line when it is one of these. */
+  line<A>(known: ReadonlyMap<string, A>): A | undefined {
+    if (known.size === 0) return undefined
+    const end = this.text.indexOf("\n", this.position)
+    const found = end < 0 ? undefined : known.get(this.text.slice(this.position, end))
+    if (found !== undefined) this.position = end
+    return found
   }
   expect(token: string): void {
     if (!this.take(token)) this.fail(`expected ${token}`)
   }
+  /** Takes what a sticky pattern finds here. */
   pattern(pattern: RegExp, what: string): string {
     this.space()
-    const sticky = new RegExp(pattern.source, "y")
-    sticky.lastIndex = this.position
-    const found = sticky.exec(this.text)
+    pattern.lastIndex = this.position
+    const found = pattern.exec(this.text)
     if (found === null) return this.fail(`expected ${what}`)
     this.position += found[0].length
     return found[0]
   }
   string(): string {
-    return String(JSON.parse(this.pattern(/"(?:[^"\\]|\\.)*"/, "a quoted name")))
+    return String(JSON.parse(this.pattern(patterns.quoted, "a quoted name")))
   }
   strings(): ReadonlyArray<string> {
     const found = [this.string()]
@@ -150,10 +212,15 @@ class Cursor {
   }
   ref(): string {
     this.expect("%")
-    return this.text[this.position] === '"' ? this.string() : this.pattern(/[A-Za-z0-9_.]+/, "a value")
+    return this.text[this.position] === '"' ? this.string() : this.pattern(patterns.value, "a value")
   }
   type(): Type.TensorType {
-    return Type.parse(this.pattern(/[a-z0-9]+\[(?:[^\]"]|"[^"]*")*\]/, "a type"))
+    const text = this.pattern(patterns.type, "a type")
+    const known = this.#types.get(text)
+    if (known !== undefined) return known
+    const type = Type.parse(text)
+    this.#types.set(text, type)
+    return type
   }
   /** A JSON value in braces or brackets. */
   json(): unknown {
@@ -163,7 +230,7 @@ class Cursor {
     for (; this.position < this.text.length; this.position++) {
       const char = this.text[this.position]
       if (char === '"') {
-        this.pattern(/"(?:[^"\\]|\\.)*"/, "a string")
+        this.pattern(patterns.quoted, "a string")
         this.position--
       } else if (char === "{" || char === "[") depth++
       else if (char === "}" || char === "]") {
@@ -183,7 +250,8 @@ class Cursor {
   }
 }
 
-const parseGraph = (cursor: Cursor, options: ParseOptions): Graph => {
+const parseGraph = (cursor: Cursor, options: ParseOptions, like: Graph | undefined): Graph => {
+  const familiar = familiarIn(like, options)
   cursor.expect("graph")
   const name = cursor.string()
   cursor.expect("{")
@@ -221,7 +289,7 @@ const parseGraph = (cursor: Cursor, options: ParseOptions): Graph => {
     } else {
       cursor.space()
       const start = cursor.position
-      const node = parseNode(cursor, options)
+      const node = cursor.line(familiar.flat) ?? parseNode(cursor, options, familiar)
       for (const id of node.inputs)
         if (id !== null && !defined.has(id)) cursor.fail(`%${id} is used before it is defined`, start)
       for (const output of node.outputs) define(output.id)
@@ -250,7 +318,7 @@ const parseConstant = (cursor: Cursor, options: ParseOptions): readonly [string,
   ]
   if (cursor.take("=")) return entry(Constants.fromTensor(parseElements(cursor, type.dtype, shape)))
   cursor.expect("sha256:")
-  const digest = cursor.pattern(/[0-9a-f]{64}/, "a digest")
+  const digest = cursor.pattern(patterns.digest, "a digest")
   const found = options.constant?.(digest, type.dtype, shape)
   const missing = (): Uint8Array => {
     throw new IrError({
@@ -262,20 +330,19 @@ const parseConstant = (cursor: Cursor, options: ParseOptions): readonly [string,
 }
 
 const parseElements = (cursor: Cursor, dtype: DTypes.DType, shape: ReadonlyArray<number>): Tensor.Tensor => {
-  const number = /-?(?:Infinity|NaN|[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)/
   const texts: Array<string> = []
   if (cursor.take("[")) {
     while (!cursor.take("]")) {
-      texts.push(cursor.pattern(number, "a number"))
+      texts.push(cursor.pattern(patterns.number, "a number"))
       cursor.take(",")
     }
-  } else texts.push(cursor.pattern(number, "a number"))
+  } else texts.push(cursor.pattern(patterns.number, "a number"))
   const data = DTypes.allocate(dtype, texts.length)
   for (const [index, text] of texts.entries()) data[index] = DTypes.isBig(dtype) ? BigInt(text) : Number(text)
   return Tensor.make(dtype, shape, data)
 }
 
-const parseNode = (cursor: Cursor, options: ParseOptions): Node => {
+const parseNode = (cursor: Cursor, options: ParseOptions, { nested }: Familiar): Node => {
   const outputs: Array<Value> = []
   if (!cursor.take("=")) {
     do {
@@ -285,7 +352,7 @@ const parseNode = (cursor: Cursor, options: ParseOptions): Node => {
     } while (cursor.take(";"))
     cursor.expect("=")
   }
-  const opName = cursor.pattern(/[A-Za-z_][A-Za-z0-9_.]*/, "an op")
+  const opName = cursor.pattern(patterns.op, "an op")
   const op = options.ops.get(opName) ?? refuse("UnknownOp", `no op is called ${opName}`)
   cursor.expect("(")
   const inputs: Array<string | null> = []
@@ -298,8 +365,8 @@ const parseNode = (cursor: Cursor, options: ParseOptions): Node => {
   const attributes = Op.decodeAttributes(op, encoded, `%${outputs[0]?.id ?? "?"}`)
   const graphs: Record<string, Graph> = {}
   while (cursor.take("with")) {
-    const name = cursor.pattern(/[a-z]+/, "a sub-graph's name")
-    graphs[name] = parseGraph(cursor, options)
+    const name = cursor.pattern(patterns.word, "a sub-graph's name")
+    graphs[name] = parseGraph(cursor, options, nested.get(outputs[0]?.id ?? "")?.graphs[name])
   }
   const sources = cursor.take("from") ? cursor.strings() : []
   const rewrites = cursor.take("by") ? cursor.strings() : []

@@ -45,6 +45,40 @@ describe("graphs", () => {
     assert.deepStrictEqual(Verify.verify(parsed), [])
   })
 
+  it("parse like another graph: what is written the same is the same object, the rest is new", () => {
+    const graph = sample()
+    const constant = (digest: string) => Graph.allConstants(graph).get(digest)
+    const text = Text.print(graph).replace("%add : f32[batch, 8] = add", "%add : f32[batch, 8] = sub")
+    const parsed = Text.parse(text, { ops: Ops.table(), constant, like: graph })
+    assert.strictEqual(Text.print(parsed), text)
+    assert.deepStrictEqual(
+      parsed.nodes.map((node, index) => [node.op.name, node === graph.nodes[index]]),
+      [
+        ["matmul", true],
+        ["sub", false],
+        ["reshape", true]
+      ]
+    )
+    // Another op of the same name is another op.
+    const ops = new Map(Ops.table()).set("matmul", { ...Ops.matmul })
+    const [matmul] = Text.parse(text, { ops, constant, like: graph }).nodes
+    assert.strictEqual(matmul?.op, ops.get("matmul"))
+  })
+
+  it("parse like another graph inside sub-graphs, each like its own", () => {
+    const branch = (op: string) =>
+      `graph "branch" {\n    input "a" %a : f32[2]\n    %b : f32[2] = ${op}(%a)\n    output "b" = %b\n  }`
+    const text = (then: string, otherwise: string) =>
+      `graph "g" {\n  input "c" %c : bool[]\n  input "x" %x : f32[2]\n  %y : f32[2] = if(%c, %x) with then ${branch(then)} with else ${branch(otherwise)}\n  output "y" = %y\n}\n`
+    const graph = Text.parse(text("relu", "neg"), { ops: Ops.table() })
+    const parsed = Text.parse(text("relu", "relu"), { ops: Ops.table(), like: graph })
+    assert.strictEqual(Text.print(parsed), text("relu", "relu"))
+    const inner = (of: Graph.Graph, name: string) => of.nodes[0]?.graphs[name]?.nodes[0]
+    assert.strictEqual(inner(parsed, "then"), inner(graph, "then"))
+    assert.notStrictEqual(inner(parsed, "else"), inner(graph, "then"))
+    assert.strictEqual(inner(parsed, "else")?.op.name, "relu")
+  })
+
   it("refuse a broken text with the line", () => {
     assert.throws(
       () => Text.parse('graph "g" {\n  %y : f32[2] = relu(%x)\n}', { ops: Ops.table() }),

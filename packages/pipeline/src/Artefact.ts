@@ -43,7 +43,8 @@ export interface Encoded {
 /** Both may throw; `encode` and `decode` of this module turn that into `ArtefactError`. Methods, so that tags of any artefact are tags of an unknown one. */
 export interface Codec<A> {
   encode(value: A): Encoded
-  decode(encoded: Encoded): A
+  /** `like`: a value that the encoded one is expected to share much with; it only saves work. */
+  decode(encoded: Encoded, like?: A): A
 }
 
 export type Artefact<I, A> = Context.Key<I, A> & { readonly codec: Codec<A> }
@@ -73,8 +74,11 @@ const attempt = <A>(artefact: string, make: () => A): Effect.Effect<A, ArtefactE
 export const encode = <A>(artefact: Artefact<unknown, A>, value: A): Effect.Effect<Encoded, ArtefactError> =>
   attempt(artefact.key, () => artefact.codec.encode(value))
 
-export const decode = <A>(artefact: Artefact<unknown, A>, encoded: Encoded): Effect.Effect<A, ArtefactError> =>
-  attempt(artefact.key, () => artefact.codec.decode(encoded))
+export const decode = <A>(
+  artefact: Artefact<unknown, A>,
+  encoded: Encoded,
+  like?: A
+): Effect.Effect<A, ArtefactError> => attempt(artefact.key, () => artefact.codec.decode(encoded, like))
 
 /** Digests of encodings that are asked for again and again: a graph's text may be megabytes. */
 const structures = new WeakMap<Encoded, Digest>()

@@ -45,10 +45,15 @@ const encode = (graph: IR.Graph): Artefact.Encoded => {
   return { json: Text.print(numbered, { digests: true }), blobs }
 }
 
-const decode = ({ json, blobs }: Artefact.Encoded, ops: ReadonlyMap<string, OpDefinition>): IR.Graph => {
+const decode = (
+  { json, blobs }: Artefact.Encoded,
+  ops: ReadonlyMap<string, OpDefinition>,
+  like: IR.Graph | undefined
+): IR.Graph => {
   if (typeof json !== "string") throw new TypeError("a graph is kept as text")
   return Text.parse(json, {
     ops,
+    like,
     constant: (place, dtype, shape) => {
       const blob = blobs[Number.parseInt(place, 16)]
       return blob === undefined ? undefined : Constants.lazy(blob.digest, dtype, shape, blob.bytes)
@@ -72,8 +77,8 @@ const codec = (): Artefact.Codec<IR.Graph> => {
       encodings.set(graph, encoded)
       return encoded
     },
-    decode: (encoded) => {
-      const graph = decode(encoded, known)
+    decode: (encoded, like) => {
+      const graph = decode(encoded, known, like)
       encodings.set(graph, encoded)
       return graph
     }

@@ -82,8 +82,26 @@ const writeWhole = (files: Files, writing: string, path: string, bytes: Uint8Arr
     yield* Effect.onError(place, () => Effect.ignore(files.remove(draft, { force: true })))
   }).pipe(Effect.mapError(failure("write", path)))
 
-const Wrapped = Schema.fromJsonString(Schema.Struct({ sha256: Schema.String, entry: Schema.Json }))
-const decodeWrapped = Schema.decodeUnknownOption(Wrapped)
+const textEncoder = new TextEncoder()
+const textDecoder = new TextDecoder()
+const entryStart = (sha256: Digest) => `{"sha256":"${sha256}","entry":`
+const startBytes = entryStart("0".repeat(64)).length
+
+/** An entry's file: the JSON text between the start, which has its digest, and a closing brace. */
+const wrap = (entry: Schema.Json): Uint8Array => {
+  const text = JSON.stringify(entry)
+  return textEncoder.encode(`${entryStart(Key.digestBytes(textEncoder.encode(text)))}${text}}`)
+}
+
+/** The entry in a file that `wrap` made; none when a byte of it is another. */
+const unwrap = (bytes: Uint8Array): Option.Option<Schema.Json> => {
+  const text = bytes.subarray(startBytes, -1)
+  const start = entryStart(Key.digestBytes(text))
+  const whole = textDecoder.decode(bytes)
+  if (!whole.startsWith(start) || !whole.endsWith("}")) return Option.none()
+  return decodeEntry(whole.slice(startBytes, -1))
+}
+const decodeEntry = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
 
 const damaged = (what: string, path: string) =>
   Diagnostic.report({
@@ -203,9 +221,13 @@ const make = (options: StoreOptions) =>
       return digest
     })
 
+    // Touching waits for the disk as reading does: both at once. What isn't there isn't made by it.
     const read = (path: string) =>
-      Effect.mapError(orNone(files.readFile(path)), failure("read", path)).pipe(
-        Effect.tap((bytes) => (Option.isSome(bytes) ? touch(path) : Effect.void))
+      Effect.map(
+        Effect.all([Effect.mapError(orNone(files.readFile(path)), failure("read", path)), touch(path)], {
+          concurrency: "unbounded"
+        }),
+        ([bytes]) => bytes
       )
 
     const drop = (what: string, path: string) =>
@@ -221,10 +243,7 @@ const make = (options: StoreOptions) =>
 
     const setEntry: StoreService["setEntry"] = Effect.fnUntraced(function* (key, entry) {
       yield* ready
-      const text = JSON.stringify(entry)
-      const bytes = new TextEncoder().encode(
-        `{"sha256":"${Key.digestBytes(new TextEncoder().encode(text))}","entry":${text}}`
-      )
+      const bytes = wrap(entry)
       if (bytes.byteLength > maxBytes) return yield* tooBig(bytes)
       yield* writeWhole(files, writing, pathIn(entries, Key.digest(key)), bytes)
       yield* grew(bytes.byteLength)
@@ -234,11 +253,8 @@ const make = (options: StoreOptions) =>
       const path = pathIn(entries, Key.digest(key))
       const bytes = yield* read(path)
       if (Option.isNone(bytes)) return Option.none()
-      const wrapped = decodeWrapped(new TextDecoder().decode(bytes.value))
-      if (Option.isSome(wrapped)) {
-        const text = new TextEncoder().encode(JSON.stringify(wrapped.value.entry))
-        if (Key.digestBytes(text) === wrapped.value.sha256) return Option.some(wrapped.value.entry)
-      }
+      const found = unwrap(bytes.value)
+      if (Option.isSome(found)) return found
       yield* drop("entry", path)
       return Option.none()
     })

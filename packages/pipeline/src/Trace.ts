@@ -71,7 +71,7 @@ export const find = <A>({ store, key, output, input, given }: Question<A>) =>
       const blobs = yield* Effect.forEach(trace.output.blobs, (blob) => restore(store, input, blob))
       const all = Option.all(blobs)
       if (Option.isNone(all)) continue
-      const value = yield* Effect.option(Artefact.decode(output, { json: trace.output.json, blobs: all.value }))
+      const value = yield* Effect.option(Artefact.decode(output, { json: trace.output.json, blobs: all.value }, given))
       if (Option.isNone(value)) continue
       return { made: { value: value.value, ...rest }, diagnostics: trace.diagnostics, changed: true }
     }

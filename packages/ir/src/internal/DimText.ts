@@ -17,11 +17,19 @@ interface Token {
 const maxNesting = 200
 const maxPower = 64
 
+/** Dims read before. A graph says the same few again and again, and bringing quotients into normal form takes long. */
+const read = new Map<string, Dim>()
+const maxRead = 10_000
+
 /** The dim that `text` stands for. Throws RangeError with the position on text that is not a dim. */
 export const parse = (text: string): Dim => {
+  const known = read.get(text)
+  if (known !== undefined) return known
   const reader = new Reader(text)
   const dim = reader.sum().dim
   reader.expectEnd()
+  if (read.size >= maxRead) read.clear()
+  read.set(text, dim)
   return dim
 }
 
