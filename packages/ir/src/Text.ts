@@ -267,8 +267,17 @@ const parseGraph = (cursor: Cursor, options: ParseOptions, like: Graph | undefin
     defined.add(id)
     return id
   }
+  const addNode = (node: Node, start: number): void => {
+    for (const id of node.inputs)
+      if (id !== null && !defined.has(id)) cursor.fail(`%${id} is used before it is defined`, start)
+    for (const output of node.outputs) define(output.id)
+    nodes.push(node)
+  }
   while (!cursor.take("}")) {
-    if (cursor.take("input")) {
+    const start = cursor.position
+    const same = cursor.line(familiar.flat)
+    if (same !== undefined) addNode(same, start)
+    else if (cursor.take("input")) {
       const inputName = cursor.string()
       const id = define(cursor.ref())
       cursor.expect(":")
@@ -287,13 +296,7 @@ const parseGraph = (cursor: Cursor, options: ParseOptions, like: Graph | undefin
       const [input, output] = strings(cursor)
       aliases.push({ input: input ?? "", output: output ?? "" })
     } else {
-      cursor.space()
-      const start = cursor.position
-      const node = cursor.line(familiar.flat) ?? parseNode(cursor, options, familiar)
-      for (const id of node.inputs)
-        if (id !== null && !defined.has(id)) cursor.fail(`%${id} is used before it is defined`, start)
-      for (const output of node.outputs) define(output.id)
-      nodes.push(node)
+      addNode(parseNode(cursor, options, familiar), start)
     }
   }
   for (const output of outputs) if (!defined.has(output.id)) cursor.fail(`output %${output.id} is not defined`)

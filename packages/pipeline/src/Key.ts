@@ -7,7 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 
 /** A SHA-256 in lower-case hexadecimal, 64 characters. */
 export type Digest = string
@@ -62,10 +62,10 @@ const isPlain = (value: object) => {
 export const canonical = (json: unknown): string => write(json, "$")
 
 /** The SHA-256 of bytes. */
-export const digestBytes = (bytes: Uint8Array): Digest => createHash("sha256").update(bytes).digest("hex")
+export const digestBytes = (bytes: Uint8Array): Digest => hash("sha256", bytes, "hex")
 
 /** The SHA-256 of a JSON value's canonical text. Throws `KeyError` for anything that is not JSON. */
-export const digest = (json: unknown): Digest => createHash("sha256").update(canonical(json)).digest("hex")
+export const digest = (json: unknown): Digest => hash("sha256", canonical(json), "hex")
 
 /** `digest`, with the refusal as a typed failure. */
 export const digestEffect = (json: unknown): Effect.Effect<Digest, KeyError> =>

@@ -15,7 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
 import * as Predicate from "effect/Predicate"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
 import * as Diagnostic from "./Diagnostic.ts"
 import type { Digest } from "./Key.ts"
@@ -99,9 +99,9 @@ const unwrap = (bytes: Uint8Array): Option.Option<Schema.Json> => {
   const start = entryStart(Key.digestBytes(text))
   const whole = textDecoder.decode(bytes)
   if (!whole.startsWith(start) || !whole.endsWith("}")) return Option.none()
-  return decodeEntry(whole.slice(startBytes, -1))
+  return parse(whole.slice(startBytes, -1))
 }
-const decodeEntry = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
+const parse = Option.liftThrowable((text: string): Schema.Json => JSON.parse(text))
 
 const damaged = (what: string, path: string) =>
   Diagnostic.report({
