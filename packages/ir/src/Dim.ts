@@ -17,7 +17,6 @@ import {
   fromAtom,
   fromSymbol,
   integer,
-  keyOf,
   mul,
   neg,
   sub,
@@ -30,7 +29,7 @@ import {
 export { bounds, type Interval, type Ranges } from "./internal/DimBounds.ts"
 export { ceilDiv, floorDiv, max, min, mod } from "./internal/DimDivision.ts"
 export { add, compare, mul, neg, sub, SymbolicDim, type Dim } from "./internal/DimPolynomial.ts"
-export { parse } from "./internal/DimText.ts"
+export { format, parse } from "./internal/DimText.ts"
 
 /** The dim that is the size called `name`. Throws RangeError on an empty name. */
 export const symbol = (name: string): Dim => {
@@ -60,9 +59,6 @@ export const sum = (dims: ReadonlyArray<Dim>): Dim => dims.reduce<Dim>(add, 0)
 
 /** The product; 1 of none. The number of elements of a shape. */
 export const product = (dims: ReadonlyArray<Dim>): Dim => dims.reduce<Dim>(mul, 1)
-
-/** The canonical text, such as `2*batch*seq+1` or `floor((w+1)/2)`. `parse` reads it back. */
-export const format = (dim: Dim): string => keyOf(dim)
 
 /** Whether the dims have the same value, for all values of the symbols in their ranges. */
 export const equal = (a: Dim, b: Dim, ranges?: Ranges): boolean | undefined => {

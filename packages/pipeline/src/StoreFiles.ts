@@ -7,7 +7,7 @@
  * locks/…          one file a held lock; its holder touches it, and an untouched one is taken over
  * writing/…        files being written: synced, then renamed into place, so a name always has all of its bytes
  * ```
- * Files that were not used for the longest go first when the limit is passed (`mtime`, touched on use).
+ * Files that were not used for the longest go first when the limit is passed (`mtime`, touched on use, once a minute).
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -33,6 +33,10 @@ export interface StoreOptions {
 /** What is left in `writing/` after this long (ms) belongs to a writer that died. */
 const ABANDONED = 3_600_000
 const DEFAULT_MAX_BYTES = 10 * 2 ** 30
+/** A file that this process touched less than so long ago (ms) is not touched again. */
+const TOUCHED = 60_000
+/** Files whose touching is remembered. */
+const MAX_TOUCHED = 10_000
 
 type Files = FileSystem.FileSystem
 
@@ -156,9 +160,13 @@ const make = (options: StoreOptions) =>
     let known: number | undefined
     const inProcess = makeKeyLocks()
 
+    const touched = new Map<string, number>()
     const touch = (path: string) =>
       Effect.suspend(() => {
         const now = new Date()
+        if (now.getTime() - (touched.get(path) ?? -Infinity) < TOUCHED) return Effect.void
+        if (touched.size >= MAX_TOUCHED) touched.clear()
+        touched.set(path, now.getTime())
         return Effect.ignore(files.utimes(path, now, now))
       })
 

@@ -6,7 +6,7 @@
  * A name is an identifier ([A-Za-z_][A-Za-z0-9_.]*) or anything between double quotes with JSON's escapes.
  */
 import { ceilDiv, floorDiv, max, min, mod } from "./DimDivision.ts"
-import { add, fromSymbol, mul, neg, sub, type Dim } from "./DimPolynomial.ts"
+import { add, fromSymbol, keyOf, mul, neg, sub, type Dim } from "./DimPolynomial.ts"
 
 interface Token {
   readonly kind: "number" | "name" | "quoted" | "sign" | "end"
@@ -17,19 +17,30 @@ interface Token {
 const maxNesting = 200
 const maxPower = 64
 
-/** Dims read before. A graph says the same few again and again, and bringing quotients into normal form takes long. */
-const read = new Map<string, Dim>()
-const maxRead = 10_000
+/** Dims by text, read or written before. A graph says the same few again and again, and bringing quotients into normal form takes long. */
+const known = new Map<string, Dim>()
+const maxKnown = 10_000
+
+const remember = (text: string, dim: Dim): void => {
+  if (known.size >= maxKnown) known.clear()
+  known.set(text, dim)
+}
+
+/** The canonical text, such as `2*batch*seq+1` or `floor((w+1)/2)`. `parse` reads it back. */
+export const format = (dim: Dim): string => {
+  const text = keyOf(dim)
+  if (typeof dim !== "number" && !known.has(text)) remember(text, dim)
+  return text
+}
 
 /** The dim that `text` stands for. Throws RangeError with the position on text that is not a dim. */
 export const parse = (text: string): Dim => {
-  const known = read.get(text)
-  if (known !== undefined) return known
+  const before = known.get(text)
+  if (before !== undefined) return before
   const reader = new Reader(text)
   const dim = reader.sum().dim
   reader.expectEnd()
-  if (read.size >= maxRead) read.clear()
-  read.set(text, dim)
+  remember(text, dim)
   return dim
 }
 
