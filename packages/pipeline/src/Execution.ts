@@ -269,9 +269,12 @@ export const execute = <A, E, I>(
           stage
         )
       ),
-      Effect.withSpan(`anneal.stage.${job.name}`, {
-        attributes: { "anneal.stage": stage, "anneal.version": job.version, "anneal.claims": job.claims ?? "" }
-      })
+      Effect.withSpan(
+        `anneal.stage.${job.name}`,
+        { attributes: { "anneal.stage": stage, "anneal.version": job.version, "anneal.claims": job.claims ?? "" } },
+        // A stage is declared elsewhere: the stack here says nothing about it.
+        { captureStackTrace: false }
+      )
     )
   })
 

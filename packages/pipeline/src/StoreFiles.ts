@@ -161,10 +161,11 @@ const make = (options: StoreOptions) =>
     const inProcess = makeKeyLocks()
 
     const touched = new Map<string, number>()
+    const isFresh = (path: string) => Date.now() - (touched.get(path) ?? -Infinity) < TOUCHED
     const touch = (path: string) =>
       Effect.suspend(() => {
         const now = new Date()
-        if (now.getTime() - (touched.get(path) ?? -Infinity) < TOUCHED) return Effect.void
+        if (isFresh(path)) return Effect.void
         if (touched.size >= MAX_TOUCHED) touched.clear()
         touched.set(path, now.getTime())
         return Effect.ignore(files.utimes(path, now, now))
@@ -231,12 +232,11 @@ const make = (options: StoreOptions) =>
 
     // Touching waits for the disk as reading does: both at once. What isn't there isn't made by it.
     const read = (path: string) =>
-      Effect.map(
-        Effect.all([Effect.mapError(orNone(files.readFile(path)), failure("read", path)), touch(path)], {
-          concurrency: "unbounded"
-        }),
-        ([bytes]) => bytes
-      )
+      Effect.suspend(() => {
+        const bytes = Effect.mapError(orNone(files.readFile(path)), failure("read", path))
+        if (isFresh(path)) return bytes
+        return Effect.map(Effect.all([bytes, touch(path)], { concurrency: "unbounded" }), ([found]) => found)
+      })
 
     const drop = (what: string, path: string) =>
       Effect.andThen(Effect.ignore(files.remove(path, { force: true })), damaged(what, path))
