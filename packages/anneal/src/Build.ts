@@ -120,6 +120,8 @@ const buildBy =
     Effect.gen(function* () {
       const plugins = options.plugins ?? Plugin.none
       const target = yield* Target
+      yield* Model.mustBeWritable(options.output)
+      if (options.saveOnnx !== undefined) yield* Model.mustBeWritable(options.saveOnnx)
       const imported = yield* Model.importOnnx(options.model, plugins, options.shapes)
       const source = yield* withState(imported.graph, options.state ?? [])
       const { choices, graph, ledger } = yield* run(options, plugins, source)

@@ -17,7 +17,7 @@ import * as FileSystem from "effect/FileSystem"
 import type * as Scope from "effect/Scope"
 import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
-import { basename } from "node:path"
+import { basename, dirname } from "node:path"
 import type { Plugins } from "./Plugin.ts"
 import { UsageError } from "./UsageError.ts"
 
@@ -63,6 +63,31 @@ const mustExist = (path: string): Effect.Effect<void, UsageError, FileSystem.Fil
     const files = yield* FileSystem.FileSystem
     if (!(yield* Effect.orElseSucceed(files.exists(path), () => false)))
       return yield* new UsageError({ detail: `${path}: there is no such file` })
+    if (yield* isFolder(path)) return yield* new UsageError({ detail: `${path} is a folder; name a file in it` })
+  })
+
+const isFolder = (path: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const type = yield* Effect.orElseSucceed(
+      Effect.map(files.stat(path), (info) => info.type),
+      () => undefined
+    )
+    return type === "Directory"
+  })
+
+/** Refuses a path that no file can be written to, before long work is done for it. */
+export const mustBeWritable = (path: string): Effect.Effect<void, UsageError, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    if (yield* isFolder(path)) return yield* new UsageError({ detail: `${path} is a folder; name a file to write` })
+    const folder = dirname(path)
+    if (!(yield* isFolder(folder)))
+      return yield* new UsageError({ detail: `${path} cannot be written: there is no folder ${folder}` })
+    const files = yield* FileSystem.FileSystem
+    yield* Effect.mapError(
+      files.access(folder, { writable: true }),
+      () => new UsageError({ detail: `${path} cannot be written: ${folder} is read-only for you` })
+    )
   })
 
 /** The file's SHA-256, read in pieces. */

@@ -25,7 +25,8 @@ export const load = (option: string, name: string): Effect.Effect<unknown, Usage
       try: () => import(pathToFileURL(locate(name)).href),
       catch: (cause) =>
         new UsageError({
-          detail: `${option} ${name} cannot be loaded: ${cause instanceof Error ? cause.message : String(cause)}`
+          // The lines after the first say where in our own files it was asked for.
+          detail: `${option} ${name} cannot be loaded: ${cause instanceof Error ? cause.message.split("\n")[0] : String(cause)}`
         })
     })
     if (Predicate.hasProperty(loaded, "default") && loaded.default !== undefined) return loaded.default

@@ -29,6 +29,37 @@ const json = (text: string): Record<string, unknown> => {
 }
 
 describe("anneal build, run, compare, inspect", () => {
+  it.live("refuses what it could not write before it does any work", () =>
+    Effect.gen(function* () {
+      const { build, files, folder } = yield* workplace
+      for (const [output, message] of [
+        [`${folder}/absent/net.engine`, /cannot be written: there is no folder .*absent/],
+        [`${folder}/net.onnx/net.engine`, /cannot be written: there is no folder/],
+        [`${folder}/golden`, /golden is a folder; name a file to write/]
+      ] as const) {
+        const refused = yield* command("build", `${folder}/net.onnx`, "-o", output, "--cache", `${folder}/cache`)
+        assert.strictEqual(refused.code, 2, refused.out)
+        assert.match(refused.err, message)
+      }
+      const saving = yield* build("--save-onnx", `${folder}/absent/net.onnx`)
+      assert.strictEqual(saving.code, 2, saving.out)
+      assert.match(saving.err, /there is no folder/)
+      assert.deepStrictEqual((yield* files.readDirectory(folder)).sort(), ["golden", "net.onnx"])
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+
+  it.live("says that a model is a folder, and what of a plug-in is missing in a line", () =>
+    Effect.gen(function* () {
+      const { build, folder } = yield* workplace
+      const refused = yield* command("build", `${folder}/golden`, "-o", `${folder}/net.engine`)
+      assert.strictEqual(refused.code, 2)
+      assert.match(refused.err, /golden is a folder; name a file in it/)
+      const absent = yield* build("--plugin", "no-such-plugin")
+      assert.strictEqual(absent.code, 2)
+      assert.match(absent.err, /cannot be loaded: Cannot find module 'no-such-plugin'$/)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+
   it.live("takes a model to an engine that gives the known outputs", () =>
     Effect.gen(function* () {
       const { build, folder } = yield* workplace
