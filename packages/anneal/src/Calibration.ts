@@ -6,7 +6,9 @@
  * gives it, or a promise of it.
  */
 import { Calibrator } from "@anneal/pipeline/Calibrator"
+import * as Bind from "@anneal/ir/Bind"
 import * as DTypes from "@anneal/ir/DType"
+import type * as IR from "@anneal/ir/Graph"
 import type { Tensor } from "@anneal/ir/Tensor"
 import { Evaluator, type LabelledSample } from "@anneal/pipeline/Evaluator"
 import type { Sample } from "@anneal/pipeline/Samples"
@@ -72,10 +74,28 @@ const serviceOf = <A>(
   )
 }
 
-/** The samples of `--calibrate`. */
+/** What keeps a sample from the model: inputs that it lacks, other element types, other shapes. */
+const misfits = (model: IR.Graph, sample: Sample): ReadonlyArray<string> => {
+  const missing = model.inputs.filter(({ name }) => sample[name] === undefined).map(({ name }) => `${name} is missing`)
+  const typed = model.inputs.flatMap(({ name, type }) => {
+    const dtype = sample[name]?.dtype
+    return dtype === undefined || dtype === type.dtype ? [] : [`${name} is ${dtype}, the model takes ${type.dtype}`]
+  })
+  if (missing.length > 0 || typed.length > 0) return [...missing, ...typed]
+  try {
+    const shapes = model.inputs.map(({ name }) => sample[name]?.shape)
+    Bind.bind(model, shapes)
+    return []
+  } catch (error) {
+    if (error instanceof Bind.BindError) return error.problems
+    throw error
+  }
+}
+
+/** The samples of `--calibrate`. Those of a folder are held against the model's inputs, so that the case is named. */
 export const samples = (
   name: string,
-  inputs: ReadonlyArray<string>
+  model?: IR.Graph
 ): Effect.Effect<Layer.Layer<Samples.Samples>, UsageError | NpyError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     if (Modules.isModule(name)) {
@@ -90,7 +110,14 @@ export const samples = (
       })
     }
     const found: Array<Sample> = []
-    for (const one of yield* Cases.list(name)) found.push(yield* Cases.read(one.inputs, inputs, "input"))
+    const inputs = model?.inputs.map((input) => input.name) ?? []
+    for (const one of yield* Cases.list(name)) {
+      const sample = yield* Cases.read(one.inputs, inputs, "input")
+      const problems = model === undefined ? [] : misfits(model, sample)
+      if (problems.length > 0)
+        return yield* new UsageError({ detail: `--calibrate ${name}: case ${one.name}: ${problems.join("; ")}` })
+      found.push(sample)
+    }
     return Samples.layerArray(found)
   })
 

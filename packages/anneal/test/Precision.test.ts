@@ -153,6 +153,24 @@ describe("precision options", () => {
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
+  it.live("names the case of a calibration folder that does not fit the model", () =>
+    Effect.gen(function* () {
+      const { build, files, folder } = yield* setting
+      yield* files.makeDirectory(`${folder}/cases/odd`, { recursive: true })
+      for (const [dtype, shape, message] of [
+        ["f32", [1, 4], /case odd: input x: axis 1 is 4, expected 3/],
+        ["f64", [1, 3], /case odd: x is f64, the model takes f32/]
+      ] as const) {
+        const values = shape.reduce<number>((count, extent) => count * extent, 1)
+        const x = Numbers.fromNumbers(dtype, shape, new Float64Array(values))
+        yield* files.writeFile(`${folder}/cases/odd/in_x.npy`, Npy.encode(x))
+        const refused = yield* build("--int8", "--calibrate", `${folder}/cases`)
+        assert.strictEqual(refused.code, 2, refused.out)
+        assert.match(refused.err, message)
+      }
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+
   it.live("calibrates on a folder of cases, or on what a module's function gives", () =>
     Effect.gen(function* () {
       const { build, files, folder } = yield* setting

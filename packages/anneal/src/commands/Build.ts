@@ -203,12 +203,12 @@ export const build = Command.make(
       }
     })
     const pipeline = Option.isSome(given.pipeline) ? { pipeline: yield* userPipeline(given.pipeline.value) } : {}
-    const inputs =
+    const model =
       Option.isSome(given.calibrate) && !Modules.isModule(given.calibrate.value)
-        ? (yield* Model.importOnnx(given.model, plugins, options.shapes)).graph.inputs.map(({ name }) => name)
-        : []
+        ? (yield* Model.importOnnx(given.model, plugins, options.shapes)).graph
+        : undefined
     const samples = Option.isSome(given.calibrate)
-      ? yield* Calibration.samples(given.calibrate.value, inputs)
+      ? yield* Calibration.samples(given.calibrate.value, model)
       : Layer.empty
     const evaluator = Option.isSome(given.evaluate) ? yield* Calibration.evaluator(given.evaluate.value) : Layer.empty
     const store = given.useCache
