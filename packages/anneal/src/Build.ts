@@ -124,6 +124,8 @@ const buildBy =
       if (options.saveOnnx !== undefined) yield* Model.mustBeWritable(options.saveOnnx)
       const imported = yield* Model.importOnnx(options.model, plugins, options.shapes)
       const source = yield* withState(imported.graph, options.state ?? [])
+      // Before the work, so that a profile that cannot be is refused at once; again below, for the graph that is kept.
+      yield* profilesOf(source, options.profiles ?? [])
       const { choices, graph, ledger } = yield* run(options, plugins, source)
       const profiles = yield* profilesOf(graph, options.profiles ?? [])
       yield* withinLimit(options, graph, profiles)

@@ -137,7 +137,10 @@ describe("anneal build, run, compare, inspect", () => {
       assert.match(refused.err, /batch = 2 is in no profile: profile 0: batch 4…8/)
       const wrong = yield* build("--min-shapes", "z:4x3")
       assert.strictEqual(wrong.code, 6)
-      assert.match(wrong.err, /no input z/)
+      assert.match(wrong.err, /least shapes of profile 0: .*no input z/)
+      const unfit = yield* build("--min-shapes", "x:4x3", "--max-shapes", "x:8x4")
+      assert.strictEqual(unfit.code, 6)
+      assert.match(unfit.err, /greatest shapes of profile 0: .*axis 1 is 4, expected 3/)
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 

@@ -56,9 +56,18 @@ export const profileOf = (
   shapes: { readonly min?: Shapes; readonly opt?: Shapes; readonly max?: Shapes }
 ): Profile => {
   const none: Shapes = new Map()
-  const min = bindShapes(graph, shapes.min ?? none)
-  const max = bindShapes(graph, shapes.max ?? none)
-  const opt = bindShapes(graph, shapes.opt ?? none)
+  const bound = (which: "least" | "best" | "greatest", given: Shapes = none) => {
+    try {
+      return bindShapes(graph, given)
+    } catch (error) {
+      if (!(error instanceof Bind.BindError)) throw error
+      const problems = error.problems.map((problem) => `${which} shapes of ${name}: ${problem}`)
+      throw new Bind.BindError({ graph: graph.name, problems })
+    }
+  }
+  const min = bound("least", shapes.min)
+  const max = bound("greatest", shapes.max)
+  const opt = bound("best", shapes.opt)
   const dims: Record<string, DimRange> = {}
   const problems: Array<string> = []
   for (const symbol of symbolsOf(graph)) {
