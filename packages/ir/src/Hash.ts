@@ -28,7 +28,7 @@ const describe = (graph: Graph, withBytes: boolean): string => {
   }
   for (const node of graph.nodes) {
     const inputs = node.inputs.map((id) => (id === null ? "_" : number(id))).join()
-    const attributes = JSON.stringify(Op.encodeAttributes(node.op, node.attributes))
+    const attributes = Op.attributesText(node.op, node.attributes)
     const inner = Object.entries(node.graphs).map(([name, sub]) => `${name}{${describe(sub, withBytes)}}`)
     const outputs = node.outputs.map(({ id, type }) => `${number(id)} ${Type.format(type)}`).join()
     lines.push(`n ${node.op.name} ${inputs} ${attributes} ${inner.join()} ${outputs}`)

@@ -155,6 +155,15 @@ export const decodeAttributes = <A extends Attributes>(op: OpDefinition<A>, enco
 export const encodeAttributes = (op: OpDefinition, attributes: Attributes): unknown =>
   Schema.encodeSync(op.attributes)(attributes)
 
+/** Attributes as JSON text. −0 stays −0, which `JSON.stringify` alone would make 0. */
+export const attributesText = (op: OpDefinition, attributes: Attributes): string =>
+  JSON.stringify(encodeAttributes(op, attributes), (_, value: unknown) =>
+    Object.is(value, -0) ? negativeZero : value
+  ).replaceAll(JSON.stringify(negativeZero), "-0")
+
+/** Stands for −0 on the way; no attribute has this text. */
+const negativeZero = "\u0000-0"
+
 /** Every symbol that an attribute mentions, at any depth, sorted. */
 export const attributeSymbols = (attributes: unknown): ReadonlyArray<string> => {
   const found = new Set<string>()

@@ -88,7 +88,7 @@ const statement = (node: Node, indent: string, options: PrintOptions): string =>
 
 const printNode = (node: Node, indent: string, options: PrintOptions): string => {
   const results = node.outputs.map(({ id, type }) => `${ref(id)} : ${Type.format(type)}`).join("; ")
-  const encoded = JSON.stringify(Op.encodeAttributes(node.op, node.attributes))
+  const encoded = Op.attributesText(node.op, node.attributes)
   const attributes = encoded === "{}" ? "" : ` ${encoded}`
   const inner = Object.entries(node.graphs)
     .map(([name, graph]) => ` with ${name} ${printBlock(graph, `${indent}  `, options)}`)

@@ -1,7 +1,10 @@
 import * as Builder from "@anneal/ir/Builder"
 import * as Dim from "@anneal/ir/Dim"
+import type * as Graph from "@anneal/ir/Graph"
+import * as Hash from "@anneal/ir/Hash"
 import * as Op from "@anneal/ir/Op"
 import * as Ops from "@anneal/ir/Ops"
+import * as Text from "@anneal/ir/Text"
 import * as Type from "@anneal/ir/Type"
 import { assert, describe, it } from "@effect/vitest"
 
@@ -72,6 +75,17 @@ describe("ops", () => {
       [() => infer(Ops.relu, [f32(2), f32(2)], {}), /takes at most 1 operands/]
     ]
     for (const [run, message] of wrong) assert.throws(run, message)
+  })
+
+  it("keep the sign of a zero attribute in text and hashes", () => {
+    const make = (alpha: number): Graph.Graph => {
+      const b = Builder.make("g")
+      b.output("y", b.one(Ops.leakyRelu, [b.input("x", f32(2))], { alpha }))
+      return b.finish()
+    }
+    assert.notStrictEqual(Hash.content(make(0)), Hash.content(make(-0)))
+    const parsed = Text.parse(Text.print(make(-0)), { ops: Ops.table() })
+    assert.isTrue(Object.is(parsed.nodes[0]?.attributes["alpha"], -0))
   })
 
   it("read attributes from JSON, and refuse wrong ones with their place", () => {
