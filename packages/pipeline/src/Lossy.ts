@@ -26,12 +26,7 @@ const describe = (graph: IR.Graph): ((id: string) => string) => {
       const value = describe(sub)
       return [name, sub.outputs.map(({ id }) => value(id))]
     })
-    const whole = Key.digest([
-      node.op.name,
-      JSON.stringify(Op.encodeAttributes(node.op, node.attributes)),
-      node.inputs.map(of),
-      inner
-    ])
+    const whole = Key.digest([node.op.name, Op.attributesText(node.op, node.attributes), node.inputs.map(of), inner])
     for (const [position, { id }] of node.outputs.entries()) known.set(id, `${whole} ${position}`)
   }
   return of

@@ -138,8 +138,7 @@ export const isProven = (claims: Claims, pair: Pair, onSubGraph: (sub: SubRewrit
 }
 
 const sameAttributes = (a: IR.Node, b: IR.Node) =>
-  a.attributes === b.attributes ||
-  JSON.stringify(Op.encodeAttributes(a.op, a.attributes)) === JSON.stringify(Op.encodeAttributes(b.op, b.attributes))
+  a.attributes === b.attributes || Op.attributesText(a.op, a.attributes) === Op.attributesText(b.op, b.attributes)
 
 // ---- cutting --------------------------------------------------------------------------------------------------------
 

@@ -128,6 +128,8 @@ const MOST_EDGE_ROUNDS = 12
 const flavours = (checker: Checker, { after, before }: Trial.Sized): ReadonlyArray<Trial.Flavour> => {
   const cost = OracleCost.elementOperations(before) + OracleCost.elementOperations(after)
   if (cost > COSTLY * checker.wholeModel && cost > 1e6) return ["mixed"]
+  // Without inputs every draw is the same.
+  if (before.inputs.length === 0) return ["random"]
   const sizes = before.inputs.map(({ type }) =>
     Tensors.size(type.shape.map((dim) => (typeof dim === "number" ? dim : 1)))
   )

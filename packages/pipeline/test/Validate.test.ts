@@ -62,6 +62,21 @@ describe("Validate", () => {
     })
   )
 
+  it.effect("an expression of constants is run once a side: every draw would be the same", () =>
+    Effect.gen(function* () {
+      const graph = parse(`
+        constant %two : f32[] = 2
+        %a : f32[] = neg(%two)
+        %b : f32[] = neg(%a)
+        output "b" = %b`)
+      const edited = replacing(graph, "b", (b) => [b.tensor({ dtype: "f32", shape: [], data: Float32Array.of(2) })])
+      const earlier = TestOracle.runs.count
+      const { failures, summary } = yield* check("exact", graph, edited)
+      assert.deepStrictEqual([failures, summary.regions, summary.notValidated], [[], 1, 0])
+      assert.strictEqual(TestOracle.runs.count - earlier, 2)
+    })
+  )
+
   it.effect("a right rewrite passes, and only what it touched is run", () =>
     Effect.gen(function* () {
       const edited = replacing(doubled, "b", (b, [a]) => [
