@@ -36,12 +36,52 @@ describe("Tuner", () => {
       Effect.flatMap(Tuner.Tuner, (tuner) => tuner.decide([{ key: "k", node: "conv1", candidates }])),
       Tuner.layerReference
     )
+  const refusal = <A>(decided: Effect.Effect<A, Tuner.TunerError | Tuner.LockMiss>) =>
+    Effect.flip(Effect.catchTag(decided, "LockMiss", Effect.die))
+  it.effect("all that cannot be decided is said at once", () =>
+    Effect.gen(function* () {
+      const tuner = yield* Tuner.Tuner
+      const choices = [
+        { key: "k1", node: "conv1", candidates: [] },
+        { key: "k2", node: "conv2", candidates: [candidate("a")] },
+        { key: "k3", node: "conv3", candidates: [candidate("a"), candidate("b")] }
+      ]
+      const { problems } = yield* refusal(tuner.decide(choices))
+      assert.deepStrictEqual(
+        problems.map(({ key, reason }) => `${key} ${reason}`),
+        ["k1 NoCandidate", "k3 Undecided"]
+      )
+    }).pipe(Effect.provide(Tuner.layerReference))
+  )
+  it("candidates are ordered by what is predicted, then by name and configuration", () => {
+    const list: ReadonlyArray<Tuner.Candidate> = [
+      { name: "b", config: { x: 2, a: 1 } },
+      { name: "b", config: { a: 1, x: 1 } },
+      { name: "a", config: {} },
+      { name: "z", config: {}, cost: 5 },
+      { name: "y", config: {}, cost: 4 }
+    ]
+    assert.deepStrictEqual(list.toSorted(Tuner.byPrediction).map(Tuner.identify), [
+      "y {}",
+      "z {}",
+      "a {}",
+      'b {"a":1,"x":1}',
+      'b {"a":1,"x":2}'
+    ])
+  })
   it.effect("the reference takes the only candidate and does not guess", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* decide([candidate("plain")]), [{ key: "k", candidate: candidate("plain") }])
-      assert.strictEqual((yield* Effect.flip(decide([]))).reason, "NoCandidate")
-      const several = yield* Effect.flip(decide([candidate("a"), candidate("b")]))
-      assert.strictEqual(several.reason, "Undecided")
+      const none = yield* refusal(decide([]))
+      assert.deepStrictEqual(
+        none.problems.map(({ reason }) => reason),
+        ["NoCandidate"]
+      )
+      const several = yield* refusal(decide([candidate("a"), candidate("b")]))
+      assert.deepStrictEqual(
+        several.problems.map(({ reason }) => reason),
+        ["Undecided"]
+      )
       assert.include(several.message, "conv1: 2 candidates (a, b)")
     })
   )
