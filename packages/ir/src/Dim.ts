@@ -210,3 +210,33 @@ export const solve = (
   const found = (value - offset) / slope
   return Number.isSafeInteger(found) && found >= 0 ? { name, value: found + 0 } : undefined
 }
+
+/** One function for each way in which a dim is made. */
+export interface Algebra<A> {
+  readonly integer: (value: number) => A
+  readonly symbol: (name: string) => A
+  readonly add: (a: A, b: A) => A
+  readonly mul: (a: A, b: A) => A
+  /** Rounds down; the divisor is a size. */
+  readonly floorDiv: (a: A, b: A) => A
+  readonly mod: (a: A, b: A) => A
+  readonly min: (a: A, b: A) => A
+  readonly max: (a: A, b: A) => A
+}
+
+/** The dim in another form: code, text, an interval. */
+export const fold = <A>(dim: Dim, algebra: Algebra<A>): A => {
+  if (typeof dim === "number") return algebra.integer(dim)
+  const terms = dim.terms.map(({ coefficient, factors }) => {
+    const parts = factors.flatMap(({ atom, power }) => new Array<A>(power).fill(foldAtom(atom, algebra)))
+    const all = coefficient === 1 && parts.length > 0 ? parts : [algebra.integer(coefficient), ...parts]
+    return all.reduce(algebra.mul)
+  })
+  return terms.length === 0 ? algebra.integer(0) : terms.reduce(algebra.add)
+}
+
+const foldAtom = <A>(atom: Atom, algebra: Algebra<A>): A => {
+  if (atom.kind === "symbol") return algebra.symbol(atom.name)
+  const args = argumentsOf(atom).map((arg) => fold(arg, algebra))
+  return args.reduce(algebra[atom.kind])
+}

@@ -1,0 +1,61 @@
+/**
+ * Program: what a target makes code from. Buffers and the steps that fill them, in order. A pure function of the space and
+ * the decisions; nothing in it is decided later.
+ */
+import type { Constant } from "@anneal/ir/Constant"
+import type { DType } from "@anneal/ir/DType"
+import type { Dim } from "@anneal/ir/Dim"
+import type { Graph, Node } from "@anneal/ir/Graph"
+import type { Candidate } from "@anneal/pipeline/Tuner"
+import type { Region } from "./Region.ts"
+import type { View } from "./View.ts"
+
+/** Storage of its own. Offsets in the arena are for the memory plan. */
+export interface Buffer {
+  readonly id: string
+  readonly dtype: DType
+  /** Elements. */
+  readonly size: Dim
+  readonly kind: "input" | "output" | "constant" | "arena"
+  /** For `constant`: the bytes. */
+  readonly constant?: Constant
+  /** For `input` and `output`: the user's name. */
+  readonly name?: string
+}
+
+export type Step =
+  | { readonly kind: "region"; readonly region: Region; readonly tactic: Candidate }
+  /** The IR's `if`: the branches write the same buffers. `condition` is a bool of one element. */
+  | {
+      readonly kind: "branch"
+      readonly node: Node
+      readonly condition: View
+      readonly then: ReadonlyArray<Step>
+      readonly else: ReadonlyArray<Step>
+    }
+  /**
+   * A node that the target has no kernel for: the executor runs it by the oracle, between two calls of generated code.
+   * Inputs and results that are in buffers are views; the others (sizes that the data decides) are values of the host, by id.
+   */
+  | {
+      readonly kind: "host"
+      readonly node: Node
+      readonly why: string
+      readonly operands: ReadonlyArray<View | { readonly host: string } | null>
+      readonly results: ReadonlyArray<View | { readonly host: string }>
+    }
+
+/** One point or range of shapes: symbols that are constants in it are already substituted everywhere. */
+export interface Program {
+  readonly graph: Graph
+  /** Symbols with their fixed values; a run must have exactly these. */
+  readonly fixed: ReadonlyMap<string, number>
+  /** Symbols that stay free, sorted: arguments of every kernel. */
+  readonly symbols: ReadonlyArray<string>
+  readonly buffers: ReadonlyMap<string, Buffer>
+  readonly steps: ReadonlyArray<Step>
+  /** Where the caller's tensors are; row-major, whole buffers. */
+  readonly inputs: ReadonlyArray<View>
+  /** `host`: the output is a value of the host. */
+  readonly outputs: ReadonlyArray<View | { readonly host: string }>
+}

@@ -1,0 +1,158 @@
+/**
+ * Scalar: what happens to one element, as an expression. Both code generators print it: as WebAssembly SIMD over
+ * neighbouring elements, and as CUDA C++.
+ *
+ *   relu(acc + bias[n])  ⇒  binary max (binary add (previous "accumulator") (load 0)) (constant 0)
+ *
+ * The meaning of each op is that of the IR's op of the same name on elements of the dtype. Rounding is explicit: `fma`
+ * rounds once, everything else rounds each result to its dtype; a generator may not contract or reorder.
+ */
+import type { Dim } from "@anneal/ir/Dim"
+import type { DType } from "@anneal/ir/DType"
+
+/** Named as in the IR. */
+export type Unary =
+  | "neg"
+  | "abs"
+  | "sign"
+  | "ceil"
+  | "floor"
+  | "round"
+  | "exp"
+  | "log"
+  | "log1p"
+  | "expm1"
+  | "sqrt"
+  | "reciprocal"
+  | "sin"
+  | "cos"
+  | "tan"
+  | "asin"
+  | "acos"
+  | "atan"
+  | "sinh"
+  | "cosh"
+  | "tanh"
+  | "asinh"
+  | "acosh"
+  | "atanh"
+  | "erf"
+  | "sigmoid"
+  | "isNaN"
+  | "isInf"
+  | "not"
+  | "bitwiseNot"
+
+/** Named as in the IR. Comparisons give bool. */
+export type Binary =
+  | "add"
+  | "sub"
+  | "mul"
+  | "div"
+  | "mod"
+  | "pow"
+  | "min"
+  | "max"
+  | "and"
+  | "or"
+  | "xor"
+  | "bitwiseAnd"
+  | "bitwiseOr"
+  | "bitwiseXor"
+  | "shiftLeft"
+  | "shiftRight"
+  | "equal"
+  | "less"
+  | "lessOrEqual"
+  | "greater"
+  | "greaterOrEqual"
+
+/** A step in an operand that the data decides: `index` (i32 or i64; negative ones count from the end) times `stride`. */
+export interface Indirection {
+  readonly index: Scalar
+  readonly extent: Dim
+  /** Elements. */
+  readonly stride: Dim
+}
+
+export type Scalar =
+  /** The element of a region's operand at the present point of its domain, displaced by the indirections. */
+  | {
+      readonly kind: "load"
+      readonly dtype: DType
+      readonly operand: number
+      readonly indirect?: ReadonlyArray<Indirection>
+    }
+  /** Narrow floats are given by value, not by bits. */
+  | { readonly kind: "constant"; readonly dtype: DType; readonly value: number | bigint }
+  /** The present index along an axis of the domain. */
+  | { readonly kind: "index"; readonly dtype: "i32" | "i64"; readonly axis: number }
+  /** What an earlier part of the region made here: `accumulator`, or the name of a stage. */
+  | { readonly kind: "previous"; readonly dtype: DType; readonly name: string }
+  | {
+      readonly kind: "unary"
+      readonly dtype: DType
+      readonly op: Unary
+      readonly x: Scalar
+      /** For `round` (half to even is the only mode), `isInf` and others with attributes: those attributes. */
+      readonly attributes?: Readonly<Record<string, unknown>>
+    }
+  | {
+      readonly kind: "binary"
+      readonly dtype: DType
+      readonly op: Binary
+      readonly a: Scalar
+      readonly b: Scalar
+      readonly attributes?: Readonly<Record<string, unknown>>
+    }
+  /** a · b + c, rounded once. */
+  | { readonly kind: "fma"; readonly dtype: DType; readonly a: Scalar; readonly b: Scalar; readonly c: Scalar }
+  | {
+      readonly kind: "select"
+      readonly dtype: DType
+      readonly condition: Scalar
+      readonly a: Scalar
+      readonly b: Scalar
+    }
+  /** The IR's cast; `saturate` as there. */
+  | { readonly kind: "cast"; readonly dtype: DType; readonly x: Scalar; readonly saturate: boolean }
+
+export const load = (operand: number, dtype: DType): Scalar => ({ kind: "load", operand, dtype })
+export const constant = (dtype: DType, value: number | bigint): Scalar => ({ kind: "constant", dtype, value })
+export const previous = (name: string, dtype: DType): Scalar => ({ kind: "previous", name, dtype })
+export const unary = (op: Unary, x: Scalar, dtype: DType = x.dtype): Scalar => ({ kind: "unary", op, x, dtype })
+export const binary = (op: Binary, a: Scalar, b: Scalar, dtype: DType = a.dtype): Scalar => ({
+  kind: "binary",
+  op,
+  a,
+  b,
+  dtype
+})
+export const cast = (x: Scalar, dtype: DType, saturate = true): Scalar =>
+  x.dtype === dtype ? x : { kind: "cast", x, dtype, saturate }
+
+/** Rebuilds the expression bottom up; `change` is asked for each node after its children were changed. */
+export const map = (scalar: Scalar, change: (scalar: Scalar) => Scalar): Scalar => {
+  const visit = (one: Scalar): Scalar => map(one, change)
+  switch (scalar.kind) {
+    case "constant":
+    case "index":
+    case "previous":
+      return change(scalar)
+    case "load":
+      return change(
+        scalar.indirect === undefined
+          ? scalar
+          : { ...scalar, indirect: scalar.indirect.map((step) => ({ ...step, index: visit(step.index) })) }
+      )
+    case "unary":
+    case "cast":
+      return change({ ...scalar, x: visit(scalar.x) })
+    case "binary":
+      return change({ ...scalar, a: visit(scalar.a), b: visit(scalar.b) })
+    case "fma":
+      return change({ ...scalar, a: visit(scalar.a), b: visit(scalar.b), c: visit(scalar.c) })
+    case "select":
+      return change({ ...scalar, condition: visit(scalar.condition), a: visit(scalar.a), b: visit(scalar.b) })
+  }
+}

@@ -1,0 +1,5 @@
+// From a graph to a program: groupings, layouts, memory, and the scalar form that code generators print.
+export * as Program from "./Program.ts"
+export * as Region from "./Region.ts"
+export * as Scalar from "./Scalar.ts"
+export * as View from "./View.ts"
