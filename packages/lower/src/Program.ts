@@ -30,8 +30,8 @@ export type Step =
       readonly kind: "branch"
       readonly node: Node
       readonly condition: View
-      readonly then: ReadonlyArray<Step>
-      readonly else: ReadonlyArray<Step>
+      readonly whenTrue: ReadonlyArray<Step>
+      readonly whenFalse: ReadonlyArray<Step>
     }
   /**
    * A node that the target has no kernel for: the executor runs it by the oracle, between two calls of generated code.
