@@ -16,12 +16,47 @@ export interface Buffer {
   readonly dtype: DType
   /** Elements. */
   readonly size: Dim
-  readonly kind: "input" | "output" | "constant" | "arena"
+  readonly kind:
+    | "input"
+    | "output"
+    | "constant"
+    /** Written once, by the steps of `prepare`, and only read by runs. */
+    | "prepared"
+    | "arena"
   /** For `constant`: the bytes. */
   readonly constant?: Constant
   /** For `input` and `output`: the user's name. */
   readonly name?: string
 }
+
+/** Nodes computed by one region rather than several, or a value that is not moved: what was decided, and why. */
+export interface Fusion {
+  /** Stable: made of the ids of the values that it joins. */
+  readonly id: string
+  readonly kind: FusionKind
+  /** Ids of the values: producer first. */
+  readonly members: ReadonlyArray<string>
+  readonly taken: boolean
+  readonly reason: string
+  /** Bytes of memory traffic saved (or that would have been). */
+  readonly saving: Dim
+}
+
+export type FusionKind =
+  /** An elementwise node joins the loop that makes its operand. */
+  | "elementwise"
+  /** A reduction joins the loop that makes its operand, or an elementwise node the rows that make its operand. */
+  | "rows"
+  /** An elementwise node joins the contraction, convolution or window that makes its operand. */
+  | "epilogue"
+  /** Loops that do not depend on each other and share a domain. */
+  | "horizontal"
+  /** A part of a concat or the inside of a pad is written where it belongs. */
+  | "inPlace"
+  /** A product with a one-hot matrix is a gather. */
+  | "oneHot"
+  /** Integers stay integers between dequantise, product and quantise. */
+  | "integer"
 
 export type Step =
   | { readonly kind: "region"; readonly region: Region; readonly tactic: Candidate }
@@ -53,7 +88,11 @@ export interface Program {
   /** Symbols that stay free, sorted: arguments of every kernel. */
   readonly symbols: ReadonlyArray<string>
   readonly buffers: ReadonlyMap<string, Buffer>
+  /** What depends on constants alone: computed once, when the engine is loaded. */
+  readonly prepare: ReadonlyArray<Step>
   readonly steps: ReadonlyArray<Step>
+  /** Every fusion that was looked at, taken or refused, in order. */
+  readonly fusions: ReadonlyArray<Fusion>
   /** Where the caller's tensors are; row-major, whole buffers. */
   readonly inputs: ReadonlyArray<View>
   /** `host`: the output is a value of the host. */

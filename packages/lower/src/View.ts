@@ -97,7 +97,11 @@ const same = (a: Dim.Dim, b: Dim.Dim): boolean => Dim.equal(a, b) === true
  * The view under another shape of equally many elements; undefined where strides cannot say it (or it is not known), and
  * the elements have to be copied.
  */
-export const reshape = (view: View, shape: ReadonlyArray<Dim.Dim>): View | undefined => {
+export const reshape = (view: View, shape: ReadonlyArray<Dim.Dim>): View | undefined =>
+  // A dense view stays dense, even where the sizes cannot be compared.
+  reshapeByRuns(view, shape) ?? (isContiguous(view) ? { ...view, shape, strides: rowMajor(shape) } : undefined)
+
+const reshapeByRuns = (view: View, shape: ReadonlyArray<Dim.Dim>): View | undefined => {
   // Runs of axes on both sides that hold the same elements are matched; inside a run the elements must be evenly spaced.
   const from = view.shape.flatMap((extent, axis) =>
     isOne(extent) ? [] : [{ extent, stride: view.strides[axis] ?? 0 }]
@@ -147,7 +151,7 @@ export const reshape = (view: View, shape: ReadonlyArray<Dim.Dim>): View | undef
   return next === from.length ? { ...view, shape, strides } : undefined
 }
 
-/** Whether the elements lie one after another in row-major order; undefined where it is not known. */
+/** Whether the elements are known to lie one after another in row-major order. */
 export const isContiguous = (view: View): boolean => {
   const wanted = rowMajor(view.shape)
   return view.shape.every((extent, axis) => isOne(extent) || same(view.strides[axis] ?? 0, wanted[axis] ?? 1))
