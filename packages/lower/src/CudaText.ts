@@ -324,6 +324,8 @@ const print = (scalar: Scalar, env: Environment): string => {
       return literal(scalar.dtype, scalar.value)
     case "index":
       return `(${storage[scalar.dtype]})${env.index(scalar.axis)}`
+    case "dim":
+      return `(${storage[scalar.dtype]})(${dimText(scalar.dim)})`
     case "previous":
       return env.previous(scalar.name)
     case "unary":

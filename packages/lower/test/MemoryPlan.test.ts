@@ -39,6 +39,8 @@ const program = (buffers: ReadonlyArray<Buffer>, steps: ReadonlyArray<Step>, out
     symbols: [],
     buffers: new Map(buffers.map((one) => [one.id, one])),
     steps,
+    prepare: [],
+    fusions: [],
     inputs: [whole("x")],
     outputs: [whole(output)]
   }
