@@ -80,6 +80,15 @@ export interface ZeroPoint {
 }
 
 /**
+ * The least and the greatest integer that operands hold, where more is known than their dtypes say (weights are known, and
+ * a clamp bounds activations): products of 7-bit integers are faster than those of 8-bit ones.
+ */
+export interface OperandRanges {
+  readonly a?: readonly [least: number, greatest: number]
+  readonly b?: readonly [least: number, greatest: number]
+}
+
+/**
  * Σ_k a[batch, m, k] · b[batch, n, k], then the epilogue over [batch…, m, n]. Views: a over [batch…, m, k], b over
  * [batch…, n, k]. Integers accumulate in i32 with their zero points taken off; floats in `accumulate`.
  */
@@ -92,6 +101,7 @@ export interface Contraction extends Base {
   readonly a: View
   readonly b: View
   readonly zero: ZeroPoint
+  readonly ranges?: OperandRanges
   readonly accumulate: "f32" | "f64" | "i32"
   readonly epilogue: Epilogue
 }
@@ -115,6 +125,7 @@ export interface Convolution extends Base {
   readonly transposed: boolean
   /** `a` is the input's zero point (what padding holds), `b` the weight's. */
   readonly zero: ZeroPoint
+  readonly ranges?: OperandRanges
   readonly accumulate: "f32" | "f64" | "i32"
   readonly epilogue: Epilogue
 }
