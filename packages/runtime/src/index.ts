@@ -1,6 +1,7 @@
 // Load and run an engine: sessions, executors, profiles, the memory plan, tensors in NumPy's files.
 export * as Executor from "./Executor.ts"
 export * as MemoryPlan from "./MemoryPlan.ts"
+export * as MicroBatcher from "./MicroBatcher.ts"
 export * as Npy from "./Npy.ts"
 export * as NpyError from "./NpyError.ts"
 export * as Npz from "./Npz.ts"
