@@ -144,6 +144,7 @@ export const make = (
           ...describe(inputs),
           inputs,
           answer: yield* Deferred.make<Tensors, Failure>(),
+          since: yield* Clock.currentTimeMillis,
           given: true
         }
         if (overload === "refuse" && (yield* Queue.isFull(queue))) return yield* new Overloaded({ engine, capacity })
