@@ -1,0 +1,310 @@
+/**
+ * MeasuringTuner: checks and times what a strategy proposes, until it proposes nothing or the budget ends.
+ *
+ *   for each choice, heaviest first: propose → check side by side → journal rejections → race alone → journal timings
+ *
+ * In waves: each choice gets a race before any gets its second, and its share of the time that is left by its weight. So
+ * whenever the budget ends, what matters most is known best. What is journalled is not checked or timed again.
+ */
+import * as Diagnostic from "@anneal/pipeline/Diagnostic"
+import type { MeasurerError } from "@anneal/pipeline/Measurer"
+import { Measurer, type Checked, type MeasurerService, type Rejected } from "@anneal/pipeline/Measurer"
+import * as Progress from "@anneal/pipeline/Progress"
+import * as Tuner from "@anneal/pipeline/Tuner"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Deciding from "./Deciding.ts"
+import type { Entry } from "./Entry.ts"
+import * as Event from "./Event.ts"
+import { Journal, type JournalService } from "./Journal.ts"
+import * as Machine from "./Machine.ts"
+import * as Measurements from "./Measurements.ts"
+import * as Protocol from "./Protocol.ts"
+import * as Space from "./Space.ts"
+import type { Strategy } from "./Strategy.ts"
+import * as Yardstick from "./Yardstick.ts"
+
+export interface Options {
+  /** Time for checking and timing. Default: as much as it takes. */
+  readonly budget?: Duration.Input
+  /** Default `Protocol.quick`. */
+  readonly settings?: Protocol.Settings
+  /** Candidates in one race. Default 12. */
+  readonly width?: number
+}
+
+const DEFAULT_WIDTH = 12
+const now = Effect.map(Clock.monotonicTimeNanos, Number)
+const nanosOf = (budget: Duration.Input | undefined) =>
+  budget === undefined ? Infinity : Duration.toMillis(Duration.fromInputUnsafe(budget)) * 1e6
+
+/** What one tuning works with. */
+interface Tuning {
+  readonly measurer: MeasurerService
+  readonly journal: JournalService
+  readonly strategy: Strategy
+  readonly settings: Protocol.Settings
+  readonly machine: Machine.Machine
+  readonly measurements: Measurements.Measurements
+  /** Nanoseconds of the monotonic clock. */
+  readonly deadline: number
+  /** Candidates that nothing more has to be done for. */
+  readonly done: { count: number; readonly total: number }
+  readonly warned: { journal: boolean }
+}
+
+/** Keeps entries, here and in the journal. A journal that can't be written costs the next build time, not this one its result. */
+const keep = (tuning: Tuning, entries: ReadonlyArray<Entry>) =>
+  Effect.gen(function* () {
+    const { journal, measurements, done, warned } = tuning
+    measurements.add(entries)
+    done.count += entries.length
+    if (entries.length > 0 && done.total > 0)
+      yield* Progress.step("candidates", Math.min(done.count, done.total), done.total)
+    const failed = yield* Effect.option(Effect.flip(journal.append(entries)))
+    if (Option.isNone(failed) || warned.journal) return
+    warned.journal = true
+    yield* Diagnostic.report({
+      severity: "warning",
+      code: "journal-not-written",
+      message: `measurements are not kept: ${failed.value.message}`,
+      action: "the next tuning will measure them again"
+    })
+  })
+
+const entryOf = (tuning: Tuning, { key, node }: Tuner.Choice, { name, config }: Tuner.Candidate, at: number) => ({
+  v: 1 as const,
+  key,
+  node,
+  candidate: { name, config },
+  generator: tuning.measurer.generator,
+  machine: tuning.machine,
+  at
+})
+
+const rejectionOf = (
+  tuning: Tuning,
+  choice: Tuner.Choice,
+  candidate: Tuner.Candidate,
+  { reason, detail, evidence }: Rejected
+) =>
+  Effect.gen(function* () {
+    const { key, node } = choice
+    yield* Event.tell({ _tag: "Rejected", key, node, candidate: Tuner.identify(candidate), reason, detail })
+    const at = yield* Clock.currentTimeMillis
+    return { ...entryOf(tuning, choice, candidate, at), kind: "rejection" as const, reason, detail, evidence }
+  })
+
+type Verdict = { readonly checked: Checked } | { readonly entry: Entry } | undefined
+
+/** Checks one candidate; undefined: time was up. */
+const check = (tuning: Tuning, choice: Tuner.Choice, candidate: Tuner.Candidate, deadline: number) =>
+  Effect.gen(function* () {
+    const left = deadline - (yield* now)
+    if (left <= 0) return undefined
+    const { key, node } = choice
+    const passed = Effect.gen(function* () {
+      const checked = yield* tuning.measurer.check(choice, candidate)
+      yield* Event.tell({ _tag: "Checked", key, node, candidate: Tuner.identify(candidate) })
+      return { checked }
+    })
+    const verdict = Effect.catchTag(passed, "Rejected", (rejected) =>
+      Effect.map(rejectionOf(tuning, choice, candidate, rejected), (entry) => ({ entry }))
+    )
+    if (left === Infinity) return yield* verdict
+    return Option.getOrUndefined(yield* Effect.timeoutOption(verdict, Duration.millis(left / 1e6)))
+  })
+
+/** Checks and times some candidates of a choice; how many of them are settled. */
+const measure = (
+  tuning: Tuning,
+  choice: Tuner.Choice,
+  candidates: ReadonlyArray<Tuner.Candidate>,
+  deadline: number
+): Effect.Effect<number, MeasurerError> =>
+  Effect.gen(function* () {
+    const verdicts: ReadonlyArray<Verdict> = yield* Effect.forEach(
+      candidates,
+      (candidate) => check(tuning, choice, candidate, deadline),
+      { concurrency: "unbounded" }
+    )
+    const wrong = verdicts.flatMap((verdict) => (verdict !== undefined && "entry" in verdict ? [verdict.entry] : []))
+    yield* keep(tuning, wrong)
+    const right = verdicts.flatMap((verdict) =>
+      verdict !== undefined && "checked" in verdict ? [verdict.checked] : []
+    )
+    if (right.length === 0 || choice.candidates.length === 1) return wrong.length
+    const { measurer, settings } = tuning
+    const yardstick = measurer.yardstick ?? Yardstick.spin
+    const outcomes = yield* measurer.alone(Protocol.race(right, { settings, yardstick, deadline }))
+    const entries: Array<Entry> = []
+    for (const outcome of outcomes) {
+      const { candidate } = outcome.checked
+      if (outcome._tag === "Rejected") entries.push(yield* rejectionOf(tuning, choice, candidate, outcome.rejected))
+      if (outcome._tag !== "Timed") continue
+      const { timing } = outcome
+      const { key, node } = choice
+      yield* Event.tell({ _tag: "Timed", key, node, candidate: Tuner.identify(candidate), timing })
+      entries.push({ ...entryOf(tuning, choice, candidate, yield* Clock.currentTimeMillis), kind: "timing", timing })
+    }
+    yield* keep(tuning, entries)
+    return wrong.length + entries.length
+  }).pipe(Effect.scoped)
+
+/** A choice that is still being measured. `width`: candidates in its next race. */
+interface Active extends Space.Group {
+  width: number
+}
+
+/** All choices with several candidates, in waves. */
+const search = (tuning: Tuning, groups: ReadonlyArray<Space.Group>, width: number) =>
+  Effect.gen(function* () {
+    const { strategy, measurements, deadline } = tuning
+    let active: Array<Active> = groups
+      .filter(({ choice }) => choice.candidates.length > 1)
+      .map(({ choice, weight }) => ({ choice, weight, width }))
+    const views = new Map(active.map(({ choice }) => [choice.key, Deciding.view(choice, measurements)]))
+    // A share that was too small for one race: then the whole of what is left.
+    let whole = false
+    while (active.length > 0 && (yield* now) < deadline) {
+      const going: Array<Active> = []
+      let progress = 0
+      let weights = active.reduce((sum, { weight }) => sum + weight, 0)
+      for (const one of active) {
+        const { choice, weight } = one
+        const at = yield* now
+        if (at >= deadline) break
+        const known = Deciding.view(choice, measurements)
+        const proposed = strategy.propose(known, [...views.values()]).slice(0, one.width)
+        const share = whole || weights <= 0 ? 1 : weight / weights
+        weights -= weight
+        if (proposed.length === 0) continue
+        const settled = yield* measure(
+          tuning,
+          choice,
+          proposed,
+          deadline === Infinity ? Infinity : at + share * (deadline - at)
+        )
+        views.set(choice.key, Deciding.view(choice, measurements))
+        progress += settled
+        one.width = settled === 0 ? Math.max(1, one.width >> 2) : one.width
+        going.push(one)
+      }
+      if (progress === 0 && whole) break
+      whole = progress === 0
+      active = going
+    }
+  })
+
+/** What has one candidate has nothing to be measured, but must be right. */
+const checkOnly = (tuning: Tuning, groups: ReadonlyArray<Space.Group>) =>
+  Effect.forEach(
+    groups,
+    ({ choice }) => {
+      const { open } = Deciding.view(choice, tuning.measurements)
+      return choice.candidates.length > 1 || open.length === 0
+        ? Effect.void
+        : measure(tuning, choice, open, tuning.deadline)
+    },
+    { concurrency: "unbounded", discard: true }
+  )
+
+const decideAll = (tuning: Tuning, space: ReadonlyArray<Tuner.Choice>, groups: ReadonlyArray<Space.Group>) =>
+  Effect.gen(function* () {
+    const problems: Array<Tuner.Problem> = []
+    const decided = new Map<string, Tuner.Candidate>()
+    for (const { choice } of groups) {
+      const made = Deciding.decide(choice, tuning.measurements, tuning.settings.tolerance)
+      if (made._tag === "Undecided") {
+        problems.push(made.problem)
+        continue
+      }
+      decided.set(choice.key, made.candidate)
+      yield* Event.tell(made.event)
+    }
+    if (problems.length > 0) return yield* new Tuner.TunerError({ problems })
+    return Space.spread(space, decided)
+  })
+
+/** Nothing at all can be measured: one problem, at the first choice. */
+const cannot = (space: ReadonlyArray<Tuner.Choice>, detail: string) =>
+  new Tuner.TunerError({
+    problems: space.slice(0, 1).map(({ key, node }) => ({ reason: "Measurer", key, node, detail }))
+  })
+
+const countOpen = (groups: ReadonlyArray<Space.Group>, measurements: Measurements.Measurements) =>
+  groups
+    .filter(({ choice }) => choice.candidates.length > 1)
+    .reduce((sum, { choice }) => sum + Deciding.view(choice, measurements).open.length, 0)
+
+/** A tuner that measures what the strategy proposes. */
+export const layer = (strategy: Strategy, options: Options = {}): Layer.Layer<Tuner.Tuner, never, Measurer | Journal> =>
+  Layer.effect(
+    Tuner.Tuner,
+    Effect.gen(function* () {
+      const measurer = yield* Measurer
+      const journal = yield* Journal
+      const settings = options.settings ?? Protocol.quick
+      const width = Math.max(1, options.width ?? DEFAULT_WIDTH)
+      const machine = Machine.here(measurer.features)
+      const budget = nanosOf(options.budget)
+      const { name, version, config } = strategy.identity
+
+      const decide: Tuner.TunerService["decide"] = (space) =>
+        Effect.gen(function* () {
+          const { groups, problems } = Space.group(space)
+          if (problems.length > 0) return yield* new Tuner.TunerError({ problems })
+          const { entries, damaged } = yield* Effect.mapError(journal.read, (error) => cannot(space, error.message))
+          if (damaged.length > 0) {
+            const lines = damaged.map(({ line, why }) => `${line} (${why})`).join(", ")
+            const message = `${journal.name}: passed over what is no entry, lines ${lines}`
+            yield* Diagnostic.report({ severity: "info", code: "journal-damaged", message })
+          }
+          const scope = { machine, generator: measurer.generator, inputs: settings.inputs }
+          const measurements = Measurements.make(entries, scope)
+          const candidates = groups.reduce((sum, { choice }) => sum + choice.candidates.length, 0)
+          const several = groups.filter(({ choice }) => choice.candidates.length > 1)
+          const total = several.reduce((sum, { choice }) => sum + choice.candidates.length, 0)
+          const recorded = total - countOpen(groups, measurements)
+          yield* Event.tell({ _tag: "Started", choices: groups.length, candidates, recorded })
+          const tuning: Tuning = {
+            measurer,
+            journal,
+            strategy,
+            settings,
+            machine,
+            measurements,
+            deadline: (yield* now) + budget,
+            done: { count: recorded, total },
+            warned: { journal: false }
+          }
+          yield* checkOnly(tuning, groups).pipe(
+            Effect.andThen(search(tuning, groups, width)),
+            Effect.mapError((error) => cannot(space, error.message))
+          )
+          const unmeasured = countOpen(groups, measurements)
+          if (unmeasured > 0 && (yield* now) >= tuning.deadline) yield* Event.tell({ _tag: "OutOfBudget", unmeasured })
+          return yield* decideAll(tuning, space, groups)
+        })
+
+      const identity = {
+        name,
+        version,
+        config: {
+          strategy: config,
+          budget: budget === Infinity ? null : budget,
+          width,
+          protocol: Protocol.version,
+          settings: { ...settings, rounds: { ...settings.rounds } },
+          machine: { ...machine, features: [...machine.features] },
+          generator: measurer.generator,
+          measurer: measurer.identity === undefined ? null : { ...measurer.identity }
+        }
+      }
+      // Without a known measurer, nobody knows what the timings were.
+      return { name, identity: measurer.identity === undefined ? undefined : identity, decide }
+    })
+  )
