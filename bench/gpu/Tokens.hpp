@@ -10,17 +10,20 @@ class TokenBench {
       : device_(device), instances_(instances), reference_(reference), copy_(copy_gb_s), json_(json), verbose_(verbose) {}
 
   void skinny(const char *weight, int m, int n, int k) {
-    const bool s4 = std::string(weight) == "s4";
-    const size_t w_bytes = s4 ? (size_t)n * k / 2 : (size_t)n * k * 2, s_bytes = s4 ? (size_t)n * (k / 128) * 2 : 0;
+    const bool s4 = std::string(weight) == "s4", s8 = std::string(weight) == "s8";
+    const size_t w_bytes = s4 ? (size_t)n * k / 2 : (size_t)n * k * (s8 ? 1 : 2), s_bytes = s4 ? (size_t)n * (k / 128) * 2 : s8 ? (size_t)n * 2 : 0;
     const double bytes = (double)w_bytes + s_bytes + 2.0 * m * k + 2.0 * m * n;
     const int sets = (int)(250e6 / bytes) + 2;
     const Buffer x((size_t)m * k * 2), w(w_bytes * sets), scales(s_bytes * sets), d((size_t)m * n * 2);
     reference_.fill(x.data(), Type::f16, (long long)m * k, 1);
-    reference_.fill(w.data(), s4 ? (Type)9 : Type::f16, s4 ? (long long)w_bytes * sets : (long long)n * k * sets, 2);
-    if (s4) reference_.fill(scales.data(), Type::f16, (long long)s_bytes / 2 * sets, 3, 0.1f);
+    reference_.fill(w.data(), s4 ? (Type)9 : s8 ? Type::s8 : Type::f16, s4 ? (long long)w_bytes * sets : (long long)n * k * sets, 2);
+    if (s_bytes) reference_.fill(scales.data(), Type::f16, (long long)s_bytes / 2 * sets, 3, 0.1f);
     Best best;
     for (const Instance &i : instances_) {
-      if (i.kernel != "SkinnySm80" || i.text("WEIGHT", "") != weight || i.number("HIGH_ROWS", 0) != (m > 8)) continue;
+      if (i.kernel.rfind("Skinny", 0) != 0 || i.text("WEIGHT", "") != weight || (i.kernel == "SkinnySm80" && i.number("HIGH_ROWS", 0) != (m > 8))) continue;
+      SkinnyProblem shape;
+      shape.m = m, shape.n = n, shape.k = k;
+      if (!skinny_refusal(i, shape).empty()) continue;
       const std::string verdict = run_skinny_case(device_, i, reference_, m, 1000, k, 7);
       if (verdict != "pass") {
         std::printf("skinny %s: %s\n", i.name.c_str(), verdict.c_str());
@@ -29,7 +32,7 @@ class TokenBench {
       Repeated timed(device_, sets * 2, [&](int c, CUstream s) {
         SkinnyProblem p;
         p.m = m, p.n = n, p.k = k, p.x = x.data(), p.w = w.data() + w_bytes * (c % sets), p.scales = scales.data() + s_bytes * (c % sets), p.d = d.data();
-        prepare_skinny(i, p)(s);
+        prepare_skinny(device_, i, p)(s);
       });
       best.take(i, timed.median(7), verbose_, bytes);
     }

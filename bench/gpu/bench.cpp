@@ -1,4 +1,5 @@
 // Measures the kernels against their peers: `bench FOLDER PEER.so OUT.jsonl [--only SECTION] [--verbose 1]`.
+#include "Conv.hpp"
 #include "Gemm.hpp"
 #include "Tokens.hpp"
 
@@ -34,8 +35,16 @@ int main(int count, char **arguments) {
         std::printf("%s %dx%dx%d: %s\n", row.section, row.m, row.n, row.k, error.what());
       }
   TokenBench tokens(device, instances, reference, copy_gb_s, json, verbose);
+  const ConvBench conv(device, instances, reference, json, verbose);
+  if (wanted("conv"))
+    for (const int images : {1, 32})
+      for (const ConvRow &row : conv_rows()) try {
+          conv.run(row, images);
+        } catch (const std::exception &error) {
+          std::printf("conv: %s\n", error.what());
+        }
   if (wanted("skinny"))
-    for (const char *weight : {"f16", "s4"})
+    for (const char *weight : {"f16", "s8", "s4"})
       for (const auto &[n, k] : {std::pair{4096, 4096}, {11008, 4096}})
         for (const int m : {1, 4, 16}) tokens.skinny(weight, m, n, k);
   if (wanted("attention"))

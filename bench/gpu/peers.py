@@ -22,22 +22,22 @@ def graph_median_us(body, launches=4, rounds=7):
     return sorted(times[1:])[rounds // 2]
 
 
-out = open(sys.argv[1], "a") if len(sys.argv) > 1 else sys.stdout
-for causal in (False, True):
-    for batch, tokens in ((1, 2048), (8, 2048), (1, 8192), (2, 8192)):
-        q, k, v = (torch.randn(batch, tokens, 16, 128, device="cuda", dtype=torch.float16).transpose(1, 2) for _ in range(3))
-        row = {"section": "attention-peer", "batch": batch, "tokens": tokens, "heads": 16, "dim": 128, "causal": int(causal)}
-        for name, backend in (("cudnn", SDPBackend.CUDNN_ATTENTION), ("flash", SDPBackend.FLASH_ATTENTION)):
-            try:
-                with sdpa_kernel(backend):
-                    row[name + "_us"] = round(graph_median_us(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)), 3)
-            except Exception as error:
-                row[name + "_error"] = str(error)[:100]
-        print(json.dumps(row), file=out, flush=True)
-        print(json.dumps(row))
+def attention(out):
+    for causal in (False, True):
+        for batch, tokens in ((1, 2048), (8, 2048), (1, 8192), (2, 8192)):
+            q, k, v = (torch.randn(batch, tokens, 16, 128, device="cuda", dtype=torch.float16).transpose(1, 2) for _ in range(3))
+            row = {"section": "attention-peer", "batch": batch, "tokens": tokens, "heads": 16, "dim": 128, "causal": int(causal)}
+            for name, backend in (("cudnn", SDPBackend.CUDNN_ATTENTION), ("flash", SDPBackend.FLASH_ATTENTION)):
+                try:
+                    with sdpa_kernel(backend):
+                        row[name + "_us"] = round(graph_median_us(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)), 3)
+                except Exception as error:
+                    row[name + "_error"] = str(error)[:100]
+            print(json.dumps(row), file=out, flush=True)
+            print(json.dumps(row))
 
 
-def compiled_rows():
+def compiled_rows(out):
     """The row operations at 128 x 768 by torch.compile, each in a graph of 64 launches over rotated inputs."""
     F = torch.nn.functional
     sets = [tuple(torch.randn(128, 768, device="cuda", dtype=torch.float16) for _ in range(2)) for _ in range(64)]
@@ -62,4 +62,7 @@ def compiled_rows():
         print(json.dumps(row))
 
 
-compiled_rows()
+if __name__ == "__main__":
+    lines = open(sys.argv[1], "a") if len(sys.argv) > 1 else sys.stdout
+    attention(lines)
+    compiled_rows(lines)

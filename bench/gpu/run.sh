@@ -14,8 +14,17 @@ for header in $(find / -name cublasLt.h -not -path '/proc/*' 2>/dev/null); do
   done
 done
 [ -f /tmp/peer.so ] || { echo "the cuBLASLt peer was not built:"; find / -name 'cublasLt.h' -o -name 'libcublasLt.so*' -not -path '/proc/*' 2>/dev/null; head -c 1500 "$OUT/peer-build.txt"; }
+[ "$what" = peer ] && exit
 nvidia-smi --query-gpu=name,driver_version,clocks.sm,power.limit --format=csv,noheader
-if [ "$what" = all ] || [ "$what" = test ]; then timeout 280 "$built/gpu-test" "$built" --json "$OUT/test.jsonl" | tee "$OUT/test.txt"; fi
+if [ "$what" = all ] || [ "$what" = test ]; then
+  # Eight processes beside one another, then the planted mistakes alone; the counts are added up.
+  for part in 0 1 2 3 4 5 6 7; do timeout 280 "$built/gpu-test" "$built" --part $part/8 --slow 4 "$@" >"/tmp/test-$part.txt" & done
+  wait
+  timeout 60 "$built/gpu-test" "$built" --only planted >/tmp/test-planted.txt
+  { grep -hv passed /tmp/test-*.txt
+    cat /tmp/test-*.txt | awk '/ passed /{n = NF; name = $1; for (i = 2; i < n - 3; i++) name = name " " $i; good[name] += $(n - 3); bad[name] += $(n - 1)}
+      END {for (name in good) printf "%-28s %5d passed %5d failed\n", name, good[name], bad[name]}' | sort; } | tee "$OUT/test.txt"
+fi
 if [ "$what" = sanitize ]; then
   for tool in memcheck racecheck initcheck synccheck; do
     for name in gemm-f16-64x256-c2x1-s4-pp-gelu gemm-f16-128x128-c1x1-s5-sk gemm-f16-128x64-c1x1-s6-k4 skinny-f16-w8-t2-u4-m16 skinny-s4-w8-t2-u2-m8 attention-f16-d64-k128-causal decode-f16-d64-p64 rows-addnorm-f16-w4 pointwise-gelu-f16-t256-v4; do
@@ -27,4 +36,5 @@ fi
 if [ "$what" != test ]; then
   timeout 300 "$built/bench" "$built" /tmp/peer.so "$OUT/bench.jsonl" "$@" >"$OUT/bench.txt" 2>&1; grep -v "^    " "$OUT/bench.txt"
   timeout 120 python3 "$here/bench/gpu/peers.py" "$OUT/bench.jsonl"
+  timeout 240 python3 "$here/bench/gpu/peers_conv.py" "$OUT/bench.jsonl"
 fi

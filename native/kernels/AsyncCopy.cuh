@@ -63,6 +63,11 @@ __device__ __forceinline__ void tensor_load_im2col(u32 to, const TensorMap *map,
                "l"((u64)map), "r"(barrier), "r"(c), "r"(w), "r"(h), "r"(n), "h"(offset_w), "h"(offset_h)
                : "memory");
 }
+__device__ __forceinline__ void tensor_load_im2col_multicast(u32 to, const TensorMap *map, u32 barrier, int c, int w, int h, int n, u16 offset_w, u16 offset_h, u16 blocks) {
+  asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%4, %5, %6, %7}], [%2], {%8, %9}, %3;" ::"r"(to),
+               "l"((u64)map), "r"(barrier), "h"(blocks), "r"(c), "r"(w), "r"(h), "r"(n), "h"(offset_w), "h"(offset_h)
+               : "memory");
+}
 __device__ __forceinline__ void tensor_store_3d(const TensorMap *map, u32 from, int x, int y, int z) {
   asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4}], [%1];" ::"l"((u64)map), "r"(from), "r"(x), "r"(y), "r"(z)
                : "memory");

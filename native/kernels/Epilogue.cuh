@@ -93,6 +93,17 @@ __device__ __forceinline__ float2 epilogue_pair(float2 v, int row, int column, i
   return r;
 }
 
+// How many of the inputs are matrices.
+#define COLUMN(i, T, name)
+#define ROW(i, T, name)
+#define SCALAR(i, T, name)
+#define MATRIX(i, T, name) +1
+constexpr int kEpilogueMatrices = 0 EPILOGUE_INPUTS;
+#undef COLUMN
+#undef ROW
+#undef MATRIX
+#undef SCALAR
+
 // Brings the matrices' part of one row, `count` elements from `at` on, into the L2; only whole 16-byte pieces.
 template <class T> __device__ __forceinline__ void prefetch_row(const void *matrix, long long at, int count) {
   const T *from = (const T *)matrix + at;

@@ -1,184 +1,13 @@
 /**
  * The instances of the templates that ship and that the harness tests: template, name, parameters.
  *
- * `gemm-f16-128x256-c2x1-s4` ⇒ GemmSm90.cu with INPUT=f16 CONSUMERS=2 TILE_N=256 CLUSTER_M=2 STAGES=4
- *
  * A compiler makes more of them from the same templates with its own epilogue text; `templates.json` says what is legal.
  */
 
-/** One compiled kernel: `defines` are the template's macros, `architecture` is nvcc's (`90a`, `80`). */
-export interface Instance {
-  readonly name: string
-  readonly template: string
-  readonly entry: string
-  readonly architecture: string
-  readonly defines: Readonly<Record<string, string | number>>
-}
+import type { Instance } from "./Instance.ts"
+import { epilogue, products } from "./ProductInstances.ts"
 
-/** The epilogues of the tests and benchmarks; the number is the kind that Reference.cu computes in float64. */
-export const epilogues: Readonly<
-  Record<string, { readonly kind: number; readonly inputs: string; readonly text: string }>
-> = {
-  gelu: { kind: 1, inputs: "COLUMN(0, f16, bias) MATRIX(1, f16, residual)", text: "gelu_erf(v + bias) + residual" },
-  relu: { kind: 2, inputs: "COLUMN(0, f16, bias)", text: "relu(v + bias)" },
-  reluadd: { kind: 3, inputs: "COLUMN(0, f16, bias) MATRIX(1, f16, residual)", text: "relu(v + bias + residual)" },
-  scale: {
-    kind: 4,
-    inputs: "COLUMN(0, float, column_scale) ROW(1, float, row_scale)",
-    text: "v * column_scale * row_scale"
-  }
-}
-
-/** Macros of a named epilogue, and its kind for the harness. */
-const epilogue = (name: string): Record<string, string | number> => {
-  const e = epilogues[name]
-  return e === undefined ? {} : { EPILOGUE_INPUTS: e.inputs, EPILOGUE: e.text, EPILOGUE_KIND: e.kind }
-}
-
-type GemmTile = {
-  readonly consumers: number
-  readonly blocks?: number
-  readonly n: number
-  readonly stages: number
-  readonly cluster?: readonly [number, number]
-  readonly split?: number
-  readonly group?: number
-  readonly slots?: number
-  readonly perSm?: number
-  readonly stream?: boolean
-  readonly pingPong?: boolean
-}
-
-const registers: Readonly<Record<number, readonly [number, number]>> = { 2: [40, 232], 3: [32, 160] }
-
-const gemm = (
-  input: string,
-  output: string,
-  tile: GemmTile,
-  extra: Record<string, string | number> = {},
-  suffix = ""
-): Instance => {
-  const [cm, cn] = tile.cluster ?? [1, 1]
-  const pool =
-    (tile.perSm ?? 1) === 1 && tile.consumers * 64 * (tile.blocks ?? 1) * tile.n > 64 * 256
-      ? registers[tile.consumers]
-      : undefined
-  const m = 64 * (tile.pingPong === true ? 1 : tile.consumers) * (tile.blocks ?? 1)
-  const name = [
-    `gemm-${input}${output === input || (input === "tf32" && output === "float") ? "" : `-${output}`}`,
-    `${m}x${tile.n}`,
-    `c${cm}x${cn}`,
-    `s${tile.stages}`,
-    ...(tile.split === undefined ? [] : [`k${tile.split}`]),
-    ...(tile.group === undefined ? [] : [`g${tile.group}`]),
-    ...(tile.perSm === undefined ? [] : [`o${tile.perSm}`]),
-    ...(tile.stream === true ? ["sk"] : []),
-    ...(tile.pingPong === true ? ["pp"] : []),
-    ...(suffix === "" ? [] : [suffix])
-  ].join("-")
-  return {
-    name,
-    template: "GemmSm90",
-    entry: "gemm",
-    architecture: "90a",
-    defines: {
-      INPUT: input,
-      OUTPUT: output,
-      CONSUMERS: tile.consumers,
-      BLOCKS_M: tile.blocks ?? 1,
-      TILE_N: tile.n,
-      STAGES: tile.stages,
-      CLUSTER_M: cm,
-      CLUSTER_N: cn,
-      SPLIT_K: tile.split ?? 1,
-      ...(tile.group === undefined ? {} : { GROUP_M: tile.group }),
-      ...(tile.slots === undefined ? {} : { STORE_SLOTS: tile.slots }),
-      ...(tile.perSm === undefined ? {} : { BLOCKS_PER_SM: tile.perSm }),
-      ...(tile.stream === true ? { STREAM_K: 1 } : {}),
-      ...(tile.pingPong === true ? { PING_PONG: 1 } : {}),
-      ...(pool === undefined ? {} : { PRODUCER_REGISTERS: pool[0], CONSUMER_REGISTERS: pool[1] }),
-      ...extra
-    }
-  }
-}
-
-const large: GemmTile = { consumers: 2, n: 256, stages: 4, cluster: [2, 1] }
-
-/** Tiles for large products, where the tensor cores are the bound. */
-const largeTiles: ReadonlyArray<GemmTile> = [
-  large,
-  { ...large, cluster: [1, 1] },
-  { ...large, cluster: [1, 2] },
-  { ...large, group: 4 },
-  { consumers: 2, blocks: 2, n: 128, stages: 4, cluster: [1, 2] },
-  { consumers: 2, n: 192, stages: 4, cluster: [2, 1] }
-]
-
-/** Tiles for products of a few waves or less: shared loads where the L2 is the bound, parts of k where tiles are few. */
-const smallTiles: ReadonlyArray<GemmTile> = [
-  { consumers: 2, n: 128, stages: 5 },
-  { consumers: 2, n: 128, stages: 5, cluster: [1, 2] },
-  { consumers: 2, n: 128, stages: 5, cluster: [2, 2] },
-  { consumers: 3, n: 128, stages: 4 },
-  { consumers: 2, n: 192, stages: 4 },
-  { consumers: 2, n: 96, stages: 6 },
-  { consumers: 2, n: 96, stages: 6, cluster: [1, 4] },
-  { consumers: 2, n: 64, stages: 8 },
-  { consumers: 2, n: 64, stages: 8, cluster: [1, 4] },
-  { consumers: 2, n: 48, stages: 8, cluster: [1, 4] },
-  { consumers: 1, n: 256, stages: 4 },
-  { consumers: 1, n: 192, stages: 3, slots: 1, perSm: 2 },
-  { consumers: 1, n: 128, stages: 4, perSm: 2 },
-  { consumers: 1, n: 96, stages: 5, perSm: 2 },
-  { consumers: 1, n: 64, stages: 6, perSm: 2 },
-  { consumers: 1, n: 48, stages: 6, perSm: 2 },
-  { consumers: 1, n: 32, stages: 8, perSm: 2 },
-  { consumers: 2, n: 256, stages: 4, stream: true },
-  { consumers: 2, n: 128, stages: 5, stream: true },
-  { consumers: 1, n: 64, stages: 8, stream: true },
-  { consumers: 2, n: 128, stages: 5, split: 2, cluster: [1, 2] },
-  { consumers: 2, n: 64, stages: 6, split: 4 },
-  { consumers: 1, n: 32, stages: 6, split: 8, perSm: 2 },
-  { consumers: 1, n: 128, stages: 6, split: 4 }
-]
-
-/** Tiles of one warpgroup each, two in turn: the epilogue of one under the products of the other. */
-const pingPongTiles: ReadonlyArray<GemmTile> = [
-  { consumers: 2, n: 256, stages: 4, cluster: [2, 1], pingPong: true },
-  { consumers: 2, blocks: 2, n: 128, stages: 5, cluster: [2, 1], pingPong: true },
-  { consumers: 2, blocks: 2, n: 128, stages: 5, pingPong: true },
-  { consumers: 2, n: 192, stages: 5, pingPong: true },
-  { consumers: 2, blocks: 2, n: 96, stages: 6, cluster: [1, 2], pingPong: true },
-  { consumers: 2, n: 128, stages: 6, pingPong: true }
-]
-
-const gemms: ReadonlyArray<Instance> = [
-  ...pingPongTiles.map((tile) => gemm("f16", "f16", tile)),
-  ...pingPongTiles.slice(0, 2).map((tile) => gemm("f16", "f16", tile, epilogue("gelu"), "gelu")),
-  ...largeTiles.map((tile) => gemm("f16", "f16", tile)),
-  ...smallTiles.map((tile) => gemm("f16", "f16", tile)),
-  gemm("f16", "f16", large, epilogue("gelu"), "gelu"),
-  gemm("f16", "f16", { consumers: 2, blocks: 2, n: 128, stages: 4, cluster: [2, 1] }, epilogue("gelu"), "gelu"),
-  gemm("f16", "f16", { consumers: 1, n: 64, stages: 4, split: 2, perSm: 2 }, epilogue("gelu"), "gelu"),
-  gemm("f16", "f16", { ...large, stages: 3, slots: 4 }, epilogue("gelu"), "gelu"),
-  gemm("f16", "f16", { consumers: 1, n: 32, stages: 8, perSm: 2 }, epilogue("relu"), "relu"),
-  gemm("f16", "float", large),
-  gemm("bf16", "bf16", large),
-  gemm("f16", "f16", { ...large, stages: 3 }, { B_ALONG_N: 1 }, "bn"),
-  gemm("f16", "f16", { ...large, stages: 3 }, { A_ALONG_M: 1 }, "am"),
-  gemm("bf16", "bf16", { consumers: 2, n: 128, stages: 4, cluster: [1, 2] }, { A_ALONG_M: 1, B_ALONG_N: 1 }, "am-bn"),
-  gemm("tf32", "float", { ...large, stages: 3 }),
-  gemm("tf32", "float", { consumers: 1, n: 64, stages: 4, perSm: 2 }),
-  gemm("e4m3", "bf16", large),
-  gemm("e4m3", "bf16", { ...large, group: 16 }),
-  gemm("e4m3", "bf16", { consumers: 2, blocks: 2, n: 128, stages: 4, cluster: [2, 1] }),
-  gemm("e4m3", "bf16", { consumers: 2, n: 128, stages: 6, cluster: [2, 1] }, { PROMOTE: 4 }, "exact"),
-  gemm("e5m2", "bf16", { consumers: 2, n: 128, stages: 5 }),
-  gemm("e4m3", "f16", large, epilogue("scale"), "scale"),
-  gemm("s8", "s32", large),
-  gemm("s8", "s32", { consumers: 2, blocks: 2, n: 128, stages: 4, cluster: [2, 1] }),
-  gemm("s8", "f16", large, epilogue("scale"), "scale")
-]
+export type { Instance } from "./Instance.ts"
 
 const skinny = (weight: string, warps: number, tiles: number, unroll: number, high: number): Instance => ({
   name: `skinny-${weight}-w${warps}-t${tiles}-u${unroll}-m${high === 1 ? 16 : 8}`,
@@ -211,6 +40,47 @@ const skinnies: ReadonlyArray<Instance> = [
     skinny("s4", 16, 2, 2, high)
   ]),
   skinny("bf16", 8, 1, 4, 1)
+]
+
+/** Weights through a ring in shared memory; `rows` of X, `perSm` blocks a multiprocessor. */
+const ring = (weight: string, rows: number, stages: number, perSm: number): Instance => ({
+  name: `skinny90-${weight}-x${rows}-s${stages}-o${perSm}`,
+  template: "SkinnySm90",
+  entry: "skinny90",
+  architecture: "90a",
+  defines: { WEIGHT: weight, XROWS: rows, STAGES: stages, PER_SM: perSm }
+})
+
+const rings: ReadonlyArray<Instance> = ["s4", "s8"].flatMap((weight) =>
+  [1, 4, 8, 16].flatMap((rows) => [ring(weight, rows, 4, 2), ring(weight, rows, 8, 1), ring(weight, rows, 8, 2)])
+)
+
+/** A first layer: channels, square filter, stride. */
+const fewChannels = (channels: number, filter: number, stride: number, warps: number, perSm: number): Instance => ({
+  name: `few-f16-c${channels}-f${filter}-s${stride}-w${warps}-o${perSm}-relu`,
+  template: "FewChannelsSm80",
+  entry: "few_channels",
+  architecture: "90a",
+  defines: {
+    INPUT: "f16",
+    CHANNELS: channels,
+    FILTER_H: filter,
+    FILTER_W: filter,
+    STRIDE: stride,
+    WARPS: warps,
+    BLOCKS_PER_SM: perSm,
+    ...epilogue("relu")
+  }
+})
+
+const firstLayers: ReadonlyArray<Instance> = [
+  fewChannels(3, 7, 2, 8, 2),
+  fewChannels(3, 7, 2, 4, 3),
+  fewChannels(3, 7, 2, 4, 4),
+  fewChannels(3, 3, 1, 8, 2),
+  fewChannels(3, 3, 2, 8, 2),
+  fewChannels(1, 5, 1, 4, 2),
+  fewChannels(4, 3, 2, 8, 2)
 ]
 
 const attention = (input: string, keys: number, causal: number, dim: number, pingPong = 1): Instance => ({
@@ -327,8 +197,10 @@ const planted: ReadonlyArray<Instance> = [
 /** Everything that is compiled, tested and measured. */
 export const instances: ReadonlyArray<Instance> = [
   { name: "reference", template: "Reference", entry: "compare", architecture: "90a", defines: {} },
-  ...gemms,
+  ...products,
+  ...firstLayers,
   ...skinnies,
+  ...rings,
   ...attentions,
   ...decodes,
   ...generated,

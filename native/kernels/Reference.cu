@@ -194,3 +194,31 @@ extern "C" __global__ void reference_rows(double *out, const void *x, const void
     out[at + c] = v;
   }
 }
+
+// Convolution in float64, NHWC: out[n, p, q, k] from x[n, h, w, c] and weights [k, r, s, c / groups]; one thread an output.
+// TRANSPOSED convolutions gather too: the tap (r, s) reaches (p + pad - r * dilation) / stride where that divides.
+struct ReferenceConvolution {
+  int images, h, w, c, k, r, s, p, q, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, transposed, type;
+};
+extern "C" __global__ void reference_convolution(double *out, const void *x, const void *weights, const __grid_constant__ ReferenceConvolution v) {
+  const int group_c = v.c / v.groups, group_k = v.k / v.groups;
+  const long long count = (long long)v.images * v.p * v.q * v.k;
+  for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < count; i += (long long)gridDim.x * blockDim.x) {
+    const int k = (int)(i % v.k), q = (int)(i / v.k % v.q), p = (int)(i / v.k / v.q % v.p), n = (int)(i / v.k / v.q / v.p);
+    double sum = 0.0;
+    for (int r = 0; r < v.r; r++)
+      for (int s = 0; s < v.s; s++) {
+        int h = p * v.stride_h - v.pad_h + r * v.dilation_h, w = q * v.stride_w - v.pad_w + s * v.dilation_w;
+        if (v.transposed) {
+          const int th = p + v.pad_h - r * v.dilation_h, tw = q + v.pad_w - s * v.dilation_w;
+          if (th < 0 || tw < 0 || th % v.stride_h || tw % v.stride_w) continue;
+          h = th / v.stride_h, w = tw / v.stride_w;
+        }
+        if (h < 0 || w < 0 || h >= v.h || w >= v.w) continue;
+        const long long x_at = (((long long)n * v.h + h) * v.w + w) * v.c + (long long)(k / group_k) * group_c;
+        const long long w_at = (((long long)k * v.r + r) * v.s + s) * group_c;
+        for (int c = 0; c < group_c; c++) sum += load_as_double(x, v.type, x_at + c) * load_as_double(weights, v.type, w_at + c);
+      }
+    out[i] = sum;
+  }
+}

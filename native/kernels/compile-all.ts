@@ -4,13 +4,15 @@
  * `node native/kernels/compile-all.ts`            ⇒ native/build/gpu/*.cubin, instances.txt, and the table compared
  * `node native/kernels/compile-all.ts --write`    ⇒ the same, and resources.json rewritten
  * `node native/kernels/compile-all.ts --only RE`  ⇒ only the instances whose name matches
+ * `node native/kernels/compile-all.ts --jobs N`   ⇒ N compilers at a time (2)
  *
  * Needs no GPU. Where nvcc is absent it says so and exits with 0. nvcc's release is part of the table: another release may
  * allocate differently, so the table is compared only under the release that wrote it.
  */
 import { spawn, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { dirname } from "node:path"
 import { fileURLToPath } from "node:url"
 import { instances, type Instance } from "./Instances.ts"
 
@@ -28,13 +30,15 @@ const build = fileURLToPath(new URL("../build/gpu/", import.meta.url))
 const tablePath = `${here}resources.json`
 const flags = ["-cubin", "-O3", "-std=c++20", "-Xptxas", "-v", "--expt-relaxed-constexpr"]
 
-const sourceHash = (): string => {
-  const hash = createHash("sha256")
-  for (const file of readdirSync(here)
-    .filter((name) => name.endsWith(".cuh"))
-    .sort())
-    hash.update(readFileSync(here + file))
-  return hash.digest("hex")
+/** The template's text and that of every header it includes, each once, in the order met. */
+const sourceOf = (file: string, seen: Set<string> = new Set()): string => {
+  if (seen.has(file)) return ""
+  seen.add(file)
+  const text = readFileSync(file, "utf8")
+  const included = [...text.matchAll(/^#include "([^"]+)"/gm)].map((match) => match[1] ?? "")
+  const beside = (name: string): string =>
+    existsSync(`${dirname(file)}/${name}`) ? `${dirname(file)}/${name}` : here + name
+  return [text, ...included.map((name) => sourceOf(beside(name), seen))].join("\n")
 }
 
 const commandOf = (instance: Instance, output: string): ReadonlyArray<string> => [
@@ -79,15 +83,11 @@ const parseReport = (text: string, entry: string): Resources => {
   }
 }
 
-const compile = async (
-  instance: Instance,
-  headers: string
-): Promise<{ readonly resources: Resources; readonly failure?: string }> => {
+const compile = async (instance: Instance): Promise<{ readonly resources: Resources; readonly failure?: string }> => {
   const output = `${build}${instance.name}.cubin`
   const args = commandOf(instance, output)
   const key = createHash("sha256")
-    .update(headers)
-    .update(readFileSync(`${here}${instance.template}.cu`))
+    .update(sourceOf(`${here}${instance.template}.cu`))
     .update(textOf(instance))
     .update(args.join("\n"))
     .digest("hex")
@@ -115,19 +115,19 @@ const main = async (): Promise<number> => {
   const only = at < 0 ? undefined : new RegExp(process.argv[at + 1] ?? "")
   const chosen = instances.filter((instance) => only === undefined || only.test(instance.name))
   mkdirSync(build, { recursive: true })
-  const headers = sourceHash()
   const results = new Map<string, Resources>()
   const failures: Array<string> = []
   const queue = [...chosen]
   const worker = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const result = await compile(next, headers)
+      const result = await compile(next)
       results.set(next.name, result.resources)
       if (result.failure !== undefined) failures.push(`${next.name}\n${result.failure}`)
       if (result.resources.spillStores > 0) console.log(`${next.name}: ${result.resources.spillStores} bytes spilled`)
     }
   }
-  await Promise.all([worker(), worker()])
+  const jobs = process.argv.indexOf("--jobs")
+  await Promise.all(Array.from({ length: jobs < 0 ? 2 : Number(process.argv[jobs + 1]) }, worker))
   const lines = instances.map((i) => {
     const words = Object.entries(i.defines).filter(([, value]) => !/\s/.test(String(value)))
     return [i.name, i.template, i.entry, ...words.map(([name, value]) => `${name}=${value}`)].join(" ")

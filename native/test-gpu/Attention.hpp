@@ -98,15 +98,39 @@ struct SkinnyShape {
   CUdeviceptr x, w, scales, d;
   EpilogueInputs inputs;
 };
-inline Launch prepare_skinny(const Instance &i, const SkinnyProblem &p) {
+// Shared memory of SkinnySm90.
+struct SkinnyRing {
+  int rows_of_x, stage_bytes, x_bytes, shared_bytes;
+  SkinnyRing(const Instance &i, int k) : rows_of_x(i.number("XROWS", 1)) {
+    const bool s4 = i.text("WEIGHT", "s4") == "s4";
+    stage_bytes = 16 * 576 + (s4 ? 256 : 0);
+    x_bytes = k * 2 * rows_of_x;
+    shared_bytes = 128 + i.number("STAGES", 8) * (stage_bytes + 16) + 16 + x_bytes;
+  }
+};
+// An empty text where the instance can run the problem.
+inline std::string skinny_refusal(const Instance &i, const SkinnyProblem &p) {
+  if (i.kernel == "SkinnySm80") return p.m > (i.number("HIGH_ROWS", 0) ? 16 : 8) ? "more rows than the instance has" : p.k % (i.text("WEIGHT", "") == "s4" ? 128 : 8) ? "k must be a multiple of 8 (s4: 128)" : "";
+  const bool s4 = i.text("WEIGHT", "s4") == "s4";
+  if (p.m > i.number("XROWS", 1)) return "more rows than the instance has";
+  if (p.k % (s4 ? 128 : 64) || (s4 && p.n % 8)) return "k must be a multiple of 128 (s8: 64), n of 8 (s4)";
+  return SkinnyRing(i, p.k).shared_bytes > 200 * 1024 ? "X does not fit beside the ring" : "";
+}
+inline Launch prepare_skinny(const Device &device, const Instance &i, const SkinnyProblem &p) {
   Launch l;
   l.dependent = true;
-  l.function = load_function(i, 0);
-  l.block[0] = 32 * i.number("WARPS", 8);
-  const int rows = 8 * i.number("TILES_N", 1);
-  l.grid[0] = (p.n + rows - 1) / rows;
   SkinnyShape s{p.m, p.n, p.k, 0, p.k, p.n, p.x, p.w, p.scales, p.d, {}};
   std::copy(std::begin(p.inputs), std::end(p.inputs), s.inputs.pointer);
+  if (i.kernel == "SkinnySm90") {
+    l.shared_bytes = SkinnyRing(i, p.k).shared_bytes;
+    l.block[0] = 288;
+    l.grid[0] = std::min((p.n + 15) / 16, device.multiprocessors * i.number("PER_SM", 1));
+  } else {
+    l.block[0] = 32 * i.number("WARPS", 8);
+    const int rows = 8 * i.number("TILES_N", 1);
+    l.grid[0] = (p.n + rows - 1) / rows;
+  }
+  l.function = load_function(i, l.shared_bytes);
   l.add(s);
   return l;
 }

@@ -54,7 +54,7 @@ inline CUfunction load_function(const Instance &instance, const std::string &ent
   }
   CUfunction function;
   CHECK_CUDA(cuModuleGetFunction(&function, module, entry.c_str()));
-  if (shared_bytes > 48 * 1024) CHECK_CUDA(cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared_bytes));
+  if (shared_bytes > 16 * 1024) CHECK_CUDA(cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared_bytes));
   return function;
 }
 inline CUfunction load_function(const Instance &instance, int shared_bytes) { return load_function(instance, instance.entry, shared_bytes); }

@@ -1,6 +1,9 @@
-// Tests every instance on the GPU: `gpu-test FOLDER [--only TEXT] [--json FILE] [--slow N] [--first N]`, FOLDER holding instances.txt and
-// cubins; --slow multiplies the deadlines and --first runs only the first cases of each instance (compute-sanitizer).
+// Tests every instance on the GPU: `gpu-test FOLDER [--only TEXT] [--json FILE] [--slow N] [--first N] [--part I/N]`, FOLDER holding
+// instances.txt and cubins; --slow multiplies the deadlines and --first runs only the first cases of each instance
+// (compute-sanitizer); --part takes every N-th instance, so that processes beside one another share the work, and leaves the
+// planted mistakes to a run without it.
 // Prints what failed by name and a table of counts; exits with 1 when something failed.
+#include "FewChannelCases.hpp"
 #include "GemmCases.hpp"
 #include "PlantedCases.hpp"
 #include "RowCases.hpp"
@@ -18,11 +21,13 @@ int main(int count, char **arguments) {
   const std::string folder = count > 1 ? arguments[1] : "native/build/gpu";
   std::string only, json;
   double slow = 1;
+  int part = 0, parts = 0, at = 0;
   for (int i = 2; i + 1 < count; i += 2) {
     const std::string option = arguments[i];
     if (option == "--only") only = arguments[i + 1];
     else if (option == "--json") json = arguments[i + 1];
     else if (option == "--first") most_cases() = std::stoi(arguments[i + 1]);
+    else if (option == "--part") part = std::atoi(arguments[i + 1]), parts = std::atoi(std::strchr(arguments[i + 1], '/') + 1);
     else if (option == "--slow") slow = std::stod(arguments[i + 1]);
     else return std::fprintf(stderr, "no option %s\n", option.c_str()), 2;
   }
@@ -36,9 +41,12 @@ int main(int count, char **arguments) {
   int failed = 0;
   for (const Instance &instance : instances) {
     if (instance.name.find(only) == std::string::npos) continue;
+    if (parts && (instance.entry == "planted" || at++ % parts != part)) continue;
     Group group;
     if (instance.kernel == "GemmSm90") group = gemm_group(instance, *reference);
-    else if (instance.kernel == "SkinnySm80") group = skinny_group(instance, *reference);
+    else if (instance.kernel == "ConvSm90") group = conv_group(instance, *reference);
+    else if (instance.kernel == "FewChannelsSm80") group = few_channels_group(instance, *reference);
+    else if (instance.kernel == "SkinnySm80" || instance.kernel == "SkinnySm90") group = skinny_group(instance, *reference);
     else if (instance.kernel == "AttentionSm90") group = attention_group(instance, *reference);
     else if (instance.kernel == "PagedDecodeSm80") group = decode_group(instance, *reference);
     else if (instance.kernel == "RowsSm75" || instance.kernel == "PointwiseSm75") group = rows_group(instance, *reference);

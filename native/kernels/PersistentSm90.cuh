@@ -1,0 +1,617 @@
+// The kernel of GemmSm90.cu and ConvSm90.cu: TMA loads of 128-byte slabs by one thread, wgmma by the other warpgroups, the
+// epilogue from registers through shared memory to TMA stores. What a tile is and what its parameters mean: GemmSm90.cu.
+// CONVOLUTION=1 takes A's rows as pixels of an image in im2col order; all else is the same.
+#pragma once
+#include "AsyncCopy.cuh"
+#include "Epilogue.cuh"
+
+#ifndef INPUT
+#define INPUT f16
+#endif
+#ifndef OUTPUT
+#define OUTPUT f16
+#endif
+#ifndef CONSUMERS
+#define CONSUMERS 2
+#endif
+#ifndef BLOCKS_M
+#define BLOCKS_M 1
+#endif
+#ifndef TILE_N
+#define TILE_N 256
+#endif
+#ifndef STAGES
+#define STAGES 4
+#endif
+#ifndef CLUSTER_M
+#define CLUSTER_M 1
+#endif
+#ifndef CLUSTER_N
+#define CLUSTER_N 1
+#endif
+#ifndef SPLIT_K
+#define SPLIT_K 1
+#endif
+#ifndef PING_PONG
+#define PING_PONG 0
+#endif
+#ifndef STREAM_K
+#define STREAM_K 0
+#endif
+#ifndef GROUP_M
+#define GROUP_M 8
+#endif
+#ifndef STORE_SLOTS
+#define STORE_SLOTS 2
+#endif
+#ifndef PROMOTE
+#define PROMOTE 0
+#endif
+#ifndef BLOCKS_PER_SM
+#define BLOCKS_PER_SM 1
+#endif
+#ifndef A_ALONG_M
+#define A_ALONG_M 0
+#endif
+#ifndef B_ALONG_N
+#define B_ALONG_N 0
+#endif
+#ifndef CONVOLUTION
+#define CONVOLUTION 0
+#endif
+#ifndef KERNEL
+#define KERNEL gemm
+#endif
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define TEXT_(a) #a
+#define TEXT(a) TEXT_(a)
+typedef float tf32;
+#define MMA_TYPES_f16 "k16.f32.f16.f16"
+#define MMA_TYPES_bf16 "k16.f32.bf16.bf16"
+#define MMA_TYPES_tf32 "k8.f32.tf32.tf32"
+#define MMA_TYPES_e4m3 "k32.f32.e4m3.e4m3"
+#define MMA_TYPES_e5m2 "k32.f32.e5m2.e5m2"
+#define MMA_TYPES_s8 "k32.s32.s8.s8"
+#define MMA_KIND_f16 0
+#define MMA_KIND_bf16 0
+#define MMA_KIND_tf32 1
+#define MMA_KIND_e4m3 1
+#define MMA_KIND_e5m2 1
+#define MMA_KIND_s8 2
+#define MMA_KIND JOIN(MMA_KIND_, INPUT)
+
+#define MMA_NAME Mma
+#define MMA_SHAPE_TYPES JOIN(MMA_TYPES_, INPUT)
+#define MMA_FROM_REGISTERS 0
+#if MMA_KIND == 0
+#define MMA_TAIL_SHARED ", 1, 1, " TEXT(A_ALONG_M) ", " TEXT(B_ALONG_N)
+#elif MMA_KIND == 1
+#define MMA_TAIL_SHARED ", 1, 1"
+#else
+#define MMA_TAIL_SHARED ""
+#endif
+#if MMA_KIND == 2
+typedef int Accumulator;
+#define MMA_ACC int
+#define MMA_ACC_OPERAND(x) "+r"(x)
+#else
+typedef float Accumulator;
+#define MMA_ACC float
+#define MMA_ACC_OPERAND(x) "+f"(x)
+#endif
+#include "WarpGroupMma.cuh"
+#if MMA_KIND == 2
+#define MMA_ACC_OPERAND2(x) "+r"(x)
+#else
+#define MMA_ACC_OPERAND2(x) "+f"(x)
+#endif
+
+// Warpgroups that work on one tile together; with PING_PONG each has a tile of its own, in turn.
+constexpr int kTogether = PING_PONG ? 1 : CONSUMERS;
+constexpr int kTileM = 64 * kTogether * BLOCKS_M;
+constexpr int kTileK = 128 / (int)sizeof(INPUT);
+constexpr int kCluster = CLUSTER_M * CLUSTER_N * SPLIT_K;
+constexpr int kABytes = kTileM * 128;
+constexpr int kBBytes = TILE_N * 128;
+constexpr int kStageBytes = kABytes + kBBytes;
+constexpr int kOutBytes = (int)sizeof(OUTPUT);
+// The store goes in chunks of 64 rows; a row of a chunk is one 128-, 64- or 32-byte swizzled line.
+constexpr int kChunk = TILE_N % (128 / kOutBytes) == 0 ? 128 / kOutBytes : TILE_N % (64 / kOutBytes) == 0 ? 64 / kOutBytes : 32 / kOutBytes;
+constexpr int kLine = kChunk * kOutBytes;
+constexpr int kSlotBytes = 64 * kLine < 1024 ? 1024 : 64 * kLine;
+constexpr int kStoreBytes = SPLIT_K > 1 ? 0 : CONSUMERS * STORE_SLOTS * kSlotBytes;
+#ifdef PRODUCER_REGISTERS
+constexpr int kThreads = 128 * (CONSUMERS + 1);
+#else
+constexpr int kThreads = 128 * CONSUMERS + 32;
+#endif
+constexpr bool kPrefetch = SPLIT_K == 1 && kEpilogueMatrices > 0;
+constexpr int kPartialStride = TILE_N + 8;
+static_assert(SPLIT_K == 1 || kTileM * kPartialStride * 4 <= STAGES * kStageBytes, "partial sums reuse the stages");
+static_assert(!STREAM_K || (kCluster == 1 && PROMOTE == 0), "stream-K blocks share nothing");
+static_assert(!STREAM_K || MMA_KIND != 2, "partial sums are floats");
+static_assert(!PING_PONG || (CONSUMERS == 2 && SPLIT_K == 1 && !STREAM_K), "whole tiles take turns");
+static_assert(kTileM % SPLIT_K == 0, "each block of a k cluster reduces the same number of rows");
+static_assert((kTileM / CLUSTER_N) % 8 == 0 && (TILE_N / CLUSTER_M) % 8 == 0, "multicast parts are whole swizzle atoms");
+static_assert(!A_ALONG_M || (MMA_KIND == 0 && kTileM / CLUSTER_N % 64 == 0), "A along m: 16-bit types, parts of 64");
+static_assert(!B_ALONG_N || (MMA_KIND == 0 && TILE_N / CLUSTER_M % 64 == 0), "B along n: 16-bit types, parts of 64");
+
+// How a row of A, an output pixel, is found in the image: TMA walks pixels in the order (image, row, column).
+struct ConvolutionShape {
+  int out_w, out_pixels; // of one image: columns, columns * rows
+  int stride_w, stride_h, pad_w, pad_h, dilation_w, dilation_h;
+  int filter_w, channel_slabs; // taps in a filter row; 128-byte slabs of one group's channels
+  int group_channels, unused;
+};
+
+struct GemmShape {
+  int m, n, k_slabs, batch;
+  int tiles_m, tiles_n; // in clusters
+  int a_batched, b_batched;
+  long long row_stride, batch_stride; // of D, in elements
+  void *d;
+  EpilogueInputs inputs;
+  float *partial; // STREAM_K: a tile of sums for each block
+  u32 *ready;     // STREAM_K: for each block and consumer, zero before and after each launch
+#if CONVOLUTION
+  ConvolutionShape conv; // batch counts groups; k_slabs = taps * channel_slabs
+#endif
+};
+
+// The slabs of one tile that a block sums.
+struct Segment {
+  int tile, from, to;
+};
+// Walks a block's segments: whole tiles in turn, or its even share of all slabs.
+struct Segments {
+  int at, end, step, slabs, from, to;
+  __device__ __forceinline__ bool next(Segment &s) {
+    if (at >= end) return false;
+#if STREAM_K
+    s.tile = at / slabs, s.from = at - s.tile * slabs, s.to = min(slabs, s.from + end - at);
+    at += s.to - s.from;
+#else
+    s.tile = at, s.from = from, s.to = to;
+    at += step;
+#endif
+    return true;
+  }
+};
+__device__ __forceinline__ int share_of(int block, int units) { return (int)((long long)block * units / gridDim.x); }
+
+__device__ __forceinline__ void mma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ __forceinline__ void mma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int Pending> __device__ __forceinline__ void mma_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Pending) : "memory"); }
+template <int Count> __device__ __forceinline__ void hold(Accumulator (&d)[Count]) {
+#pragma unroll
+  for (int i = 0; i < Count; i++) asm volatile("" : MMA_ACC_OPERAND2(d[i])::"memory");
+}
+
+// Shared-memory matrix descriptor: 128-byte swizzle, atoms of 8 lines every 1024 bytes.
+__device__ __forceinline__ u64 matrix_descriptor(u32 address, u32 leading_bytes) {
+  return (u64)((address & 0x3ffff) >> 4) | ((u64)(leading_bytes >> 4) << 16) | ((u64)(1024 >> 4) << 32) | (1ull << 62);
+}
+
+struct Tile {
+  int m, n, batch;
+};
+__device__ __forceinline__ Tile tile_at(int t, const GemmShape &s) {
+  Tile r;
+  const int of_batch = s.tiles_m * s.tiles_n;
+  r.batch = t / of_batch;
+  t -= r.batch * of_batch;
+  const int of_group = GROUP_M * s.tiles_n;
+  const int first = t / of_group * GROUP_M;
+  const int rows = min(GROUP_M, s.tiles_m - first);
+  t %= of_group;
+  r.m = first + t % rows;
+  r.n = t / rows;
+  return r;
+}
+
+template <class T> __device__ __forceinline__ void store_masked(T *to, float2 v, int count, bool even) {
+  if (count >= 2 && even) {
+    if constexpr (sizeof(T) == 2) {
+      *(u32 *)to = pack2<T>(v.x, v.y);
+    } else {
+      to[0] = from_float<T>(v.x);
+      to[1] = from_float<T>(v.y);
+    }
+    return;
+  }
+  if (count >= 1) to[0] = from_float<T>(v.x);
+  if (count >= 2) to[1] = from_float<T>(v.y);
+}
+
+extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, BLOCKS_PER_SM)
+    KERNEL(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b, const __grid_constant__ TensorMap map_d,
+           const __grid_constant__ GemmShape shape) {
+  extern __shared__ char raw[];
+  // Dynamic shared memory starts on 1024 bytes, as the swizzle needs, so no padding is asked for.
+  const u32 base = shared_address(raw);
+  if (base & 1023) __trap();
+  const u32 smem_a = base, smem_b = base + STAGES * kABytes, smem_d = base + STAGES * kStageBytes;
+  const u32 full = smem_d + kStoreBytes, empty = full + 8 * STAGES;
+
+  const int warpgroup = __shfl_sync(0xffffffff, threadIdx.x / 128, 0);
+  const int warp = __shfl_sync(0xffffffff, threadIdx.x / 32, 0);
+  const int lane = threadIdx.x % 32;
+  const u32 rank = kCluster > 1 ? cluster_rank() : 0;
+  // Rank in the cluster: along m first, then n, then k. Blocks of one k part share tiles, those of one tile share a sum.
+  const int rank_m = rank % CLUSTER_M, rank_n = rank / CLUSTER_M % CLUSTER_N, rank_k = rank / (CLUSTER_M * CLUSTER_N);
+  const int share_0 = rank_k * CLUSTER_M * CLUSTER_N;
+  constexpr int kSharers = CLUSTER_M + CLUSTER_N - 1;
+
+  if (warp == 4 * CONSUMERS && elect_one()) {
+    tensor_prefetch(&map_a);
+    tensor_prefetch(&map_b);
+    tensor_prefetch(&map_d);
+    for (int i = 0; i < STAGES; i++) {
+      barrier_init(full + 8 * i, 1);
+      barrier_init(empty + 8 * i, 4 * kTogether * kSharers);
+    }
+    barrier_init_fence();
+  }
+  if (kCluster > 1) cluster_sync();
+  else __syncthreads();
+  dependents_launch();
+  dependency_wait();
+
+  const int clusters = gridDim.x / kCluster, cluster = blockIdx.x / kCluster;
+  const int tiles = shape.tiles_m * shape.tiles_n * shape.batch;
+  int slab_from = 0, slab_to = shape.k_slabs;
+  if (SPLIT_K > 1) {
+    const int part = (shape.k_slabs + SPLIT_K - 1) / SPLIT_K;
+    slab_from = min(rank_k * part, shape.k_slabs);
+    slab_to = min(slab_from + part, shape.k_slabs);
+  }
+
+#if STREAM_K
+  Segments segments{share_of(blockIdx.x, tiles * shape.k_slabs), share_of(blockIdx.x + 1, tiles * shape.k_slabs), 0, shape.k_slabs, 0, 0};
+#else
+  Segments segments{cluster, tiles, clusters, 0, slab_from, slab_to};
+#endif
+  Segment segment;
+
+  if (warpgroup == CONSUMERS) {
+#ifdef PRODUCER_REGISTERS
+    registers_give_up<PRODUCER_REGISTERS>();
+#endif
+    if (warp == 4 * CONSUMERS && elect_one()) {
+      int stage = 0;
+      u32 phase = 0;
+      // The blocks that share this block's rows of A, and its rows of B.
+      u32 blocks_a = 0;
+      for (int j = 0; j < CLUSTER_N; j++) blocks_a |= 1u << (share_0 + rank_m + j * CLUSTER_M);
+      [[maybe_unused]] const u16 a_mask = (u16)blocks_a, b_mask = (u16)(((1u << CLUSTER_M) - 1) << (share_0 + rank_n * CLUSTER_M));
+      while (segments.next(segment)) {
+        const Tile tile = tile_at(segment.tile, shape);
+        const int m0 = (tile.m * CLUSTER_M + rank_m) * kTileM, n0 = (tile.n * CLUSTER_N + rank_n) * TILE_N;
+        constexpr int kPartM = kTileM / CLUSTER_N, kPartN = TILE_N / CLUSTER_M;
+#if CONVOLUTION
+        const int pixel = m0 + rank_n * kPartM, image = pixel / shape.conv.out_pixels, in_image = pixel - image * shape.conv.out_pixels;
+        const int pixel_h = in_image / shape.conv.out_w, pixel_w = in_image - pixel_h * shape.conv.out_w;
+        const int image_h = pixel_h * shape.conv.stride_h - shape.conv.pad_h, image_w = pixel_w * shape.conv.stride_w - shape.conv.pad_w;
+        const int channel_0 = tile.batch * shape.conv.group_channels, filter_0 = tile.batch * shape.n;
+#else
+        const int batch_a = shape.a_batched ? tile.batch : 0, batch_b = shape.b_batched ? tile.batch : 0;
+#endif
+        for (int slab = segment.from; slab < segment.to; slab++) {
+          barrier_wait(empty + 8 * stage, phase ^ 1);
+          const u32 ready = full + 8 * stage;
+          barrier_expect(ready, kStageBytes);
+#if CONVOLUTION
+          const int tap = slab / shape.conv.channel_slabs, c0 = (slab - tap * shape.conv.channel_slabs) * kTileK;
+          const int tap_h = tap / shape.conv.filter_w, tap_w = tap - tap_h * shape.conv.filter_w;
+#else
+          const int k0 = slab * kTileK;
+#endif
+          constexpr int kBoxM = A_ALONG_M ? 64 : kPartM, kBoxN = B_ALONG_N ? 64 : kPartN;
+          const u32 to_a = smem_a + stage * kABytes + rank_n * kPartM * 128;
+          const u32 to_b = smem_b + stage * kBBytes + rank_m * kPartN * 128;
+#if CONVOLUTION
+          if (CLUSTER_N > 1)
+            tensor_load_im2col_multicast(to_a, &map_a, ready, channel_0 + c0, image_w, image_h, image, tap_w * shape.conv.dilation_w, tap_h * shape.conv.dilation_h, a_mask);
+          else
+            tensor_load_im2col(to_a, &map_a, ready, channel_0 + c0, image_w, image_h, image, tap_w * shape.conv.dilation_w, tap_h * shape.conv.dilation_h);
+          const int row_b = filter_0 + n0 + rank_m * kPartN;
+          if (CLUSTER_M > 1) tensor_load_3d_multicast(to_b, &map_b, ready, c0, row_b, tap, b_mask);
+          else tensor_load_3d(to_b, &map_b, ready, c0, row_b, tap);
+#else
+#pragma unroll
+          for (int i = 0; i < kPartM / kBoxM; i++) {
+            const int row = m0 + rank_n * kPartM + i * kBoxM;
+            const int x = A_ALONG_M ? row : k0, y = A_ALONG_M ? k0 : row;
+            if (CLUSTER_N > 1) tensor_load_3d_multicast(to_a + i * kBoxM * 128, &map_a, ready, x, y, batch_a, a_mask);
+            else tensor_load_3d(to_a + i * kBoxM * 128, &map_a, ready, x, y, batch_a);
+          }
+#pragma unroll
+          for (int i = 0; i < kPartN / kBoxN; i++) {
+            const int row = n0 + rank_m * kPartN + i * kBoxN;
+            const int x = B_ALONG_N ? row : k0, y = B_ALONG_N ? k0 : row;
+            if (CLUSTER_M > 1) tensor_load_3d_multicast(to_b + i * kBoxN * 128, &map_b, ready, x, y, batch_b, b_mask);
+            else tensor_load_3d(to_b + i * kBoxN * 128, &map_b, ready, x, y, batch_b);
+          }
+#endif
+          if (kPrefetch) {
+            // A few rows of the epilogue's matrices for each slab, so that they are in the L2 when the tile is done.
+            const int rows = (kTileM + shape.k_slabs - 1) / shape.k_slabs;
+            for (int r = slab * rows; r < min(kTileM, (slab + 1) * rows); r++)
+              if (m0 + r < shape.m)
+                epilogue_prefetch(tile.batch * shape.batch_stride + (m0 + r) * shape.row_stride + n0, min(TILE_N, shape.n - n0), shape.inputs);
+          }
+          if (++stage == STAGES) stage = 0, phase ^= 1;
+        }
+      }
+    }
+    if (kCluster > 1) {
+      __syncwarp();
+      cluster_sync();
+      if (SPLIT_K > 1) cluster_sync();
+    }
+  } else {
+#ifdef CONSUMER_REGISTERS
+    registers_take<CONSUMER_REGISTERS>();
+#endif
+    const int consumer = warpgroup;
+    const int quarter = warp % 4;
+    Accumulator d[BLOCKS_M][TILE_N / 2];
+    int stage = 0;
+    u32 phase = 0;
+    // Where this lane's release of a stage goes: the blocks whose loads write into this block's shared memory.
+    const int other_n = lane - CLUSTER_M + (lane - CLUSTER_M >= rank_n ? 1 : 0);
+    const u32 release_rank = share_0 + (lane < CLUSTER_M ? lane + rank_n * CLUSTER_M : rank_m + other_n * CLUSTER_M);
+    auto release = [&](int s) {
+      if (kSharers > 1) {
+        if (lane < kSharers) barrier_arrive_at(empty + 8 * s, release_rank);
+      } else {
+        if (lane == 0) barrier_arrive(empty + 8 * s);
+      }
+    };
+    const u64 a0 = matrix_descriptor(smem_a + consumer % kTogether * BLOCKS_M * 64 * 128, 0);
+    const u64 b0 = matrix_descriptor(smem_b, B_ALONG_N ? 64 * 128 : 0);
+    constexpr int kStepA = A_ALONG_M ? 2048 / 16 : 32 / 16, kStepB = B_ALONG_N ? 2048 / 16 : 32 / 16;
+
+    int chunk_count = 0;
+    int turn = 0;
+    // Named barriers 8 and 9: whose tile it is. A warpgroup that ran ahead would take a phase of the same parity for its own.
+    if (PING_PONG && consumer == 1) named_barrier_arrive(8, 256);
+    while (segments.next(segment)) {
+      if (PING_PONG && turn++ % CONSUMERS != consumer) {
+        // Another warpgroup's tile: its stages pass by.
+        stage += segment.to - segment.from;
+        phase ^= stage / STAGES & 1;
+        stage %= STAGES;
+        continue;
+      }
+      if (PING_PONG) named_barrier(8 + consumer, 256);
+      const Tile tile = tile_at(segment.tile, shape);
+      int previous = -1;
+#if PROMOTE
+      Accumulator part[BLOCKS_M][TILE_N / 2];
+#pragma unroll
+      for (int mi = 0; mi < BLOCKS_M; mi++)
+#pragma unroll
+        for (int i = 0; i < TILE_N / 2; i++) d[mi][i] = 0;
+      int since = 0;
+#define TARGET part
+#else
+#define TARGET d
+      if (segment.from >= segment.to) {
+#pragma unroll
+        for (int mi = 0; mi < BLOCKS_M; mi++)
+#pragma unroll
+          for (int i = 0; i < TILE_N / 2; i++) d[mi][i] = 0;
+      }
+#endif
+      for (int slab = segment.from; slab < segment.to; slab++) {
+        barrier_wait(full + 8 * stage, phase);
+        mma_fence();
+        const u64 a_stage = a0 + (u64)(stage * (kABytes / 16)), b_stage = b0 + (u64)(stage * (kBBytes / 16));
+#pragma unroll
+        for (int kk = 0; kk < 4; kk++)
+#pragma unroll
+          for (int mi = 0; mi < BLOCKS_M; mi++) {
+#if PROMOTE
+            const u32 accumulate = since != 0 || kk != 0;
+#else
+            const u32 accumulate = slab != segment.from || kk != 0;
+#endif
+            Mma<TILE_N>::shared(TARGET[mi], a_stage + kk * kStepA + mi * (64 * 128 / 16), b_stage + kk * kStepB, accumulate);
+          }
+        mma_commit();
+#if PROMOTE
+        if (++since == PROMOTE || slab + 1 == segment.to) {
+          mma_wait<0>();
+          if (previous >= 0) release(previous);
+          release(stage);
+          previous = -1;
+          since = 0;
+#pragma unroll
+          for (int mi = 0; mi < BLOCKS_M; mi++) {
+            hold(part[mi]);
+#pragma unroll
+            for (int i = 0; i < TILE_N / 2; i++) d[mi][i] += part[mi][i];
+          }
+        } else {
+          mma_wait<1>();
+          if (previous >= 0) release(previous);
+          previous = stage;
+        }
+#else
+        mma_wait<1>();
+        if (previous >= 0) release(previous);
+        previous = stage;
+#endif
+        if (++stage == STAGES) stage = 0, phase ^= 1;
+      }
+      if (PING_PONG) named_barrier_arrive(9 - consumer, 256);
+#if !PROMOTE
+      mma_wait<0>();
+      if (previous >= 0) release(previous);
+#pragma unroll
+      for (int mi = 0; mi < BLOCKS_M; mi++) hold(d[mi]);
+#endif
+
+#if STREAM_K
+      {
+        // Sums as 16 bytes a thread, so that a warp writes and reads whole lines.
+        constexpr int kSums = BLOCKS_M * TILE_N / 2;
+        const int thread = threadIdx.x % 128;
+        auto sums_of = [&](int block) { return (float4 *)shape.partial + ((long long)block * CONSUMERS + consumer) * (kSums / 4) * 128 + thread; };
+        if (segment.from > 0) {
+          float4 *to = sums_of(blockIdx.x);
+#pragma unroll
+          for (int mi = 0; mi < BLOCKS_M; mi++)
+#pragma unroll
+            for (int i = 0; i < TILE_N / 8; i++)
+              __stcg(to + (mi * TILE_N / 8 + i) * 128, make_float4((float)d[mi][4 * i], (float)d[mi][4 * i + 1], (float)d[mi][4 * i + 2], (float)d[mi][4 * i + 3]));
+          __threadfence();
+          named_barrier(1 + consumer, 128);
+          if (thread == 0) asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"((u64)(shape.ready + blockIdx.x * CONSUMERS + consumer)), "r"(1) : "memory");
+          continue;
+        }
+        for (int covered = segment.to, block = blockIdx.x + 1; covered < shape.k_slabs; block++) {
+          u32 *flag = shape.ready + block * CONSUMERS + consumer;
+          if (thread == 0) {
+            u32 seen;
+            do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"((u64)flag) : "memory");
+            while (seen == 0);
+            *flag = 0;
+          }
+          named_barrier(1 + consumer, 128);
+          const float4 *from = sums_of(block);
+#pragma unroll
+          for (int mi = 0; mi < BLOCKS_M; mi++)
+#pragma unroll
+            for (int i = 0; i < TILE_N / 8; i++) {
+              const float4 v = __ldcg(from + (mi * TILE_N / 8 + i) * 128);
+              d[mi][4 * i] += (Accumulator)v.x, d[mi][4 * i + 1] += (Accumulator)v.y, d[mi][4 * i + 2] += (Accumulator)v.z, d[mi][4 * i + 3] += (Accumulator)v.w;
+            }
+          covered += share_of(block + 1, tiles * shape.k_slabs) - share_of(block, tiles * shape.k_slabs);
+        }
+      }
+#endif
+
+      const int m0 = (tile.m * CLUSTER_M + rank_m) * kTileM + consumer % kTogether * BLOCKS_M * 64;
+      const int n0 = (tile.n * CLUSTER_N + rank_n) * TILE_N;
+      const int column_0 = CONVOLUTION ? tile.batch * shape.n : 0; // a group's first column
+#if SPLIT_K > 1
+      {
+        // Both halves of the sum meet in shared memory as float, over the stages, which are all consumed by now.
+        named_barrier(1, 128 * CONSUMERS);
+        float *partial = (float *)raw;
+        const int row0 = consumer * BLOCKS_M * 64 + quarter * 16 + lane / 4;
+#pragma unroll
+        for (int mi = 0; mi < BLOCKS_M; mi++)
+#pragma unroll
+          for (int j = 0; j < TILE_N / 8; j++)
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+              float2 *to = (float2 *)(partial + (row0 + mi * 64 + h * 8) * kPartialStride + j * 8 + lane % 4 * 2);
+              *to = make_float2((float)d[mi][4 * j + 2 * h], (float)d[mi][4 * j + 2 * h + 1]);
+            }
+        cluster_sync();
+        constexpr int kRows = kTileM / SPLIT_K, kQuads = TILE_N / 4;
+        const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;
+        for (int i = threadIdx.x; i < kRows * kQuads; i += 128 * CONSUMERS) {
+          const int r = rank_k * kRows + i / kQuads, c = i % kQuads * 4;
+          const u32 at = base + (u32)(r * kPartialStride + c) * 4;
+          float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+#pragma unroll
+          for (int q = 0; q < SPLIT_K; q++) {
+            const float4 v = cluster_load_float4(cluster_address(at, rank_m + rank_n * CLUSTER_M + q * CLUSTER_M * CLUSTER_N));
+            sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
+          }
+          const int row = (tile.m * CLUSTER_M + rank_m) * kTileM + r, column = n0 + c;
+          const bool inside = row < shape.m;
+          const long long to = tile.batch * shape.batch_stride + row * shape.row_stride + column;
+          const float2 lo = epilogue_pair(make_float2(sum.x, sum.y), row, column_0 + column, tile.batch, to, inside, column_0 + shape.n, even, shape.inputs);
+          const float2 hi = epilogue_pair(make_float2(sum.z, sum.w), row, column_0 + column + 2, tile.batch, to + 2, inside, column_0 + shape.n, even, shape.inputs);
+          if (inside) {
+            store_masked((OUTPUT *)shape.d + to, lo, shape.n - column, even);
+            store_masked((OUTPUT *)shape.d + to + 2, hi, shape.n - column - 2, even);
+          }
+        }
+        cluster_sync();
+      }
+#else
+      const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;
+      const bool storer = threadIdx.x % 128 == 0;
+      const bool whole = even && m0 + BLOCKS_M * 64 <= shape.m && n0 + TILE_N <= shape.n;
+#pragma unroll
+      for (int mi = 0; mi < BLOCKS_M; mi++) {
+        const int row = m0 + mi * 64 + quarter * 16 + lane / 4;
+        const long long row_at = tile.batch * shape.batch_stride + row * shape.row_stride;
+#pragma unroll
+        for (int chunk = 0; chunk < TILE_N / kChunk; chunk++) {
+          const u32 slot = smem_d + (consumer * STORE_SLOTS + chunk_count % STORE_SLOTS) * kSlotBytes;
+          chunk_count++;
+          u32 packed[kChunk / 8][2];
+          float2 wide[kChunk / 8][2];
+          auto apply = [&]<bool Whole>() {
+#pragma unroll
+          for (int j = 0; j < kChunk / 8; j++)
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+              const int column = n0 + chunk * kChunk + j * 8 + lane % 4 * 2;
+              const int i = 4 * (chunk * kChunk / 8 + j) + 2 * h;
+              const int r = row + h * 8;
+#if !defined(EPILOGUE_TEXT) && MMA_KIND == 2
+              if constexpr (kOutBytes == 4) {
+                wide[j][h] = make_float2(__int_as_float(d[mi][i]), __int_as_float(d[mi][i + 1]));
+                continue;
+              }
+#endif
+              const long long at = row_at + (h ? 8 * shape.row_stride : 0) + column;
+              const float2 v = epilogue_pair<Whole>(make_float2((float)d[mi][i], (float)d[mi][i + 1]), r, column_0 + column, tile.batch, at, r < shape.m, column_0 + shape.n, even,
+                                                     shape.inputs);
+              if constexpr (kOutBytes == 2) packed[j][h] = pack2<OUTPUT>(v.x, v.y);
+              else wide[j][h] = v;
+            }
+          };
+          if (whole) apply.template operator()<true>();
+          else apply.template operator()<false>();
+          if (storer) store_wait_read<STORE_SLOTS - 1>();
+          named_barrier(1 + consumer, 128);
+          if constexpr (kOutBytes == 2) {
+#pragma unroll
+            for (int j = 0; j < kChunk / 8; j += 2) {
+              const u32 offset = (quarter * 16 + (lane / 8 % 2) * 8 + lane % 8) * kLine + (j + lane / 16) * 16;
+              const u32 to = slot + (offset ^ ((offset >> 7 & (kLine / 16 - 1)) << 4));
+              asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(packed[j][0]), "r"(packed[j][1]),
+                           "r"(packed[j + 1][0]), "r"(packed[j + 1][1])
+                           : "memory");
+            }
+          } else {
+#pragma unroll
+            for (int j = 0; j < kChunk / 8; j++)
+#pragma unroll
+              for (int h = 0; h < 2; h++) {
+                const u32 offset = (quarter * 16 + lane / 4 + h * 8) * kLine + j * 32 + lane % 4 * 8;
+                const u32 to = slot + (offset ^ ((offset >> 7 & (kLine / 16 - 1)) << 4));
+                asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(wide[j][h].x), "f"(wide[j][h].y) : "memory");
+              }
+          }
+          async_proxy_fence();
+          named_barrier(1 + consumer, 128);
+          if (storer) {
+            tensor_store_3d(&map_d, slot, n0 + chunk * kChunk, m0 + mi * 64, tile.batch);
+            store_commit();
+          }
+        }
+      }
+#endif
+    }
+#if SPLIT_K == 1
+    // The stores must have read shared memory before the block ends; that they reach memory is the kernel's end.
+    if (threadIdx.x % 128 == 0) store_wait_read<0>();
+    if (kCluster > 1) {
+      __syncwarp();
+      cluster_sync();
+    }
+#endif
+  }
+}

@@ -1,0 +1,220 @@
+// Skinny GEMM and GEMV with narrow weights on Hopper: D[m, n] = EPILOGUE(sum over k of X[m, k] * W[n, k] * scale), m <= XROWS.
+//
+//   W ->  bulk copies, STAGES pieces of 16 rows x 512 bytes in flight whatever the registers hold -> dequantised -> mma
+//   one warp loads, WARPS = 8 multiply: in each piece a warp takes 64 bytes of all 16 rows, as the A operand of m16n8k16
+//     lane (g, q) holds 16 neighbouring bytes of rows g and g + 8; X's columns follow the same order of k and lie in shared
+//     memory as fragments; blocks walk groups of 16 rows, all of k each; the warps' sums meet in shared memory
+//   W does not wait for the kernel before (programmatic dependent launch): the ring is full when X arrives
+//
+// Types      WEIGHT s4: two to a byte, a f16 scale for each 128 of k, packed as SkinnySm80.cu says; scales [k / 128, n].
+//            WEIGHT s8: a byte each, f16 scales [n]. X and D f16.
+// Needs      sm_90; n a multiple of 8 (s4); k a multiple of 128 (s4) or 64 (s8); W, scales on 16 bytes; XROWS * k * 2 bytes of
+//            shared memory beside the ring.
+// Floor      bytes of W and scales once at copy bandwidth.
+// Parameters WEIGHT, XROWS 1 | 4 | 8 | 16, STAGES. docs/kernels/skinny-sm80.md.
+#include "AsyncCopy.cuh"
+#include "Epilogue.cuh"
+
+#ifndef WEIGHT
+#define WEIGHT s4
+#endif
+#ifndef XROWS
+#define XROWS 1
+#endif
+#ifndef STAGES
+#define STAGES 8
+#endif
+#define IS_S4_s8 0
+#define IS_S4_s4 1
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define IS_S4 JOIN(IS_S4_, WEIGHT)
+
+constexpr int kWarps = 8, kRows = 16, kPieceBytes = 512;
+constexpr int kPitch = kPieceBytes + 64; // neighbouring rows in other banks
+constexpr int kUnitK = IS_S4 ? 128 : 64; // of k in 64 bytes, a warp's part of a piece
+constexpr int kScaleBytes = IS_S4 ? kWarps * kRows * 2 : 0;
+constexpr int kStageBytes = kRows * kPitch + kScaleBytes;
+constexpr int kSteps = kUnitK / 16;
+constexpr int kColumns = XROWS > 8 ? 2 : 1;       // of eight rows of X
+constexpr int kHeld = XROWS > 8 ? 8 : XROWS;      // rows of a column block in shared memory
+constexpr int kSumRows = XROWS > 8 ? 16 : 8;
+constexpr int kXUnitBytes = kSteps / 2 * kColumns * kHeld * 64;
+
+struct SkinnyShape {
+  int m, n, k, unused;
+  long long x_stride, d_stride; // of rows, in elements
+  const void *x, *w, *scales;
+  void *d;
+  EpilogueInputs inputs;
+};
+
+__device__ __forceinline__ void mma(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+__device__ __forceinline__ void bulk_load(u32 to, const void *from, u32 bytes, u32 barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"((u64)from), "r"(bytes), "r"(barrier) : "memory");
+}
+__device__ __forceinline__ uint4 shared_load(u32 at) {
+  uint4 v;
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(at));
+  return v;
+}
+__device__ __forceinline__ u32 word(const uint4 &v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
+
+#if IS_S4
+// The 8 values of a word as four pairs of halves, exactly, with one shift: 1024 + value less 1032, or, for nibbles 4 bits up,
+// (1024 + 16 * value) / 16 less 72.
+constexpr int kPairs = 4;
+__device__ __forceinline__ void unpack(u32 word, u32 (&pair)[kPairs]) {
+#pragma unroll
+  for (int i = 0; i < 2; i++) {
+    const u32 w = i == 0 ? word : word >> 8;
+    asm("lop3.b32 %0, %1, 0x000f000f, 0x64006400, 0xea;" : "=r"(pair[2 * i]) : "r"(w));
+    asm("lop3.b32 %0, %1, 0x00f000f0, 0x64006400, 0xea;" : "=r"(pair[2 * i + 1]) : "r"(w));
+    asm("sub.rn.f16x2 %0, %0, %1;" : "+r"(pair[2 * i]) : "r"(0x64086408u));
+    asm("fma.rn.f16x2 %0, %0, %1, %2;" : "+r"(pair[2 * i + 1]) : "r"(0x2c002c00u), "r"(0xd480d480u));
+  }
+}
+#else
+// The 4 values of a word as two pairs of halves, exactly: the byte with its sign flipped under the exponent of 1024, less 1152.
+constexpr int kPairs = 2;
+__device__ __forceinline__ void unpack(u32 word, u32 (&pair)[kPairs]) {
+  const u32 w = word ^ 0x80808080u;
+  pair[0] = __byte_perm(w, 0x64646464u, 0x4140), pair[1] = __byte_perm(w, 0x64646464u, 0x4342);
+#pragma unroll
+  for (int i = 0; i < 2; i++) asm("sub.rn.f16x2 %0, %0, %1;" : "+r"(pair[i]) : "r"(0x64806480u));
+}
+#endif
+
+extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1)) skinny90(const __grid_constant__ SkinnyShape s) {
+  extern __shared__ char raw[];
+  const u32 ring = (shared_address(raw) + 127) & ~127u, full = ring + STAGES * kStageBytes, empty = full + 8 * STAGES;
+  const u32 x_at = empty + 8 * STAGES + (empty + 8 * STAGES) % 16;
+  __shared__ float sums[2][kWarps][kSumRows][kRows + 2];
+  const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0), lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
+  const int groups_n = (s.n + kRows - 1) / kRows, units = s.k / kUnitK, pieces = (units + kWarps - 1) / kWarps;
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < STAGES; i++) barrier_init(full + 8 * i, 1), barrier_init(empty + 8 * i, kWarps);
+    barrier_init_fence();
+  }
+  __syncthreads();
+  dependents_launch();
+  const long long row_bytes = IS_S4 ? s.k / 2 : s.k;
+
+  if (warp == kWarps) {
+    int stage = 0;
+    u32 phase = 0;
+    for (int group = blockIdx.x; group < groups_n; group += gridDim.x)
+      for (int piece = 0; piece < pieces; piece++) {
+        const int here = min(kWarps, units - piece * kWarps), columns = min(kRows, s.n - group * kRows);
+        barrier_wait(empty + 8 * stage, phase ^ 1);
+        const u32 to = ring + stage * kStageBytes;
+        if (lane == 0) barrier_expect(full + 8 * stage, kRows * here * 64 + (IS_S4 ? here * columns * 2 : 0));
+        __syncwarp();
+        // Rows beyond n read the last one; their sums go nowhere.
+        if (lane < kRows) bulk_load(to + lane * kPitch, (const char *)s.w + min(group * kRows + lane, s.n - 1) * row_bytes + piece * kPieceBytes, here * 64, full + 8 * stage);
+        else if (IS_S4 && lane - kRows < here)
+          bulk_load(to + kRows * kPitch + (lane - kRows) * kRows * 2, (const f16 *)s.scales + (long long)(piece * kWarps + lane - kRows) * s.n + group * kRows, columns * 2, full + 8 * stage);
+        if (++stage == STAGES) stage = 0, phase ^= 1;
+      }
+    return;
+  }
+
+  dependency_wait();
+  // X as fragments: [unit][pair of steps][column block][row][quad], 16 bytes each.
+  for (int i = threadIdx.x; i < s.k / 8 * (kColumns * kHeld); i += 32 * kWarps) {
+    const int eight = i / (kColumns * kHeld), row = i % (kColumns * kHeld), k = eight * 8;
+    const int unit = k / kUnitK, in_unit = k % kUnitK, quad = in_unit / (kUnitK / 4), pair = in_unit % (kUnitK / 4) / 8;
+    const u32 to = x_at + unit * kXUnitBytes + ((pair * kColumns + row / kHeld) * kHeld + row % kHeld) * 64 + quad * 16;
+    uint4 v = make_uint4(0, 0, 0, 0);
+    if (row < s.m) v = *(const uint4 *)((const f16 *)s.x + row * s.x_stride + k);
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
+  }
+  named_barrier(1, 32 * kWarps);
+
+  int stage = 0, turn = 0;
+  u32 phase = 0;
+  const bool even = s.d_stride % 2 == 0;
+  for (int group = blockIdx.x; group < groups_n; group += gridDim.x, turn ^= 1) {
+    float d[kColumns][4];
+#pragma unroll
+    for (int c = 0; c < kColumns; c++) d[c][0] = d[c][1] = d[c][2] = d[c][3] = 0.0f;
+    for (int piece = 0; piece < pieces; piece++) {
+      const int unit = piece * kWarps + warp;
+      barrier_wait(full + 8 * stage, phase);
+      if (unit < units) {
+        const u32 from = ring + stage * kStageBytes + g * kPitch + warp * 64 + q * 16;
+        const uint4 low = shared_load(from), high = shared_load(from + 8 * kPitch);
+        uint4 x[kSteps / 2][kColumns];
+#pragma unroll
+        for (int i = 0; i < kSteps / 2; i++)
+#pragma unroll
+          for (int c = 0; c < kColumns; c++)
+            x[i][c] = kHeld == 8 || g < kHeld ? shared_load(x_at + unit * kXUnitBytes + ((i * kColumns + c) * kHeld + g) * 64 + q * 16) : make_uint4(0, 0, 0, 0);
+#if IS_S4
+        u16 scale_low, scale_high;
+        const u32 scale = ring + stage * kStageBytes + kRows * kPitch + warp * kRows * 2 + g * 2;
+        asm volatile("ld.shared.u16 %0, [%1];" : "=h"(scale_low) : "r"(scale));
+        asm volatile("ld.shared.u16 %0, [%1];" : "=h"(scale_high) : "r"(scale + 16));
+        float part[kColumns][4];
+#pragma unroll
+        for (int c = 0; c < kColumns; c++) part[c][0] = part[c][1] = part[c][2] = part[c][3] = 0.0f;
+#else
+        float(&part)[kColumns][4] = d;
+#endif
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+          u32 a[kPairs], b[kPairs];
+          unpack(word(low, i), a), unpack(word(high, i), b);
+#pragma unroll
+          for (int j = 0; j < kPairs / 2; j++) {
+            const int step = i * (kPairs / 2) + j;
+            const u32 operand[4] = {a[2 * j], b[2 * j], a[2 * j + 1], b[2 * j + 1]};
+#pragma unroll
+            for (int c = 0; c < kColumns; c++) {
+              const uint4 &v = x[step / 2][c];
+              mma(part[c], operand, step % 2 ? v.z : v.x, step % 2 ? v.w : v.y);
+            }
+          }
+        }
+#if IS_S4
+        const float low_scale = to_float(f16{scale_low}), high_scale = to_float(f16{scale_high});
+#pragma unroll
+        for (int c = 0; c < kColumns; c++)
+          d[c][0] += part[c][0] * low_scale, d[c][1] += part[c][1] * low_scale, d[c][2] += part[c][2] * high_scale, d[c][3] += part[c][3] * high_scale;
+#endif
+      }
+      __syncwarp();
+      if (lane == 0) barrier_arrive(empty + 8 * stage);
+      if (++stage == STAGES) stage = 0, phase ^= 1;
+    }
+#pragma unroll
+    for (int c = 0; c < kColumns; c++)
+#pragma unroll
+      for (int e = 0; e < 4; e++) sums[turn][warp][c * 8 + q * 2 + e % 2][g + e / 2 * 8] = d[c][e];
+    named_barrier(1, 32 * kWarps);
+    for (int i = threadIdx.x; i < s.m * (kRows / 2); i += 32 * kWarps) {
+      const int row = i / (kRows / 2), c = i % (kRows / 2) * 2, column = group * kRows + c;
+      if (column >= s.n) continue;
+      float2 v = make_float2(0.0f, 0.0f);
+#pragma unroll
+      for (int p = 0; p < kWarps; p++) v.x += sums[turn][p][row][c], v.y += sums[turn][p][row][c + 1];
+#if !IS_S4
+      const float2 scale = load_pair((const f16 *)s.scales + column, s.n - column, true);
+      v.x *= scale.x, v.y *= scale.y;
+#endif
+      const long long at = row * s.d_stride + column;
+      v = epilogue_pair(v, row, column, 0, at, true, s.n, even, s.inputs);
+      f16 *to = (f16 *)s.d + at;
+      if (even && column + 1 < s.n) {
+        *(u32 *)to = pack2<f16>(v.x, v.y);
+      } else {
+        to[0] = from_float<f16>(v.x);
+        if (column + 1 < s.n) to[1] = from_float<f16>(v.y);
+      }
+    }
+  }
+}
