@@ -52,6 +52,10 @@ const describe = (engine: Engine, ops?: ReadonlyMap<string, OpDefinition>): Tabl
       table.set(`profile ${variant.name}/${profile.name}`, Inspect.formatProfile(profile))
     for (const [what, ops_] of nodes(engine.graph(variant.name, ops))) table.set(`${variant.name}: ${what}`, ops_)
   }
+  for (const { kind, name, origin, sha256 } of manifest.sections) {
+    if (kind === "module" || kind === "program") table.set(`${kind} ${name}`, `sha256:${sha256}`)
+    if (kind === "packed") table.set(`packed ${name}`, `${origin?.layout ?? ""} sha256:${sha256}`)
+  }
   for (const { changed, output, stage } of manifest.stages)
     table.set(`stage ${stage}`, `${changed === false ? "nothing to do" : "result"} ${output}`)
   for (const { digest, dtype, name, shape, state } of manifest.weights)

@@ -21,7 +21,7 @@ import * as Ops from "@anneal/ir/Ops"
 import * as Text from "@anneal/ir/Text"
 import type { TensorType } from "@anneal/ir/Type"
 import { EngineError, refuse } from "./EngineError.ts"
-import type { About, Manifest, Port, Profile, Section, Weight } from "./Manifest.ts"
+import type { About, Manifest, Origin, Port, Profile, Section, Variant, Weight } from "./Manifest.ts"
 import * as Manifests from "./Manifest.ts"
 import type { Entry, Layout, Part } from "./Safetensors.ts"
 import * as Safetensors from "./Safetensors.ts"
@@ -32,6 +32,27 @@ const formatName = "anneal-engine"
 const sealName = "anneal/seal"
 const sealBytes = 32
 
+/** A section of a target's own: its plan, its code, a weight in the form that its kernels read. */
+export interface Payload {
+  /** Unique in the engine; equal names mean equal bytes, which are kept once. */
+  readonly name: string
+  readonly kind: "program" | "report" | "module" | "packed"
+  readonly sha256: string
+  readonly byteLength: number
+  readonly bytes: () => Uint8Array
+  readonly origin?: Origin
+}
+
+/** A payload of bytes at hand. */
+export const payload = (name: string, kind: Payload["kind"], bytes: Uint8Array, origin?: Origin): Payload => ({
+  name,
+  kind,
+  sha256: sha256(bytes),
+  byteLength: bytes.length,
+  bytes: () => bytes,
+  ...(origin === undefined ? {} : { origin })
+})
+
 /** One way to run the model. */
 export interface VariantInput {
   readonly name: string
@@ -39,6 +60,8 @@ export interface VariantInput {
   readonly features: ReadonlyArray<string>
   readonly graph: Graph
   readonly profiles: ReadonlyArray<Profile>
+  /** What the target made of the graph. */
+  readonly payload?: ReadonlyArray<Payload>
 }
 
 export interface AssembleInput {
@@ -112,20 +135,36 @@ const describe = ({
     const { dtype, shape } = constant
     parts.push({ name, dtype, shape, byteLength, bytes: () => checked(name, constant) })
   }
+  const made = new Map<string, Payload>()
+  for (const { payload: own = [] } of variants) for (const one of own) made.set(one.name, one)
+  for (const { byteLength, bytes, kind, name, origin, sha256: digest } of made.values()) {
+    // What was made from a weight that is left out gives the weight away.
+    const stripped = origin !== undefined && strip.has(origin.constant)
+    sections.push({
+      name,
+      kind,
+      sha256: digest,
+      bytes: byteLength,
+      ...(origin === undefined ? {} : { origin }),
+      ...(stripped ? { stripped } : {})
+    })
+    if (!stripped) parts.push({ name, dtype: "u8", shape: [byteLength], byteLength, bytes })
+  }
   const manifest: Manifest = {
     format: Manifests.formatVersion,
     generator: { name: "anneal", version: generatorVersion },
     ...about,
     ...ports(first.graph),
     aliases: first.graph.aliases.map(({ input, output }) => ({ input, output })),
-    variants: variants.map(({ features, graph, name, profiles, target }, place) => ({
+    variants: variants.map(({ features, graph, name, payload: own = [], profiles, target }, place) => ({
       name,
       target,
       features: [...features].sort(),
       graph: graphSection(place),
       digest: Hash.content(graph),
       nodes: Graphs.nodeCount(graph),
-      profiles
+      profiles,
+      payload: own.map((one) => one.name)
     })),
     weights,
     sections
@@ -363,19 +402,67 @@ export const verify = (engine: Engine): Engine => {
   return engine
 }
 
-/** The variants as they were given to `assemble`, with other graphs where `change` makes some. */
+/** The payload of a variant as it is in the file. Bytes are read when they are written: sections that were left out stay so. */
+const payloadOf = (engine: Engine, names: ReadonlyArray<string>): ReadonlyArray<Payload> => {
+  const sections = new Map(engine.manifest.sections.map((section) => [section.name, section]))
+  return names.map((name) => {
+    const {
+      bytes,
+      kind,
+      origin,
+      sha256: digest
+    } = sections.get(name) ?? refuse("Missing", engine.file, `section ${name}`, "there is no such section")
+    if (kind === "graph" || kind === "constant")
+      return refuse("BadHeader", engine.file, `section ${name}`, `a ${kind} is no part of a target's payload`)
+    return {
+      name,
+      kind,
+      sha256: digest,
+      byteLength: bytes,
+      bytes: () => engine.section(name),
+      ...(origin === undefined ? {} : { origin })
+    }
+  })
+}
+
+/**
+ * Makes the payload of a variant again, for a graph whose constants changed; the target's package has one. Undefined: the
+ * variant is of another target.
+ */
+export type Relower = (variant: Variant, graph: Graph) => ReadonlyArray<Payload> | undefined
+
+/**
+ * The variants as they were given to `assemble`, with other graphs where `change` makes some: their payload is made again
+ * by `relower`. Throws `EngineError` when it has to be and cannot.
+ */
 export const variantsOf = (
   engine: Engine,
   ops?: ReadonlyMap<string, OpDefinition>,
-  change: (graph: Graph) => Graph = (graph) => graph
+  change?: {
+    readonly graph: (graph: Graph) => Graph
+    /** `keep`: the new graph has the same constants. */
+    readonly relower?: Relower | "keep" | undefined
+  }
 ): ReadonlyArray<VariantInput> =>
-  engine.manifest.variants.map(({ features, name, profiles, target }) => ({
-    name,
-    target,
-    features,
-    profiles,
-    graph: change(engine.graph(name, ops))
-  }))
+  engine.manifest.variants.map((variant) => {
+    const { features, name, payload: own, profiles, target } = variant
+    const before = engine.graph(name, ops)
+    const graph = change?.graph(before) ?? before
+    const payload =
+      own.length === 0
+        ? []
+        : change === undefined || change.relower === "keep"
+          ? payloadOf(engine, own)
+          : (change.relower?.(variant, graph) ??
+            refuse(
+              "Missing",
+              engine.file,
+              `variant ${name}`,
+              `its weights are packed for the kernels of ${target}, and the target's package is not at hand to pack others`,
+              `Give the function that ${target} brings for it, or build again`
+            ))
+    return { name, target, features, profiles, graph, payload }
+  })
 
 /** The part of the manifest that the build said. */
 export const aboutOf = ({ manifest }: Engine): About => {

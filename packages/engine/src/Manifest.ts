@@ -10,7 +10,7 @@ import * as Op from "@anneal/ir/Op"
 import * as Schema from "effect/Schema"
 
 /** Raised when a reader of the version before could not read the file rightly. */
-export const formatVersion = 1
+export const formatVersion = 2
 
 /** Extents that one symbol may take. `max: null`: no limit. */
 export const DimRange = Schema.Struct({ min: Schema.Int, opt: Schema.Int, max: Schema.NullOr(Schema.Int) })
@@ -35,7 +35,9 @@ export const Variant = Schema.Struct({
   /** Content hash of the graph. */
   digest: Schema.String,
   nodes: Schema.Int,
-  profiles: Schema.Array(Profile)
+  profiles: Schema.Array(Profile),
+  /** Sections of the target's own, in its order: plans, code, weights in the form that kernels read. Empty: the graph is run. */
+  payload: Schema.Array(Schema.String)
 })
 export type Variant = typeof Variant.Type
 
@@ -53,12 +55,24 @@ export const Weight = Schema.Struct({
 })
 export type Weight = typeof Weight.Type
 
+/** Where bytes that a target made from a weight come from. */
+export const Origin = Schema.Struct({
+  /** Digest of the constant. */
+  constant: Schema.String,
+  /** The form, in the target's words: `gemm-b nr=8`. */
+  layout: Schema.String
+})
+export type Origin = typeof Origin.Type
+
 /** Bytes of the file with a meaning. */
 export const Section = Schema.Struct({
   name: Schema.String,
-  kind: Schema.Literals(["graph", "constant"]),
+  /** `program`: what the target's executor reads; `report`: what people read; `module`: code; `packed`: a weight in another form. */
+  kind: Schema.Literals(["graph", "constant", "program", "report", "module", "packed"]),
   sha256: Schema.String,
   bytes: Schema.Int,
+  /** For `packed`. */
+  origin: Schema.optionalKey(Origin),
   /** Left out of the file; `restore` puts it back. */
   stripped: Schema.optionalKey(Schema.Boolean)
 })

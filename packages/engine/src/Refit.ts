@@ -32,11 +32,15 @@ const problemOf = (engine: Engine, name: string, tensor: Tensor): string | undef
     : `${name} is ${described(weight)}, the replacement is ${described(tensor)}`
 }
 
-/** The engine with these weights. Throws `EngineError` (`Refit`) with every problem. */
+/**
+ * The engine with these weights. `relower` packs them for the kernels of a target that packs. Throws `EngineError`
+ * (`Refit`) with every problem.
+ */
 export const refit = (
   engine: Engine,
   weights: Readonly<Record<string, Tensor>>,
-  ops?: ReadonlyMap<string, OpDefinition>
+  ops?: ReadonlyMap<string, OpDefinition>,
+  relower?: Engines.Relower
 ): Layout => {
   const problems = Object.entries(weights).flatMap(([name, tensor]) => problemOf(engine, name, tensor) ?? [])
   if (problems.length > 0)
@@ -51,7 +55,7 @@ export const refit = (
   const about = Engines.aboutOf(engine)
   return Engines.assembleWith({
     about: { ...about, accuracy: null, refits: [...about.refits, [...constants.keys()].sort()] },
-    variants: Engines.variantsOf(engine, ops, (graph) => replaceNamed(graph, constants)),
+    variants: Engines.variantsOf(engine, ops, { graph: (graph) => replaceNamed(graph, constants), relower }),
     weights: engine.manifest.weights.map((weight) => ({
       ...weight,
       digest: constants.get(weight.name)?.digest ?? weight.digest

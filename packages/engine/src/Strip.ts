@@ -3,6 +3,7 @@
  * `restore` puts them back from the model. What passes computed (folded, quantised) stays in the file.
  */
 import type { Constant } from "@anneal/ir/Constant"
+import type { Graph } from "@anneal/ir/Graph"
 import type { OpDefinition } from "@anneal/ir/Op"
 import { mapConstants } from "@anneal/pipeline/Graph"
 import type { Engine } from "./Engine.ts"
@@ -19,14 +20,20 @@ export const strip = (engine: Engine, ops?: ReadonlyMap<string, OpDefinition>): 
     strip: new Set(engine.manifest.weights.map(({ digest }) => digest))
   })
 
-/** The whole engine again. `weights` are the model's constants. Throws `EngineError` with all that are missing. */
+/**
+ * The whole engine again. `weights` are the model's constants; `relower` packs them for the kernels of a target that packs.
+ * Throws `EngineError` with all that are missing.
+ */
 export const restore = (
   engine: Engine,
   weights: Iterable<Constant>,
-  ops?: ReadonlyMap<string, OpDefinition>
+  ops?: ReadonlyMap<string, OpDefinition>,
+  relower?: Engines.Relower
 ): Layout => {
   const byDigest = new Map([...weights].map((constant) => [constant.digest, constant]))
-  const absent = engine.manifest.sections.filter(({ sha256, stripped }) => stripped === true && !byDigest.has(sha256))
+  const absent = engine.manifest.sections.filter(
+    ({ origin, sha256, stripped }) => stripped === true && !byDigest.has(origin?.constant ?? sha256)
+  )
   if (absent.length > 0)
     return refuse(
       "Missing",
@@ -35,12 +42,15 @@ export const restore = (
       `the model does not have ${absent.map(({ name, sha256 }) => `${name} (sha256:${sha256.slice(0, 12)}…)`).join(", ")}`,
       "Restore from the very model that the engine was built from"
     )
-  const variants = Engines.variantsOf(engine, ops, (graph) =>
-    mapConstants(graph, (constant) => {
+  const packedLeftOut = engine.manifest.sections.some(
+    ({ origin, stripped }) => stripped === true && origin !== undefined
+  )
+  const graph = (one: Graph): Graph =>
+    mapConstants(one, (constant) => {
       const found = byDigest.get(constant.digest)
       return found === undefined ? constant : { ...constant, bytes: found.bytes }
     })
-  )
+  const variants = Engines.variantsOf(engine, ops, { graph, relower: packedLeftOut ? relower : "keep" })
   return Engines.assembleWith({
     about: Engines.aboutOf(engine),
     variants,

@@ -103,7 +103,7 @@ describe("the engine file", () => {
   it("says that a newer format needs a newer anneal, and that other files are no engines", () => {
     const metadata = (format: string, manifest: string) =>
       Safetensors.toBytes(Safetensors.layout([], { format, manifest }))
-    const newer = refusal(() => Engine.parse(metadata("anneal-engine", '{"format":2,"unheard":"of"}')))
+    const newer = refusal(() => Engine.parse(metadata("anneal-engine", '{"format":3,"unheard":"of"}')))
     assert.strictEqual(newer.reason, "UnsupportedVersion")
     assert.include(newer.message, "Update anneal")
     assert.strictEqual(refusal(() => Engine.parse(metadata("pt", "{}"))).reason, "NotAnEngine")

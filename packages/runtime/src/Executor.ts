@@ -5,6 +5,7 @@
  * The reference executor runs the graph on the oracle, whichever layer provides that.
  */
 import type { Engine } from "@anneal/engine/Engine"
+import type { DType, TypedArray } from "@anneal/ir/DType"
 import type { Graph } from "@anneal/ir/Graph"
 import type { Tensor } from "@anneal/ir/Tensor"
 import { Oracle } from "@anneal/pipeline/Oracle"
@@ -19,9 +20,41 @@ export interface ExecuteOptions {
   readonly seed?: number
 }
 
+/** An input or output of a bound graph. */
+export interface BoundPort {
+  readonly name: string
+  readonly dtype: DType
+  readonly shape: ReadonlyArray<number>
+  /**
+   * Its elements where the target computes: written before `run`, read after it. Ask again for each run; a view that was
+   * kept may be of memory that has moved.
+   */
+  readonly data: TypedArray
+}
+
+/** A graph at fixed shapes, for the lowest latency: no Effect, nothing allocated in a run. */
+export interface Bound {
+  readonly inputs: ReadonlyArray<BoundPort>
+  readonly outputs: ReadonlyArray<BoundPort>
+  /** Throws `ExecutionError`. */
+  readonly run: () => void
+}
+
+/** Bytes in use. */
+export interface MemoryUse {
+  readonly weights: number
+  /** Of this executable alone: values, scratch, inputs and outputs. */
+  readonly values: number
+}
+
 /** A graph ready to run. Released with its scope. */
 export interface Executable {
   readonly target: string
+  /** At these shapes of the inputs, in the graph's order. Absent where a target has nothing to gain from it. */
+  readonly bind?: (shapes: ReadonlyArray<ReadonlyArray<number>>) => Effect.Effect<Bound, ExecutionError>
+  /** A tensor in the target's own memory, which is not copied when it is an input; released with the executable. */
+  readonly allocate?: (dtype: DType, shape: ReadonlyArray<number>) => Effect.Effect<Tensor, ExecutionError>
+  readonly memory?: () => MemoryUse
   /** Inputs and outputs in the graph's order; inputs are checked already. They are not copied and not changed. */
   readonly run: (
     inputs: ReadonlyArray<Tensor>,

@@ -2,9 +2,10 @@
  * Kernel: one way to compute a region, before any code is written. A region has several; the tuner chooses.
  *
  * The function that `emit` makes takes i32 addresses (bytes) of element [0, …, 0] of each view in `Region.reads` and then
- * `Region.writes` (0 for null), then of each packed constant, then of the scratch memory, then `begin` and `end`: the
- * units that this call is to compute, 0 ≤ begin ≤ end ≤ units. Units may be computed in any order and by different
- * threads at once, each with scratch memory of its own.
+ * `Region.writes` (0 for null, and for a read that is packed: such a kernel reads the packed form alone), then of each
+ * packed constant, then of the scratch memory, then `begin` and `end`: the units that this call is to compute,
+ * 0 ≤ begin ≤ end ≤ units. Units may be computed in any order and by different threads at once, each with scratch memory
+ * of its own.
  */
 import type { Dim } from "@anneal/ir/Dim"
 import type { Tensor } from "@anneal/ir/Tensor"

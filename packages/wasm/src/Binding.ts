@@ -1,0 +1,246 @@
+/**
+ * Binding: a program at given sizes in a session's memory: where its inputs, outputs and values lie, and the call that
+ * runs it. Nothing here is an Effect, and a run allocates nothing.
+ */
+import type { DType } from "@anneal/ir/DType"
+import * as DTypes from "@anneal/ir/DType"
+import type { TypedArray } from "@anneal/ir/DType"
+import * as Tensor from "@anneal/ir/Tensor"
+import type { Heap } from "./Heap.ts"
+import { alignment } from "./Heap.ts"
+import type * as Image from "./Image.ts"
+import type { Program, Size } from "./Loaded.ts"
+import * as Loaded from "./Loaded.ts"
+import { place } from "./Placement.ts"
+import type { Place } from "./Places.ts"
+
+/** What all bindings of one session use in turn: it only grows. */
+export class Arena {
+  readonly #heap: Heap
+  #address = 0
+  #bytes = 0
+  #scratch = 0
+  #scratchBytes = 0
+
+  constructor(heap: Heap) {
+    this.#heap = heap
+  }
+
+  get address(): number {
+    return this.#address
+  }
+
+  get scratch(): number {
+    return this.#scratch
+  }
+
+  get bytes(): number {
+    return this.#bytes + this.#scratchBytes
+  }
+
+  /** Makes room. Throws `HeapFull`. */
+  reach(bytes: number, scratch: number): void {
+    if (bytes > this.#bytes) {
+      if (this.#bytes > 0) this.#heap.release(this.#address)
+      this.#bytes = 0
+      this.#address = this.#heap.allocate(bytes)
+      this.#bytes = bytes
+    }
+    if (scratch > this.#scratchBytes) {
+      if (this.#scratchBytes > 0) this.#heap.release(this.#scratch)
+      this.#scratchBytes = 0
+      this.#scratch = this.#heap.allocate(scratch)
+      this.#scratchBytes = scratch
+    }
+  }
+
+  release(): void {
+    if (this.#bytes > 0) this.#heap.release(this.#address)
+    if (this.#scratchBytes > 0) this.#heap.release(this.#scratch)
+    this.#bytes = 0
+    this.#scratchBytes = 0
+  }
+}
+
+/** An input or output in memory. */
+export class Port {
+  readonly dtype: DType
+  readonly shape: ReadonlyArray<number>
+  readonly length: number
+  readonly bytes: number
+  /** The table's word that holds its address. */
+  readonly slot: number
+  readonly #heap: Heap
+  #homes: Array<number> = []
+  #address: number
+  #view: TypedArray
+
+  constructor(heap: Heap, dtype: DType, shape: ReadonlyArray<number>, slot: number) {
+    this.#heap = heap
+    this.dtype = dtype
+    this.shape = shape
+    this.length = Tensor.size(shape)
+    this.bytes = this.length * DTypes.slotBytes(dtype)
+    this.slot = slot
+    this.#address = heap.allocate(this.bytes)
+    this.#homes.push(this.#address)
+    this.#view = this.#fresh()
+  }
+
+  #fresh(): TypedArray {
+    return DTypes.view(this.dtype, this.#heap.memory.buffer, this.#address, this.length)
+  }
+
+  get address(): number {
+    return this.#address
+  }
+
+  /** Its elements in the memory; hold it no longer than until the next allocation. */
+  get data(): TypedArray {
+    if (this.#view.buffer !== this.#heap.memory.buffer) this.#view = this.#fresh()
+    return this.#view
+  }
+
+  /** Lets it lie somewhere else: where a tensor is already. */
+  lie(address: number): void {
+    if (address === this.#address) return
+    this.#address = address
+    this.#view = this.#fresh()
+  }
+
+  /** Back to where it was made. */
+  home(): void {
+    const [first] = this.#homes
+    if (first !== undefined) this.lie(first)
+  }
+
+  /** Makes it lie in memory of its own that does not begin in [from, to): an output that is an input now. */
+  avoid(from: number, to: number): void {
+    if (this.#address >= to || this.#address + this.bytes <= from) return
+    const other = this.#homes.find((home) => home >= to || home + this.bytes <= from)
+    if (other !== undefined) return this.lie(other)
+    const made = this.#heap.allocate(this.bytes)
+    this.#homes.push(made)
+    this.lie(made)
+  }
+
+  release(): void {
+    for (const home of this.#homes) this.#heap.release(home)
+    this.#homes = []
+  }
+}
+
+const isPlace = (operand: Image.Operand): operand is Image.Place => "buffer" in operand
+
+/** A program with its sizes known. */
+export class Binding {
+  readonly program: Program
+  readonly inputs: ReadonlyArray<Port>
+  /** Undefined for an output that the host holds. */
+  readonly outputs: ReadonlyArray<Port | undefined>
+  readonly symbols: ReadonlyArray<number>
+  readonly arenaBytes: number
+  readonly scratchBytes: number
+  readonly #heap: Heap
+  readonly #arena: Arena
+  readonly #table: number
+  readonly #offsets: ReadonlyArray<number>
+  #words: Int32Array
+  #arenaAt = -1
+
+  /** `symbols`: values of the program's free symbols, in the image's order. Throws `HeapFull`. */
+  constructor(heap: Heap, arena: Arena, program: Program, symbols: ReadonlyArray<number>, threads = 1) {
+    const { image } = program
+    this.program = program
+    this.symbols = symbols
+    this.#heap = heap
+    this.#arena = arena
+    const plan = planOf(program, symbols)
+    this.#offsets = plan.offsets
+    this.arenaBytes = plan.peak
+    this.scratchBytes = threads * Math.ceil(program.scratch(symbols) / alignment) * alignment
+    this.#table = heap.allocate(4 * image.words)
+    // Two outputs may be one buffer.
+    const ports = new Map<number, Port>()
+    const port = ({ buffer, dtype, shape }: Image.Place): Port => {
+      const slot = image.buffers[buffer]?.slot
+      if (slot === null || slot === undefined) throw new Error("a buffer of the caller has no address in the table")
+      const extents = shape.map((dim) => Loaded.size(dim, image.symbols)(symbols))
+      const found = ports.get(slot) ?? new Port(heap, dtype, extents, slot)
+      ports.set(slot, found)
+      return found
+    }
+    this.inputs = image.inputs.map(port)
+    this.outputs = image.outputs.map((operand) => (isPlace(operand) ? port(operand) : undefined))
+    this.#words = this.#fill()
+  }
+
+  get table(): number {
+    return this.#table
+  }
+
+  /** Everything in the table but the addresses of inputs and outputs, which each run sets. */
+  #fill(): Int32Array {
+    this.#arena.reach(this.arenaBytes, this.scratchBytes)
+    const { addresses, image } = this.program
+    const words = new Int32Array(this.#heap.memory.buffer, this.#table, image.words)
+    for (const [place, value] of this.symbols.entries()) words[place] = value
+    for (const [place, { kind, slot }] of image.buffers.entries())
+      if (slot !== null)
+        words[slot] = kind === "arena" ? this.#arena.address + (this.#offsets[place] ?? 0) : (addresses[place] ?? 0)
+    this.#arenaAt = this.#arena.address
+    return words
+  }
+
+  /** Puts the addresses of inputs and outputs into the table, and everything else where it has moved. */
+  enter(): void {
+    if (this.#arenaAt !== this.#arena.address || this.#words.buffer !== this.#heap.memory.buffer)
+      this.#words = this.#fill()
+    const words = this.#words
+    for (const { address, slot } of this.inputs) words[slot] = address
+    for (const output of this.outputs) if (output !== undefined) words[output.slot] = output.address
+  }
+
+  /** One stretch of generated code. */
+  part(number: number): void {
+    this.program.parts[number]?.(this.#table, this.#arena.address, this.#arena.scratch)
+  }
+
+  /** Where a view lies, for the host; `sizes`: values of symbols. */
+  locate({ buffer, dtype, offset, shape, strides }: Image.Place): Place {
+    const { addresses, image } = this.program
+    const value = (dim: Image.Place["offset"]): number => sizeOf(dim, image.symbols)(this.symbols)
+    const entry = image.buffers[buffer]
+    if (entry === undefined) throw new Error(`there is no buffer ${buffer}`)
+    const base =
+      entry.slot !== null
+        ? (this.#words[entry.slot] ?? 0)
+        : entry.kind === "arena"
+          ? this.#arena.address + (entry.offset ?? 0)
+          : (addresses[buffer] ?? 0)
+    return {
+      address: base + value(offset) * DTypes.slotBytes(dtype),
+      dtype,
+      shape: shape.map(value),
+      strides: strides.map(value)
+    }
+  }
+
+  release(): void {
+    for (const port of new Set([...this.inputs, ...this.outputs])) port?.release()
+    this.#heap.release(this.#table)
+  }
+}
+
+const sizeOf = (dim: Image.Place["offset"], names: ReadonlyArray<string>): Size => Loaded.size(dim, names)
+
+/** Where the values lie in the arena. */
+const planOf = ({ bytes, image }: Program, symbols: ReadonlyArray<number>) => {
+  if (image.arena !== null) return { offsets: image.buffers.map(({ offset }) => offset ?? 0), peak: image.arena }
+  return place(
+    image.buffers.map(({ first, kind, last }, index) =>
+      kind === "arena" ? { bytes: bytes[index]?.(symbols) ?? 0, first, last } : { bytes: 0, first: 0, last: -1 }
+    ),
+    alignment
+  )
+}

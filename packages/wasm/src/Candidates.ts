@@ -1,0 +1,25 @@
+/**
+ * Candidates: the kernels that can compute a region, of all kinds that there are. Adding one: write its file, add its
+ * line, write its test.
+ */
+import type { Region } from "@anneal/lower/Region"
+import type { Features } from "./Emission.ts"
+import type { Kernel, TypicalSizes } from "./Kernel.ts"
+
+/** Kernels for a region, none when it is not of their kind. */
+export type Source = (region: Region, typical: TypicalSizes, features: Features) => ReadonlyArray<Kernel>
+
+export const sources: ReadonlyArray<Source> = []
+
+/** Least predicted cost first; the order does not depend on the machine. */
+export const candidates = (
+  region: Region,
+  typical: TypicalSizes,
+  features: Features,
+  from: ReadonlyArray<Source> = sources
+): ReadonlyArray<Kernel> =>
+  from
+    .flatMap((source) => source(region, typical, features))
+    .map((kernel, place) => ({ kernel, place }))
+    .sort((a, b) => a.kernel.cost - b.kernel.cost || a.place - b.place)
+    .map(({ kernel }) => kernel)
