@@ -42,6 +42,9 @@ export interface Label {
 export class FunctionBuilder {
   #code: Array<number | Code> = []
   #depth = 0
+  /** What the function does first: `constant`. */
+  readonly #prologue: Array<Code> = []
+  readonly #constants = new Map<string, Local>()
   readonly #locals: Array<ValueType>
   readonly #parameters: number
 
@@ -72,6 +75,20 @@ export class FunctionBuilder {
     const local = this.local(value.type)
     this.set(local, value)
     return local
+  }
+
+  /**
+   * A constant in a local that is set where the function begins: a loop does not make it again in each round. Equal code,
+   * equal local. The value must need nothing that the function computes.
+   */
+  constant<T extends ValueType>(value: Expr<T>): Expr<T> {
+    const key = `${value.type}:${flatten(value.code).join()}`
+    const known = this.#constants.get(key)
+    if (known !== undefined) return this.get({ type: value.type, index: known.index })
+    const local = this.local(value.type)
+    this.#constants.set(key, local)
+    this.#prologue.push([value.code, 0x21, unsigned(local.index)])
+    return this.get(local)
   }
 
   global<T extends ValueType>(global: Global<T>): Expr<T> {
@@ -183,7 +200,7 @@ export class FunctionBuilder {
       else groups.push({ type, count: 1 })
     }
     const locals = [unsigned(groups.length), groups.map(({ count, type }) => [unsigned(count), typeByte[type]])]
-    return [locals, this.#code, 0x0b]
+    return [locals, this.#prologue, this.#code, 0x0b]
   }
 }
 

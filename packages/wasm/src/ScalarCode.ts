@@ -1,0 +1,271 @@
+/**
+ * ScalarCode: prints a `Scalar` as WebAssembly, for four neighbouring elements at once or for one.
+ *
+ *   vector(w, [relu(previous("accumulator") + load 0)], environment)  ⇒  f32x4.pmax(f32x4.add(acc, v128.load …), 0)
+ *
+ * Common subexpressions of the expressions that are given together are computed once. What an operand's element, an earlier
+ * value or an index is here, the environment says. All results are in locals: nothing is read after the first store.
+ */
+import type { DType } from "@anneal/ir/DType"
+import * as DTypes from "@anneal/ir/DType"
+import * as Dim from "@anneal/ir/Dim"
+import type { Scalar } from "@anneal/lower/Scalar"
+import * as Scalars from "@anneal/lower/Scalar"
+import type { Expr } from "./Instruction.ts"
+import type { Lanes } from "./Lanes.ts"
+import * as LanesOf from "./Lanes.ts"
+import { kindOf } from "./Lanes.ts"
+import * as SingleOps from "./SingleOps.ts"
+import * as VectorOps from "./VectorOps.ts"
+import type { Writer } from "./Writer.ts"
+
+export type Load = Extract<Scalar, { readonly kind: "load" }>
+
+/** Where leaves come from; `V` is `Lanes` for four elements, `Expr` for one. Forms: see `Lanes.ts`. */
+export interface Environment<V> {
+  /** The element (or elements) of an operand. `evaluate` is for the indices of indirections. */
+  readonly load: (load: Load, evaluate: (index: Scalar) => V) => V
+  readonly previous: (name: string, dtype: DType) => V
+  /** The index along an axis, as i32 or i64. */
+  readonly index: (axis: number, dtype: "i32" | "i64") => V
+}
+
+const transcendental = new Set<string>([
+  "exp",
+  "log",
+  "log1p",
+  "expm1",
+  "sin",
+  "cos",
+  "tan",
+  "asin",
+  "acos",
+  "atan",
+  "sinh",
+  "cosh",
+  "tanh",
+  "asinh",
+  "acosh",
+  "atanh",
+  "erf",
+  "sigmoid"
+])
+
+/** Why no code can be made for it; undefined where it can. */
+export const refusal = (...scalars: ReadonlyArray<Scalar>): string | undefined => {
+  for (const scalar of Scalars.parts(scalars)) {
+    if (scalar.kind === "unary" && scalar.x.dtype === "f64" && transcendental.has(scalar.op))
+      return `${scalar.op} in f64 has no code`
+    if (scalar.kind === "binary" && scalar.op === "pow") {
+      if (scalar.a.dtype === "f64") return "pow in f64 has no code"
+      if (DTypes.isInteger(scalar.a.dtype) && !DTypes.isInteger(scalar.b.dtype))
+        return "pow of an integer to a float has no code"
+    }
+  }
+  return undefined
+}
+
+// ---- evaluation -----------------------------------------------------------------------------------------------------
+
+/** The operations of one form, four elements or one. */
+interface Form<V> {
+  readonly keep: (value: V) => V
+  readonly make: (scalar: Scalar, evaluate: (scalar: Scalar) => V, environment: Environment<V>) => V
+}
+
+/** Names an expression by its structure, so that equal ones are computed once. */
+class Structure {
+  readonly #names = new Map<string, number>()
+  readonly #known = new Map<Scalar, number>()
+
+  of(scalar: Scalar): number {
+    const known = this.#known.get(scalar)
+    if (known !== undefined) return known
+    const text = this.#describe(scalar)
+    const name = this.#names.get(text) ?? this.#names.size
+    this.#names.set(text, name)
+    this.#known.set(scalar, name)
+    return name
+  }
+
+  #describe(scalar: Scalar): string {
+    const { dtype, kind } = scalar
+    switch (kind) {
+      case "load": {
+        const steps = (scalar.indirect ?? []).map(({ index, stride }) => `${this.of(index)}*${Dim.format(stride)}`)
+        return `load ${dtype} ${scalar.operand} ${steps.join()}`
+      }
+      case "constant":
+        return `constant ${dtype} ${typeof scalar.value} ${Object.is(scalar.value, -0) ? "-0" : scalar.value}`
+      case "index":
+        return `index ${dtype} ${scalar.axis}`
+      case "dim":
+        return `dim ${dtype} ${Dim.format(scalar.dim)}`
+      case "previous":
+        return `previous ${dtype} ${scalar.name}`
+      case "unary":
+        return `${scalar.op} ${dtype} ${JSON.stringify(scalar.attributes ?? {})} ${this.of(scalar.x)}`
+      case "binary":
+        return `${scalar.op} ${dtype} ${JSON.stringify(scalar.attributes ?? {})} ${this.of(scalar.a)} ${this.of(scalar.b)}`
+      case "fma":
+        return `fma ${dtype} ${this.of(scalar.a)} ${this.of(scalar.b)} ${this.of(scalar.c)}`
+      case "select":
+        return `select ${dtype} ${this.of(scalar.condition)} ${this.of(scalar.a)} ${this.of(scalar.b)}`
+      case "cast":
+        return `cast ${dtype} ${scalar.saturate} ${this.of(scalar.x)}`
+    }
+  }
+}
+
+const evaluateAll = <V>(
+  form: Form<V>,
+  scalars: ReadonlyArray<Scalar>,
+  environment: Environment<V>
+): ReadonlyArray<V> => {
+  const structure = new Structure()
+  const uses = new Map<number, number>()
+  const count = (scalar: Scalar): void => {
+    const name = structure.of(scalar)
+    const before = uses.get(name) ?? 0
+    uses.set(name, before + 1)
+    if (before === 0) Scalars.children(scalar).forEach(count)
+  }
+  scalars.forEach(count)
+  const values = new Map<number, V>()
+  const evaluate = (scalar: Scalar): V => {
+    const name = structure.of(scalar)
+    const known = values.get(name)
+    if (known !== undefined) return known
+    const value = form.make(scalar, evaluate, environment)
+    const shared = (uses.get(name) ?? 0) > 1 ? form.keep(value) : value
+    values.set(name, shared)
+    return shared
+  }
+  return scalars.map((scalar) => form.keep(evaluate(scalar)))
+}
+
+/** Four neighbouring elements of each expression, in locals. */
+export const vector = (
+  w: Writer,
+  scalars: ReadonlyArray<Scalar>,
+  environment: Environment<Lanes>
+): ReadonlyArray<Lanes> =>
+  evaluateAll<Lanes>(
+    {
+      keep: (value) => LanesOf.map(value, (part) => w.keep(part)),
+      make: (scalar, evaluate, { index, load, previous }) => {
+        switch (scalar.kind) {
+          case "load":
+            return load(scalar, evaluate)
+          case "previous":
+            return previous(scalar.name, scalar.dtype)
+          case "index":
+            return index(scalar.axis, scalar.dtype)
+          case "constant":
+            return VectorOps.constant(w, scalar.dtype, scalar.value)
+          case "dim":
+            return LanesOf.splat(scalar.dtype, w.keep(sizeOf(w, scalar)))
+          case "unary":
+            if (scalar.op === "bitcast") return VectorOps.bitcast(w, scalar.x.dtype, scalar.dtype, evaluate(scalar.x))
+            return VectorOps.unary(w, scalar.op, scalar.x.dtype, evaluate(scalar.x), scalar.attributes)
+          case "binary": {
+            const [a, b] = [evaluate(scalar.a), evaluate(exponentOf(scalar))]
+            return VectorOps.binary(w, scalar.op, scalar.a.dtype, a, b, scalar.attributes, [scalar.a, scalar.b])
+          }
+          case "fma":
+            return VectorOps.fma(w, scalar.dtype, evaluate(scalar.a), evaluate(scalar.b), evaluate(scalar.c))
+          case "select":
+            return VectorOps.choose(w, evaluate(scalar.condition), evaluate(scalar.a), evaluate(scalar.b))
+          case "cast": {
+            const bounded = isWithinI32(scalar.x)
+            return VectorOps.cast(w, scalar.x.dtype, scalar.dtype, evaluate(scalar.x), scalar.saturate, bounded)
+          }
+        }
+      }
+    },
+    scalars,
+    environment
+  )
+
+/** One element of each expression, in locals. */
+export const single = (
+  w: Writer,
+  scalars: ReadonlyArray<Scalar>,
+  environment: Environment<Expr>
+): ReadonlyArray<Expr> =>
+  evaluateAll<Expr>(
+    {
+      keep: (value) => w.keep(value),
+      make: (scalar, evaluate, { index, load, previous }) => {
+        switch (scalar.kind) {
+          case "load":
+            return load(scalar, evaluate)
+          case "previous":
+            return previous(scalar.name, scalar.dtype)
+          case "index":
+            return index(scalar.axis, scalar.dtype)
+          case "constant":
+            return SingleOps.constant(scalar.dtype, scalar.value)
+          case "dim":
+            return sizeOf(w, scalar)
+          case "unary":
+            if (scalar.op === "bitcast") return SingleOps.bitcast(w, scalar.x.dtype, scalar.dtype, evaluate(scalar.x))
+            return SingleOps.unary(w, scalar.op, scalar.x.dtype, evaluate(scalar.x), scalar.attributes)
+          case "binary": {
+            const [a, b] = [evaluate(scalar.a), evaluate(exponentOf(scalar))]
+            return SingleOps.binary(w, scalar.op, scalar.a.dtype, a, b, scalar.attributes)
+          }
+          case "fma":
+            return SingleOps.fma(w, scalar.dtype, evaluate(scalar.a), evaluate(scalar.b), evaluate(scalar.c))
+          case "select": {
+            const condition = evaluate(scalar.condition)
+            return SingleOps.choose(condition, evaluate(scalar.a), evaluate(scalar.b))
+          }
+          case "cast":
+            return SingleOps.cast(w, scalar.x.dtype, scalar.dtype, evaluate(scalar.x), scalar.saturate)
+        }
+      }
+    },
+    scalars,
+    environment
+  )
+
+const sizeOf = (w: Writer, { dim, dtype }: Extract<Scalar, { readonly kind: "dim" }>): Expr =>
+  SingleOps.cast(w, "i32", dtype, w.emission.dim(dim), true)
+
+/** A power's exponent may have another dtype: it is taken in the base's. */
+const exponentOf = (scalar: Extract<Scalar, { readonly kind: "binary" }>): Scalar => {
+  if (scalar.op !== "pow" || scalar.b.dtype === scalar.a.dtype) return scalar.b
+  const base = kindOf(scalar.a.dtype)
+  // Narrow bases are computed in f32 and integers in i64: the exponent is not rounded to them.
+  const dtype: DType = base === "f32" ? "f32" : base === "i64" ? "i64" : base === "f64" ? "f64" : "i32"
+  return { kind: "cast", dtype, x: scalar.b, saturate: true }
+}
+
+/** Whether a float expression is known to lie in the range of i32 (or to be NaN): then a cast needs no wrapping. */
+const isWithinI32 = (scalar: Scalar): boolean => {
+  const [low, high] = interval(scalar)
+  return low >= -(2 ** 31) && high < 2 ** 31
+}
+
+const interval = (scalar: Scalar): readonly [number, number] => {
+  if (scalar.kind === "constant") return [Number(scalar.value), Number(scalar.value)]
+  if (scalar.kind === "cast" && !DTypes.isFloat(scalar.x.dtype) && DTypes.bits(scalar.x.dtype) <= 16) {
+    const { max, min } = DTypes.integerRange(scalar.x.dtype)
+    return [Number(min), Number(max)]
+  }
+  if (scalar.kind === "unary") {
+    if (scalar.op === "tanh" || scalar.op === "erf" || scalar.op === "sign") return [-1, 1]
+    if (scalar.op === "sigmoid") return [0, 1]
+    if (scalar.op === "round" || scalar.op === "floor" || scalar.op === "ceil") {
+      const [low, high] = interval(scalar.x)
+      return [Math.floor(low), Math.ceil(high)]
+    }
+  }
+  if (scalar.kind === "binary" && (scalar.op === "min" || scalar.op === "max")) {
+    const [a, b] = [interval(scalar.a), interval(scalar.b)]
+    const pick = scalar.op === "min" ? Math.min : Math.max
+    return [pick(a[0], b[0]), pick(a[1], b[1])]
+  }
+  return [-Infinity, Infinity]
+}
