@@ -14,6 +14,7 @@ import { build } from "./commands/Build.ts"
 import { compare } from "./commands/Compare.ts"
 import { doctor } from "./commands/Doctor.ts"
 import { inspect } from "./commands/Inspect.ts"
+import { lock } from "./commands/Lock.ts"
 import { run } from "./commands/Run.ts"
 import * as ExitCode from "./ExitCode.ts"
 import * as Report from "./Report.ts"
@@ -22,7 +23,7 @@ const anneal = Command.make("anneal").pipe(
   Command.withDescription(
     `From a trained model to a validated, tuned, explainable inference engine.\n\nExit codes:\n${ExitCode.help}`
   ),
-  Command.withSubcommands([build, run, compare, inspect, doctor])
+  Command.withSubcommands([build, run, compare, inspect, lock, doctor])
 )
 
 const parse = Command.runWith(anneal, { version: generatorVersion })

@@ -13,7 +13,7 @@ export interface ExitCode {
 /** All of them. An error that is in no list gives 1. */
 export const all: ReadonlyArray<ExitCode> = [
   { code: 0, meaning: "done; compared outputs agree", tags: [] },
-  { code: 1, meaning: "failed; compared outputs differ; a rewrite was wrong", tags: [] },
+  { code: 1, meaning: "failed; compared outputs or locks differ; a rewrite was wrong", tags: [] },
   { code: 2, meaning: "wrong usage: options, files that are not there", tags: ["UsageError", "ShowHelp", "NpyError"] },
   { code: 3, meaning: "the model cannot be read or has unsupported operators", tags: ["OnnxError"] },
   { code: 4, meaning: "the accuracy budget cannot be met", tags: ["BudgetExceeded"] },
@@ -24,6 +24,11 @@ export const all: ReadonlyArray<ExitCode> = [
   },
   { code: 6, meaning: "the inputs do not fit the engine", tags: ["InputError", "BindError"] },
   { code: 7, meaning: "a memory limit does not hold the model", tags: ["MemoryError"] },
+  {
+    code: 8,
+    meaning: "--frozen, and the lock is unusable or does not settle every decision",
+    tags: ["LockMiss", "LockError"]
+  },
   { code: 70, meaning: "a defect in anneal", tags: [] },
   { code: 130, meaning: "interrupted", tags: [] }
 ]

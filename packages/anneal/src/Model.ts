@@ -58,7 +58,8 @@ export const importOnnx = (
     return { graph, provenance: { format: "onnx", sha256: yield* digestOf(path), licence, metadata } }
   })
 
-const mustExist = (path: string): Effect.Effect<void, UsageError, FileSystem.FileSystem> =>
+/** Refuses a path that is not there, or is a folder. */
+export const mustExist = (path: string): Effect.Effect<void, UsageError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const files = yield* FileSystem.FileSystem
     if (!(yield* Effect.orElseSucceed(files.exists(path), () => false)))
