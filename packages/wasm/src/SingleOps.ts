@@ -359,7 +359,7 @@ const binaryI32 = (w: Writer, op: Binary, dtype: DType, x: I32, y: I32, attribut
       return select(inside, i32.shr_s(a, b), i32.shr_s(a, i32.const(31)))
     }
     default:
-      throw new Error(`${op} is not defined on ${dtype}`)
+      throw new Error(`this is not defined on ${dtype}`)
   }
 }
 

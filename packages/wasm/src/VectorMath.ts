@@ -2,7 +2,7 @@
  * VectorMath: elementary functions of four f32 at once, within about 2 ulp over the whole range, with IEEE 754's values at zeros,
  * infinities, NaN and subnormal numbers.
  *
- *   exp x = 2ⁿ · eʳ, n = round(x / ln 2)          tanh x = x · P(x²) / Q(x²), |x| ≤ 9.02
+ *   exp x = 2ⁿ · eʳ, n = round(x / ln 2)          tanh |x| = 1 − 2/(e^2|x| + 1)
  *
  * What networks spend time in (exp, sigmoid, tanh, erf, log) is written inline in f32; the others are functions of the module that
  * compute in float64 (`VectorMath64.ts`). Coefficients: `test/MinimaxFit.ts`. They hold with a fused multiply-add and without.
@@ -84,36 +84,54 @@ const sigmoid = (w: Writer, value: V128): V128 => {
   return f32x4.div(top, f32x4.add(one, e))
 }
 
-const tanhTop = [
-  0.9999999932359994, 0.13083156221046244, 0.003103000531693322, 0.000011144245441758096, -2.018391486076516e-8,
-  5.257749238663579e-11, -8.435961079082431e-14
+/** The value of `size`, with the sign of `x`. */
+const withSign = (w: Writer, size: V128, x: V128): V128 => v128.or(size, v128.and(x, w.splatI32(-0x80000000)))
+
+/** eˣ of a value within ±80 (or NaN): 2ⁿ is one factor. */
+const expNormal = (w: Writer, value: V128): V128 => {
+  const x = w.keep(value)
+  const magic = w.splatF32(12582912 + 127)
+  const shifted = w.keep(w.madd(x, w.splatF32(Math.LOG2E), magic))
+  const n = w.keep(f32x4.sub(shifted, magic))
+  const r = w.keep(w.nmadd(n, w.splatF32(ln2Low), w.nmadd(n, w.splatF32(ln2High), x)))
+  return f32x4.mul(polynomial(w, r, [1, 1, ...exponential]), i32x4.shl(shifted, i32.const(23)))
+}
+
+const tanhSmall = [
+  -0.3333329800220656, 0.13331924128976258, -0.05378383045706579, 0.020795972227400247, -0.005895158695266457
 ]
-const tanhBottom = [1, 0.464164831859353, 0.02449137801449129, 0.00025447498620291044]
 
-/** Beyond 9.02 the value is 1 in f32. */
-const tanh = (w: Writer, value: V128): V128 => rational(w, value, 9.02, tanhTop, tanhBottom)
-
-const erfTop = [
-  1.1283791073257547, 0.20080374609008367, 0.05068885153782976, 0.003736658530675786, 0.00014248931212005431,
-  -0.000001955327801828295, 1.9814809731941202e-8
-]
-const erfBottom = [1, 0.5112892955680852, 0.11536073776400564, 0.014426678314488394, 0.0009638712694096819]
-
-/** Beyond 3.93 the value is 1 in f32. */
-const erf = (w: Writer, value: V128): V128 => rational(w, value, 3.93, erfTop, erfBottom)
-
-/** x · P(x²) / Q(x²), x limited to ±edge, the result to ±1. */
-const rational = (
-  w: Writer,
-  value: V128,
-  edge: number,
-  top: ReadonlyArray<number>,
-  bottom: ReadonlyArray<number>
-): V128 => {
-  const x = w.keep(f32x4.pmax(f32x4.pmin(value, w.splatF32(edge)), w.splatF32(-edge)))
+/** Below 0.6 by a polynomial, else 1 − 2/(e^2|x| + 1); beyond 9.02 that is 1 in f32. */
+const tanh = (w: Writer, value: V128): V128 => {
+  const x = w.keep(value)
+  const size = w.keep(f32x4.abs(x))
   const square = w.keep(f32x4.mul(x, x))
-  const ratio = f32x4.div(f32x4.mul(x, polynomial(w, square, top)), polynomial(w, square, bottom))
-  return f32x4.pmax(f32x4.pmin(ratio, w.splatF32(1)), w.splatF32(-1))
+  const small = w.madd(f32x4.mul(size, square), polynomial(w, square, tanhSmall), size)
+  const limited = w.keep(f32x4.pmin(size, w.splatF32(9.1)))
+  const e = expNormal(w, f32x4.add(limited, limited))
+  const one = w.splatF32(1)
+  const large = f32x4.sub(one, f32x4.div(w.splatF32(2), f32x4.add(e, one)))
+  return withSign(w, v128.bitselect(small, large, f32x4.lt(size, w.splatF32(0.6))), x)
+}
+
+const erfSmall = [
+  0.12837914997748506, -0.3761249649595057, 0.11281846185752172, -0.026767726202935216, 0.004994837692424322,
+  -0.0005999437413281968
+]
+const erfLarge = [
+  -0.00020701541067032442, -1.1276273702843111, -0.6372658065344825, -0.1038563237578235, 0.022189750778065093,
+  -0.003033685465790434, 0.00019494600300936228
+]
+
+/** Below 0.92 by a polynomial, else 1 − e^p(|x|); beyond 3.93 that is 1 in f32. */
+const erf = (w: Writer, value: V128): V128 => {
+  const x = w.keep(value)
+  const size = w.keep(f32x4.abs(x))
+  const square = w.keep(f32x4.mul(x, x))
+  const small = w.madd(size, polynomial(w, square, erfSmall), size)
+  const limited = w.keep(f32x4.pmin(size, w.splatF32(3.95)))
+  const large = f32x4.sub(w.splatF32(1), expNormal(w, polynomial(w, limited, erfLarge)))
+  return withSign(w, v128.bitselect(small, large, f32x4.lt(size, w.splatF32(0.92))), x)
 }
 
 const logarithm = [

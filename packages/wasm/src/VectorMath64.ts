@@ -290,8 +290,15 @@ const angle = (emission: Emission): Func =>
       const bits = f.get(f.let(i32.reinterpret_f32(x)))
       const biased = f.get(f.let(i32.and(i32.shr_u(bits, i32.const(23)), i32.const(0xff))))
       f.if(i32.eq(biased, i32.const(255)), () => f.return(f64.const(NaN)))
-      // |x| = m · 2^e. Small ones need no help; beyond 2^24, e > 0.
-      f.if(f32.lt(f32.abs(x), f32.const(2 ** 24)), () => f.return(f64.promote_f32(x)))
+      // Below 2^24 by subtraction: 2π in pieces of 30 bits, whose products with the number of turns are exact.
+      f.if(f32.lt(f32.abs(x), f32.const(2 ** 24)), () => {
+        const wide = f.get(f.let(f64.promote_f32(x)))
+        f.if(f64.lt(f64.abs(wide), f64.const(1e6)), () => f.return(wide))
+        const n = f.get(f.let(f64.nearest(f64.mul(wide, f64.const(0.5 / Math.PI)))))
+        const pieces = [6.283185303211212, 3.9683743166540886e-9, 2.068073192717642e-18]
+        f.return(pieces.reduce<F64>((rest, piece) => f64.sub(rest, f64.mul(n, f64.const(piece))), wide))
+      })
+      // |x| = m · 2^e, e > 0.
       const m = f.get(f.let(i64.extend_i32_u(i32.or(i32.and(bits, i32.const(0x7fffff)), i32.const(0x800000)))))
       const e = f.get(f.let(i32.sub(biased, i32.const(150))))
       const index = f.get(f.let(i32.shr_u(e, i32.const(5))))

@@ -144,23 +144,33 @@ export const problems: { readonly [name: string]: Problem } = {
     factor: (x) => x * x * x,
     powers: even(6)
   },
+  // tanh x = x + x³·p(x²) below 0.6
   tanh: {
     from: 1e-3,
-    to: 9.02,
+    to: 0.6,
     target: Math.tanh,
     unit: Math.tanh,
-    factor: (x) => x,
-    powers: even(7),
-    denominator: even(3, 2)
+    known: (x) => x,
+    factor: (x) => x * x * x,
+    powers: even(5)
   },
-  erf: {
+  // erf x = x + x·p(x²) below 0.92
+  erfSmall: {
     from: 1e-3,
-    to: 3.93,
+    to: 0.92,
     target: Functions.erf,
     unit: Functions.erf,
+    known: (x) => x,
     factor: (x) => x,
-    powers: even(7),
-    denominator: even(4, 2)
+    powers: even(6)
+  },
+  // erf x = 1 − e^p(x) from 0.92 on
+  erfLarge: {
+    from: 0.92,
+    to: 3.93,
+    target: (x) => Math.log(1 - Functions.erf(x)),
+    unit: (x) => 1 / (1 - Functions.erf(x)),
+    powers: each(7)
   },
   sine64: {
     from: 1e-4,

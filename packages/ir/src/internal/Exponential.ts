@@ -130,7 +130,7 @@ export const cosh = (x: number): number => {
 }
 
 const halfOfExp = (size: number): number => {
-  if (!(size <= 711)) return size
+  if (!(size <= 711)) return size > 711 ? Infinity : size
   const value = parts(size, 0)
   return scale((value + partsLow) / 2, partsExponent)
 }
