@@ -1,7 +1,12 @@
 // From a graph to a program: groupings, layouts, memory, and the scalar form that code generators print.
 export * as CudaText from "./CudaText.ts"
+export * as Decisions from "./Decisions.ts"
 export * as MemoryPlan from "./MemoryPlan.ts"
+export * as Plan from "./Plan.ts"
 export * as Program from "./Program.ts"
 export * as Region from "./Region.ts"
+export * as RegionKey from "./RegionKey.ts"
+export * as Rules from "./Rules.ts"
 export * as Scalar from "./Scalar.ts"
+export * as Space from "./Space.ts"
 export * as View from "./View.ts"
