@@ -47,6 +47,26 @@ export interface MemoryUse {
   readonly values: number
 }
 
+/** What one step of an executable took. */
+export interface StepTime {
+  /** The region's id; reports of the target name it so. */
+  readonly id: string
+  /** In the user's model. */
+  readonly node: string
+  readonly kernel: string
+  /** Nanoseconds on one thread, the median of the runs. */
+  readonly nanoseconds: number
+  readonly runs: number
+}
+
+/** Where the time of a run goes. */
+export interface StepProfile {
+  /** In the order in which they ran. */
+  readonly steps: ReadonlyArray<StepTime>
+  /** Section of the engine that says what the steps' regions are. */
+  readonly report?: string
+}
+
 /** A graph ready to run. Released with its scope. */
 export interface Executable {
   readonly target: string
@@ -55,6 +75,11 @@ export interface Executable {
   /** A tensor in the target's own memory, which is not copied when it is an input; released with the executable. */
   readonly allocate?: (dtype: DType, shape: ReadonlyArray<number>) => Effect.Effect<Tensor, ExecutionError>
   readonly memory?: () => MemoryUse
+  /** Runs its steps one by one for so many milliseconds, at least twice. Absent where a target has no steps. */
+  readonly profile?: (
+    inputs: ReadonlyArray<Tensor>,
+    options: { readonly milliseconds: number; readonly seed?: number }
+  ) => Effect.Effect<StepProfile, ExecutionError>
   /** Inputs and outputs in the graph's order; inputs are checked already. They are not copied and not changed. */
   readonly run: (
     inputs: ReadonlyArray<Tensor>,
