@@ -5,11 +5,13 @@
 import type { Region } from "@anneal/lower/Region"
 import type { Features } from "./Emission.ts"
 import type { Kernel, TypicalSizes } from "./Kernel.ts"
+import * as ConvGemm from "./kernels/ConvGemm.ts"
+import * as Gemm from "./kernels/Gemm.ts"
 
 /** Kernels for a region, none when it is not of their kind. */
 export type Source = (region: Region, typical: TypicalSizes, features: Features) => ReadonlyArray<Kernel>
 
-export const sources: ReadonlyArray<Source> = []
+export const sources: ReadonlyArray<Source> = [Gemm.candidates, ConvGemm.candidates]
 
 /** Least predicted cost first; the order does not depend on the machine. */
 export const candidates = (

@@ -1,0 +1,87 @@
+/**
+ * GemmBlocking: tile shapes for a product's sizes, and how much of it is one unit.
+ */
+import type { Features } from "../Emission.ts"
+import type { TypicalSizes } from "../Kernel.ts"
+import { sizesOf } from "./GemmCost.ts"
+import type { Blocking, Product } from "./GemmProduct.ts"
+import type { Tile } from "./GemmTile.ts"
+import { registersOf } from "./GemmTile.ts"
+
+/** Tile shapes that fit the registers, by what they are good for: many rows, few rows, one row. */
+const shapes: ReadonlyArray<readonly [rows: number, vectors: number]> = [
+  [6, 2],
+  [5, 2],
+  [4, 2],
+  [3, 3],
+  [2, 5],
+  [2, 4],
+  [1, 8],
+  [1, 4],
+  [1, 2],
+  [2, 2],
+  [3, 2],
+  [12, 1],
+  [8, 1],
+  [6, 1],
+  [4, 1],
+  [2, 1],
+  [1, 1]
+]
+/** In pairs of vectors, as V8's revectorizer joins them. */
+const wideShapes: ReadonlyArray<readonly [rows: number, vectors: number]> = [
+  [6, 4],
+  [5, 4],
+  [4, 4],
+  [3, 6],
+  [2, 8],
+  [1, 16],
+  [1, 8],
+  [12, 2],
+  [8, 2],
+  [4, 2]
+]
+
+/** Tiles for so many rows and columns: with as many phases as keep eight sums apart. */
+export const tilesFor = (rows: number, columns: number, features: Features): ReadonlyArray<Tile> => {
+  const limit = features.relaxed ? 15 : 14
+  const make = ([r, v]: readonly [number, number], width: number): Tile => {
+    const sums = (r * v) / width
+    let phases = 1
+    while (sums * phases < 6 && phases < 4) phases *= 2
+    return { rows: r, vectors: v, phases }
+  }
+  const fits = (tile: Tile, width: number): boolean =>
+    registersOf({ ...tile, vectors: tile.vectors / width }) <= limit &&
+    tile.rows <= Math.max(1, rows) &&
+    (tile.vectors - width) * 4 < columns
+  return [
+    ...(features.wide ? wideShapes.map((shape) => make(shape, 2)).filter((tile) => fits(tile, 2)) : []),
+    ...shapes.map((shape) => make(shape, 1)).filter((tile) => fits(tile, 1))
+  ]
+}
+
+/**
+ * Rows and panels of a unit: panels stay in the first cache, rows in the second; work for threads to share. `rowBytes`:
+ * what one index of the first row axis takes of A, where it is not k and the other rows.
+ */
+export const blockingFor = (product: Product, tile: Tile, typical: TypicalSizes, rowBytes?: number): Blocking => {
+  const { columns, k, outer, rows } = sizesOf(product, typical)
+  const first = rows[0] ?? 1
+  const inner = rows.slice(1).reduce((count, extent) => count * extent, 1)
+  const single = rows.length === 1
+  const across = Math.ceil(columns / (tile.vectors * 4))
+  const flops = 2 * outer * first * inner * columns * k
+  // Not below 50 microseconds of work: waking threads would cost more.
+  const wanted = Math.min(16, Math.max(1, Math.floor(flops / 2.5e6)))
+  const cached = Math.max(1, Math.floor(400_000 / (rowBytes ?? 4 * k * inner)))
+  const perUnit = Math.max(1, Math.min(cached, Math.ceil((first * outer) / wanted), first))
+  const floor = single ? Math.min(first, tile.rows * 4) : Math.max(1, Math.ceil(24 / inner))
+  const atLeast = Math.max(perUnit, floor)
+  const blocks = Math.max(1, Math.round(first / atLeast))
+  const each = Math.ceil(first / blocks)
+  const blockRows = single ? Math.ceil(each / tile.rows) * tile.rows : each
+  const units = outer * Math.ceil(first / blockRows)
+  const panelBlocks = Math.min(across, Math.max(1, Math.ceil(wanted / units)))
+  return { tile, rows: blockRows, panels: Math.ceil(across / panelBlocks) }
+}

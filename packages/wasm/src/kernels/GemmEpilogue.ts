@@ -1,0 +1,245 @@
+/**
+ * GemmEpilogue: what happens to the sums of a tile: the epilogue of a contraction or a convolution, on vectors of four
+ * columns, on single elements where fewer are left.
+ *
+ *   relu(accumulator + bias[n])  ⇒  v128.store(out + …, max(add(sum, load bias), 0))
+ *
+ * Short epilogues take the sums from registers. Long ones (an error function) would drive them out: the tile goes to
+ * scratch memory first and the epilogue is a loop over its rows.
+ */
+import * as Dim from "@anneal/ir/Dim"
+import * as DType from "@anneal/ir/DType"
+import type { Epilogue } from "@anneal/lower/Region"
+import * as Scalars from "@anneal/lower/Scalar"
+import type { Emission } from "../Emission.ts"
+import type { F32, I32, V128 } from "../Instruction.ts"
+import { f32, f32x4, i32, i32x4, i64, i64x2, select, v128 } from "../Instruction.ts"
+import * as Lanes from "../Lanes.ts"
+import type { FunctionBuilder, Local } from "../ModuleBuilder.ts"
+import * as ScalarCode from "../ScalarCode.ts"
+import { Writer } from "../Writer.ts"
+import type { Size, Sums } from "./GemmTile.ts"
+import { advance, offsetBy, step } from "./GemmTile.ts"
+
+export interface EpiloguePoint {
+  readonly sums: Sums
+  /** Columns of the tile: fewer than its vectors hold in the last panel, where it is known only when it runs a local. */
+  readonly width: number | Local<"i32">
+  /** Addresses of the tile's first element: operands, then results. */
+  readonly views: ReadonlyArray<Local<"i32">>
+  readonly rowBytes: ReadonlyArray<Size>
+  readonly columnBytes: ReadonlyArray<Size>
+  /** Axes of the domain along which the tile's rows and columns run; undefined where no one axis does. */
+  readonly rowDomain: number | undefined
+  readonly columnDomain: number | undefined
+  /** Index of the tile's first element along each axis of the domain. */
+  readonly indices: ReadonlyMap<number, I32>
+  /** Scratch memory for the tile. */
+  readonly memory: Local<"i32"> | undefined
+}
+
+export interface EpilogueCode {
+  readonly usesIndices: boolean
+  readonly tile: (point: EpiloguePoint) => void
+}
+
+/** Where one evaluation stands: the first row and column from the tile's first element. */
+interface Spot {
+  readonly views: ReadonlyArray<Local<"i32">>
+  readonly row: number
+  readonly column: number | Local<"i32">
+  readonly rowIndex: I32 | undefined
+}
+
+const cheap = new Set(["add", "sub", "mul", "min", "max", "neg", "abs"])
+
+/** Rough number of instructions. */
+export const weigh = (epilogue: Epilogue): number =>
+  Scalars.parts(epilogue.results.map(({ value }) => value)).reduce((sum, part) => {
+    switch (part.kind) {
+      case "unary":
+      case "binary":
+        return sum + (cheap.has(part.op) && part.dtype === "f32" ? 1 : 12)
+      case "cast":
+        return sum + 8
+      case "load":
+        return sum + (part.indirect === undefined ? 1 : 12)
+      default:
+        return sum + 1
+    }
+  }, 0)
+
+const isLong = (epilogue: Epilogue): boolean =>
+  weigh(epilogue) > 14 || epilogue.results.some(({ view }) => view.dtype !== "f32")
+
+export const usesIndices = (epilogue: Epilogue): boolean =>
+  Scalars.parts(epilogue.results.map(({ value }) => value)).some(({ kind }) => kind === "index")
+
+/** Whether tiles need scratch memory. */
+export const needsMemory = (epilogue: Epilogue, knownWidth: boolean): boolean => !knownWidth || isLong(epilogue)
+
+/** Elements that the data picks are read one by one. */
+const gathers = (epilogue: Epilogue): boolean =>
+  Scalars.parts(epilogue.results.map(({ value }) => value)).some(
+    (part) => part.kind === "load" && part.indirect !== undefined
+  )
+
+/** Why no code can be made for an epilogue; undefined where it can. */
+export const refusal = (epilogue: Epilogue): string | undefined =>
+  epilogue.results.map(({ value }) => ScalarCode.refusal(value)).find((reason) => reason !== undefined)
+
+const identity = [0, 1, 2, 3]
+
+/** The epilogue's code in one function. */
+export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: Epilogue): EpilogueCode => {
+  const w = new Writer(f, emission)
+  const values = epilogue.results.map(({ value }) => value)
+  const operands = epilogue.operands.length
+  const one = gathers(epilogue)
+
+  const address = (
+    point: EpiloguePoint,
+    view: number,
+    spot: Spot
+  ): { readonly address: I32; readonly offset: number } => {
+    const pointer = spot.views[view]
+    if (pointer === undefined) throw new RangeError(`the epilogue has no view ${view}`)
+    const down = point.rowBytes[view] ?? 0
+    const across = point.columnBytes[view] ?? 0
+    if (typeof down === "number" && typeof across === "number" && typeof spot.column === "number") {
+      const offset = spot.row * down + spot.column * across
+      if (offset >= 0) return { address: f.get(pointer), offset }
+    }
+    const at = step(f, f.get(pointer), spot.row, down)
+    if (typeof spot.column === "number") return { address: step(f, at, spot.column, across), offset: 0 }
+    return { address: offsetBy(f, at, f.get(spot.column), across), offset: 0 }
+  }
+
+  const index = (point: EpiloguePoint, axis: number, spot: Spot): I32 => {
+    const begin = point.indices.get(axis) ?? i32.const(0)
+    if (axis === point.columnDomain)
+      return i32.add(begin, typeof spot.column === "number" ? i32.const(spot.column) : f.get(spot.column))
+    if (axis === point.rowDomain) return i32.add(begin, spot.rowIndex ?? i32.const(spot.row))
+    return begin
+  }
+
+  /** Four columns from the spot on. */
+  const four = (point: EpiloguePoint, spot: Spot, sum: V128): void => {
+    const across = (view: number): Size => point.columnBytes[view] ?? 0
+    const made = ScalarCode.vector(w, values, {
+      previous: () => [sum],
+      load: ({ dtype, operand }) => {
+        const { address: at, offset } = address(point, operand, spot)
+        const stride = across(operand)
+        if (stride === 0) return Lanes.loadSplat(w, dtype, at, offset)
+        if (stride === DType.slotBytes(dtype)) return Lanes.load(w, dtype, at, offset)
+        return Lanes.loadStrided(w, dtype, at, typeof stride === "number" ? stride : f.get(stride), offset)
+      },
+      index: (axis, dtype) => {
+        const at = index(point, axis, spot)
+        const first = Lanes.splat("i32", at)[0]
+        const lanes =
+          axis === point.columnDomain
+            ? i32x4.add(first, v128.const(identity.flatMap((lane) => [lane, 0, 0, 0])))
+            : first
+        if (dtype === "i32") return [lanes]
+        const kept = w.keep(lanes)
+        return [i64x2.extend_low_i32x4_s(kept), i64x2.extend_high_i32x4_s(kept)]
+      }
+    })
+    epilogue.results.forEach(({ view }, result) => {
+      const value = made[result]
+      if (value === undefined) throw new RangeError(`the epilogue has no result ${result}`)
+      const { address: at, offset } = address(point, operands + result, spot)
+      const stride = across(operands + result)
+      f.do(
+        stride === DType.slotBytes(view.dtype)
+          ? Lanes.store(w, view.dtype, at, value, offset)
+          : Lanes.storeStrided(w, view.dtype, at, typeof stride === "number" ? stride : f.get(stride), value, offset)
+      )
+    })
+  }
+
+  /** One column. */
+  const single = (point: EpiloguePoint, spot: Spot, sum: F32): void => {
+    const made = ScalarCode.single(w, values, {
+      previous: () => sum,
+      load: (load, evaluate) => {
+        const { address: at, offset } = address(point, load.operand, spot)
+        const bytes = DType.slotBytes(load.dtype)
+        const picked = (load.indirect ?? []).reduce((sofar, { extent, index: scalar, stride }) => {
+          const raw = evaluate(scalar)
+          const place = w.keep(scalar.dtype === "i64" ? i32.wrap_i64({ ...raw, type: "i64" }) : { ...raw, type: "i32" })
+          const wrapped = select(i32.lt_s(place, i32.const(0)), i32.add(place, emission.dim(extent)), place)
+          return i32.add(sofar, i32.mul(wrapped, emission.dim(Dim.mul(stride, bytes))))
+        }, at)
+        return Lanes.loadOne(w, load.dtype, picked, offset)
+      },
+      index: (axis, dtype) => {
+        const at = index(point, axis, spot)
+        return dtype === "i32" ? at : i64.extend_i32_s(at)
+      }
+    })
+    epilogue.results.forEach(({ view }, result) => {
+      const value = made[result]
+      if (value === undefined) throw new RangeError(`the epilogue has no result ${result}`)
+      const { address: at, offset } = address(point, operands + result, spot)
+      f.do(Lanes.storeOne(w, view.dtype, at, value, offset))
+    })
+  }
+
+  /** One row of a tile whose width is known. */
+  const row = (
+    point: EpiloguePoint,
+    width: number,
+    spot: Omit<Spot, "column">,
+    sum: (vector: number) => V128
+  ): void => {
+    for (let column = 0; column < width; column += 4) {
+      const lanes = Math.min(4, width - column)
+      const kept = w.keep(sum(column / 4))
+      if (lanes === 4 && !one) four(point, { ...spot, column }, kept)
+      else
+        for (let lane = 0; lane < lanes; lane++)
+          single(point, { ...spot, column: column + lane }, f32x4.extract_lane(kept, lane))
+    }
+  }
+
+  /** A loop over the rows of a tile in memory. */
+  const fromMemory = (point: EpiloguePoint, memory: Local<"i32">): void => {
+    const { sums, width } = point
+    const vectors = sums[0]?.length ?? 0
+    sums.forEach((vectorsOfRow, r) =>
+      vectorsOfRow.forEach((sum, vector) => f.do(v128.store(f.get(memory), f.get(sum), (r * vectors + vector) * 16)))
+    )
+    const from = f.let(f.get(memory))
+    const views = point.views.map((pointer, view) => (point.rowBytes[view] === 0 ? pointer : f.let(f.get(pointer))))
+    f.range(0, sums.length, 1, (r) => {
+      const spot = { views, row: 0, rowIndex: f.get(r) }
+      if (typeof width === "number") row(point, width, spot, (vector) => v128.load(f.get(from), vector * 16))
+      else
+        f.range(0, f.get(width), 1, (column) =>
+          single(point, { ...spot, column }, f32.load(i32.add(f.get(from), i32.shl(f.get(column), i32.const(2)))))
+        )
+      f.set(from, i32.add(f.get(from), i32.const(vectors * 16)))
+      views.forEach((pointer, view) => advance(f, pointer, 1, point.rowBytes[view] ?? 0))
+    })
+  }
+
+  return {
+    usesIndices: usesIndices(epilogue),
+    tile: (point) => {
+      const { memory, sums, views, width } = point
+      if (typeof width === "number" && !isLong(epilogue))
+        sums.forEach((vectors, r) =>
+          row(point, width, { views, row: r, rowIndex: undefined }, (vector) => {
+            const sum = vectors[vector]
+            if (sum === undefined) throw new RangeError(`the tile has no vector ${vector}`)
+            return f.get(sum)
+          })
+        )
+      else if (memory === undefined) throw new RangeError("the tile needs scratch memory")
+      else fromMemory(point, memory)
+    }
+  }
+}
