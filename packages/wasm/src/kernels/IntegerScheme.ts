@@ -67,9 +67,7 @@ export const schemes = (
 ): ReadonlyArray<IntegerScheme> => {
   const [ofA, ofB] = [rangeOf(dtypes.a), rangeOf(dtypes.b)]
   if (ofA === undefined || ofB === undefined) return []
-  // Padding holds the zero point: it belongs to the range of a.
-  const known = within(ofA, ranges?.a)
-  const a: Range = [Math.min(known[0], zero.a), Math.max(known[1], zero.a)]
+  const a = within(ofA, ranges?.a)
   const b = within(ofB, ranges?.b)
   const result: Array<IntegerScheme> = []
   if (relaxed && isSeven(a)) {
