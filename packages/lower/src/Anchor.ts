@@ -23,7 +23,11 @@ export interface Domain {
 const extent = (shape: Shape, axis: number): Dim.Dim => shape.at(axis) ?? 1
 
 /** [batch…, m, n] of a product, with 1 for the axis that a vector does not have. */
-const productDomain = (a: Shape, b: Shape, result: Shape): { readonly batch: Shape; readonly m: Dim.Dim; readonly n: Dim.Dim; readonly k: Dim.Dim } => {
+const productDomain = (
+  a: Shape,
+  b: Shape,
+  result: Shape
+): { readonly batch: Shape; readonly m: Dim.Dim; readonly n: Dim.Dim; readonly k: Dim.Dim } => {
   const tail = (a.length === 1 ? 0 : 1) + (b.length === 1 ? 0 : 1)
   return {
     batch: result.slice(0, result.length - tail),

@@ -44,8 +44,7 @@ const runsOf = (
       !apart.has(axis) &&
       !apart.has(before) &&
       views.every(
-        ({ strides }) =>
-          Dim.equal(strides[before] ?? 0, Dim.mul(strides[axis] ?? 0, domain[axis] ?? 1)) === true
+        ({ strides }) => Dim.equal(strides[before] ?? 0, Dim.mul(strides[axis] ?? 0, domain[axis] ?? 1)) === true
       )
     if (merges && last !== undefined) last.push(axis)
     else runs.push([axis])
@@ -59,12 +58,14 @@ const viewOver = (runs: Runs, domain: Shape, view: View.View): View.View => ({
   strides: runs.map((run) => view.strides[run.at(-1) ?? 0] ?? 0)
 })
 
-const scalarOver = (runs: Runs, seen: Map<Scalar, Scalar>) => (scalar: Scalar): Scalar =>
-  Scalars.map(
-    scalar,
-    (part) => (part.kind === "index" ? { ...part, axis: runs.findIndex((run) => run.includes(part.axis)) } : part),
-    seen
-  )
+const scalarOver =
+  (runs: Runs, seen: Map<Scalar, Scalar>) =>
+  (scalar: Scalar): Scalar =>
+    Scalars.map(
+      scalar,
+      (part) => (part.kind === "index" ? { ...part, axis: runs.findIndex((run) => run.includes(part.axis)) } : part),
+      seen
+    )
 
 export const loop = (region: Loop): Loop => {
   const { domain, operands, results } = region
@@ -85,11 +86,7 @@ export const loop = (region: Loop): Loop => {
 }
 
 /** Rows over a domain in any order of axes: outer ones first, then inner ones, each merged. */
-export const rows = (
-  region: Omit<Rows, "outer" | "inner">,
-  domain: Shape,
-  inner: ReadonlyArray<boolean>
-): Rows => {
+export const rows = (region: Omit<Rows, "outer" | "inner">, domain: Shape, inner: ReadonlyArray<boolean>): Rows => {
   const { operands, results, stages } = region
   const apart = indexed([...results, ...stages].map(({ value }) => value))
   const views = [...operands, ...results.map(({ view }) => view)]

@@ -192,7 +192,6 @@ export const reader = (scope: Scope, emitter: Emitter, group: Group, into: Opera
 
 export type Reader = ReturnType<typeof reader>
 
-
 // ---- groups ---------------------------------------------------------------------------------------------------------
 
 /** Members in the graph's order, and the nodes of the user's graph that they come from. */
@@ -255,11 +254,7 @@ export const group = (
       Canonical.loop({ ...base, kind: "loop", domain: one.domain, operands: into.views, results: written }),
       one.prepared
     )
-  else
-    emitter.add(
-      Anchor.regionOf(main, id, base.members, { operands: into.views, results: written }),
-      one.prepared
-    )
+  else emitter.add(Anchor.regionOf(main, id, base.members, { operands: into.views, results: written }), one.prepared)
 }
 
 const mainOf = (scope: Scope, emitter: Emitter, anchor: Node): Anchor.Main =>

@@ -34,16 +34,17 @@ export const substitute = (graph: Graph, fixed: ReadonlyMap<string, number>): Gr
       ...node,
       attributes: Op.mapDims(node.attributes, dim),
       outputs: node.outputs.map(({ id, type }) => ({ id, type: Type.substitute(type, fixed) })),
-      graphs: Object.fromEntries(
-        Object.entries(node.graphs).map(([name, inner]) => [name, substitute(inner, fixed)])
-      )
+      graphs: Object.fromEntries(Object.entries(node.graphs).map(([name, inner]) => [name, substitute(inner, fixed)]))
     })),
     constraints: graph.constraints.map(({ left, right, what }) => ({ left: dim(left), right: dim(right), what }))
   }
 }
 
 /** `keep` says which composites stay whole. */
-export const flatten = (graph: Graph, keep: (node: Node, types: ReadonlyArray<TensorType | undefined>) => boolean): Flat => {
+export const flatten = (
+  graph: Graph,
+  keep: (node: Node, types: ReadonlyArray<TensorType | undefined>) => boolean
+): Flat => {
   const types = new Map<string, TensorType>()
   const constants = new Map<string, Constant>()
   const origin = new Map<Node, Node>()
@@ -119,8 +120,7 @@ export const hasUnbacked = (type: TensorType): boolean => type.shape.some(isUnba
 
 const bindsSizes = (node: Node): boolean =>
   node.op.binds === true &&
-  (node.outputs.some(({ type }) => hasUnbacked(type)) ||
-    Op.attributeSymbols(node.attributes).some(Dim.isUnbackedName))
+  (node.outputs.some(({ type }) => hasUnbacked(type)) || Op.attributeSymbols(node.attributes).some(Dim.isUnbackedName))
 
 /** The value of a constant of one element, narrow floats by value; undefined for others. */
 export const scalarValue = (constant: Constant | undefined): number | bigint | undefined => {

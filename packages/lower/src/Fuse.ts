@@ -30,7 +30,8 @@ const MOST_MEMBERS = 64
 const bytes = ({ dtype, shape }: TensorType): Dim.Dim => Dim.mul(Dim.product(shape), DTypes.slotBytes(dtype))
 
 /** Ids of values that a node reads, each once. */
-const operandsOf = (node: Node): ReadonlyArray<string> => [...new Set(node.inputs)].flatMap((id) => (id === null ? [] : [id]))
+const operandsOf = (node: Node): ReadonlyArray<string> =>
+  [...new Set(node.inputs)].flatMap((id) => (id === null ? [] : [id]))
 
 const outputOf = (node: Node): string => node.outputs[0]?.id ?? ""
 
@@ -206,8 +207,7 @@ export const fuse = (scope: Scope, isOff: (id: string) => boolean): Grouping => 
       for (const value of other.places.keys()) byRoot.set(value, group)
       for (const dependency of other.dependencies) if (dependency !== group) group.dependencies.add(dependency)
       group.dependencies.delete(other)
-      for (const one of groups)
-        if (one !== group && one.dependencies.delete(other)) one.dependencies.add(group)
+      for (const one of groups) if (one !== group && one.dependencies.delete(other)) one.dependencies.add(group)
       groups.splice(groups.indexOf(other), 1)
     }
   }
@@ -312,7 +312,11 @@ export const fuse = (scope: Scope, isOff: (id: string) => boolean): Grouping => 
       const attempt =
         work.kind === "loop" ? attemptLoop(node, work.recipe, group) : attemptReduce(node, work.reduction, group)
       const kind =
-        group.kind === "anchored" ? "epilogue" : group.inner !== undefined || work.kind === "reduce" ? "rows" : "elementwise"
+        group.kind === "anchored"
+          ? "epilogue"
+          : group.inner !== undefined || work.kind === "reduce"
+            ? "rows"
+            : "elementwise"
       const refused = "refused" in attempt ? attempt.refused : undefined
       if (!record(kind, producer, outputOf(node), refused) || "refused" in attempt) continue
       if (attempt.inner !== undefined) group.inner = attempt.inner

@@ -61,8 +61,7 @@ export const slice = (
 
 export const expand = (from: Shape, to: Shape): Movement => {
   // Without a new extent only axes of 1 come in: a reshape.
-  if (Dim.equal(Dim.product(from), Dim.product(to)) === true)
-    return reshape(from, to)
+  if (Dim.equal(Dim.product(from), Dim.product(to)) === true) return reshape(from, to)
   return { from, to, apply: (view) => View.expand(view, to) }
 }
 
@@ -168,6 +167,4 @@ export const reversed = (chain: Chain): Chain =>
 export const sameView = (a: View.View, b: View.View): boolean =>
   sameShape(a.shape, b.shape) &&
   Dim.equal(a.offset, b.offset) === true &&
-  a.shape.every(
-    (extent, axis) => extent === 1 || Dim.equal(a.strides[axis] ?? 0, b.strides[axis] ?? 0) === true
-  )
+  a.shape.every((extent, axis) => extent === 1 || Dim.equal(a.strides[axis] ?? 0, b.strides[axis] ?? 0) === true)

@@ -185,7 +185,9 @@ const pad = (node: Node, group: Group, emitter: Emitter, at: At): void => {
     const sides = borders(mode, before[axis] ?? 0, extent, after[axis] ?? 0)
     for (const [side, { begin, from, size, step }] of sides.entries()) {
       if (size === 0) continue
-      const starts = shape.map((_, other): Dim.Dim => (other === axis ? begin : other < axis ? 0 : (before[other] ?? 0)))
+      const starts = shape.map((_, other): Dim.Dim =>
+        other === axis ? begin : other < axis ? 0 : (before[other] ?? 0)
+      )
       const sizes = shape.map((inside, other): Dim.Dim =>
         other === axis ? size : other < axis ? (whole.shape[other] ?? 1) : inside
       )
@@ -200,10 +202,8 @@ const pad = (node: Node, group: Group, emitter: Emitter, at: At): void => {
           ones.map((one, other) => (other === axis ? step : one))
         )
         emitter.add(Emit.copy(name, members, source, to), group.prepared)
-      } else if (constant.view === undefined)
-        emitter.add(Emit.fill(name, members, constant.value, to), group.prepared)
-      else
-        emitter.add(Emit.copy(name, members, Views.expand(constant.view, to.shape), to), group.prepared)
+      } else if (constant.view === undefined) emitter.add(Emit.fill(name, members, constant.value, to), group.prepared)
+      else emitter.add(Emit.copy(name, members, Views.expand(constant.view, to.shape), to), group.prepared)
     }
   }
 }

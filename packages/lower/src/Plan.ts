@@ -159,9 +159,7 @@ const planScope = (
       size: Dim.product(shape),
       kind: prepared ? "prepared" : "arena"
     })
-    return order === undefined
-      ? Views.contiguous(buffer, dtype, shape)
-      : Views.ordered(buffer, dtype, shape, order)
+    return order === undefined ? Views.contiguous(buffer, dtype, shape) : Views.ordered(buffer, dtype, shape, order)
   }
   const constantView = (root: string): View | undefined => {
     const constant: Constant | undefined = flat.constants.get(root)

@@ -274,10 +274,7 @@ const quantization = (
     id: node.inputs[position] ?? "",
     spread: spreadAxes(shape, along(type))
   })
-  const parameters = [
-    parameter(1, scale),
-    ...(zero === undefined ? [] : [parameter(2, zero)])
-  ]
+  const parameters = [parameter(1, scale), ...(zero === undefined ? [] : [parameter(2, zero)])]
   const value: Read = { id: node.inputs[0] ?? "", spread: (view) => View.expand(view, shape) }
   const compute = Graphs.isOp(node, Ops.quantize) ? quantized : dequantized
   const to = node.outputs[0]?.type.dtype ?? "f32"

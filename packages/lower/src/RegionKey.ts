@@ -161,6 +161,4 @@ export const make = (
   buffers: ReadonlyMap<string, Pick<Buffer, "kind">>,
   { features, target, version }: Generator
 ): string =>
-  sha256(
-    new TextEncoder().encode([target, [...features].sort().join(), version, text(region, buffers)].join("\n"))
-  )
+  sha256(new TextEncoder().encode([target, [...features].sort().join(), version, text(region, buffers)].join("\n")))

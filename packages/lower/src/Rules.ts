@@ -22,6 +22,8 @@ export interface Rules {
   readonly has: (kind: Exclude<Region["kind"], "whole">, dtype: DType) => boolean
   /** Whether the target computes this node whole, by a kernel of its own. Types of the operands, then of the results. */
   readonly claims: (node: Node, types: ReadonlyArray<TensorType | undefined>) => boolean
+  /** Why a node must run on the host although it is of a kind that there are kernels for; undefined: it need not. */
+  readonly refuses?: (node: Node) => string | undefined
   /** How convolutions and windows like their activations. */
   readonly activations: "channelsLast" | "rowMajor"
   /** Whether an input of the graph may be read by a convolution as it lies, rather than copied to the liked layout first. */

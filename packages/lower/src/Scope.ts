@@ -114,8 +114,7 @@ export const make = (
       const before = resolve(input)
       if (step !== undefined) aliases.set(output.id, { root: before.root, chain: [...before.chain, step] })
     }
-    if (found.kind === "host")
-      for (const { id, type } of node.outputs) if (Flatten.hasUnbacked(type)) hosted.add(id)
+    if (found.kind === "host") for (const { id, type } of node.outputs) if (Flatten.hasUnbacked(type)) hosted.add(id)
     if (isConstantOnly(node, found, constantOnly)) for (const { id } of node.outputs) constantOnly.add(id)
   }
   const inlines = new Map<string, Inline>()
@@ -177,6 +176,8 @@ const workOf = (node: Node, types: ReadonlyArray<TensorType | undefined>, at: Su
     Op.attributeSymbols(node.attributes).some(Dim.isUnbackedName)
   )
     return host("a size depends on the data")
+  const refused = rules.refuses?.(node)
+  if (refused !== undefined) return host(refused)
   const name = node.op.name
   if (name !== "if" && rules.claims(node, all)) return { kind: "whole" }
   const x = types[0]
@@ -193,7 +194,8 @@ const workOf = (node: Node, types: ReadonlyArray<TensorType | undefined>, at: Su
   if (name === "matmul") return contractionWork("contraction", dtype, rules)
   if (name === "conv" || name === "convTranspose") return contractionWork("convolution", dtype, rules)
   if (name === "maxPool" || name === "averagePool") return windowWork(node, dtype, at)
-  if (name === "attention") return rules.has("attention", dtype) ? { kind: "attention" } : missing("attention", dtype, rules)
+  if (name === "attention")
+    return rules.has("attention", dtype) ? { kind: "attention" } : missing("attention", dtype, rules)
   if (name === "lstm" || name === "gru" || name === "rnn")
     return rules.has("recurrent", dtype) ? { kind: "recurrent" } : missing("recurrent", dtype, rules)
   if (name === "concat")
@@ -235,9 +237,7 @@ const padWork = (node: Node, x: TensorType | undefined): Work => {
     [before[axis] ?? 0, after[axis] ?? 0].every(
       (amount) =>
         amount === 0 ||
-        (mode === "edge"
-          ? Dim.isPositive(extent) !== false
-          : Dim.lessOrEqual(Dim.add(amount, reach), extent) === true)
+        (mode === "edge" ? Dim.isPositive(extent) !== false : Dim.lessOrEqual(Dim.add(amount, reach), extent) === true)
     )
   )
   return fits ? { kind: "pad" } : host(`padding by ${mode} that is not known to be shorter than the axis`)

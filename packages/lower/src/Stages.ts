@@ -112,10 +112,7 @@ export const make = (
       const value = prepare(read.element(node.inputs[0] ?? "", (view) => view, element))
       const total = keep({ kind: "reduce", name: `${id}.total`, combine, value, dtype }, dtype)
       const finished = finish(total)
-      read.made.set(
-        id,
-        finished === total ? total : keep({ kind: "row", name: id, value: finished }, finished.dtype)
-      )
+      read.made.set(id, finished === total ? total : keep({ kind: "row", name: id, value: finished }, finished.dtype))
       continue
     }
     if (work?.kind !== "loop") continue

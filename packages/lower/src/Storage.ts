@@ -50,8 +50,7 @@ export const inMemory = (scope: Scope, grouping: Grouping): ReadonlySet<string> 
     for (const [position, id] of node.inputs.entries()) {
       if (id === null || scope.hosted.has(id)) continue
       const { root } = scope.resolve(id)
-      const isRead =
-        work.kind === "loop" || work.kind === "reduce" || work.kind === "concat" || work.kind === "pad"
+      const isRead = work.kind === "loop" || work.kind === "reduce" || work.kind === "concat" || work.kind === "pad"
       const isBias = work.kind === "convolution" && position === 2
       const mayInline = (isRead || isBias) && !displaced.includes(id)
       if (mayInline && scope.inline(root) !== undefined) continue

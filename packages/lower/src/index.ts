@@ -1,6 +1,8 @@
 // From a graph to a program: groupings, layouts, memory, and the scalar form that code generators print.
 export * as CudaText from "./CudaText.ts"
 export * as Decisions from "./Decisions.ts"
+export * as Evaluate from "./Evaluate.ts"
+export * as Interpret from "./Interpret.ts"
 export * as MemoryPlan from "./MemoryPlan.ts"
 export * as Plan from "./Plan.ts"
 export * as Program from "./Program.ts"
