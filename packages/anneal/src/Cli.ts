@@ -10,6 +10,7 @@ import * as Predicate from "effect/Predicate"
 import * as Command from "effect/cli/Command"
 import { env } from "node:process"
 import { generatorVersion } from "@anneal/engine/Engine"
+import { bench } from "./commands/Bench.ts"
 import { build } from "./commands/Build.ts"
 import { compare } from "./commands/Compare.ts"
 import { doctor } from "./commands/Doctor.ts"
@@ -23,7 +24,7 @@ const anneal = Command.make("anneal").pipe(
   Command.withDescription(
     `From a trained model to a validated, tuned, explainable inference engine.\n\nExit codes:\n${ExitCode.help}`
   ),
-  Command.withSubcommands([build, run, compare, inspect, lock, doctor])
+  Command.withSubcommands([build, run, compare, bench, inspect, lock, doctor])
 )
 
 const parse = Command.runWith(anneal, { version: generatorVersion })

@@ -15,6 +15,7 @@ import type { Port, Profile } from "@anneal/engine/Manifest"
 import type { Bindings } from "@anneal/ir/Bind"
 import * as Bind from "@anneal/ir/Bind"
 import * as Dim from "@anneal/ir/Dim"
+import type { DType } from "@anneal/ir/DType"
 import type { Graph, Input } from "@anneal/ir/Graph"
 import type { OpDefinition } from "@anneal/ir/Op"
 import * as Tensor from "@anneal/ir/Tensor"
@@ -23,13 +24,13 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import type { ExecuteOptions, Executable, ExecutorService } from "./Executor.ts"
+import type { Bound, ExecuteOptions, Executable, ExecutorService, MemoryUse, StepProfile } from "./Executor.ts"
 import { Executors } from "./Executor.ts"
 import type { MemoryPlan } from "./MemoryPlan.ts"
 import * as MemoryPlans from "./MemoryPlan.ts"
 import * as Profiles from "./Profiles.ts"
-import type { ExecutionError, InputProblem } from "./RuntimeError.ts"
-import { InputError, MemoryError, TargetError } from "./RuntimeError.ts"
+import type { InputProblem } from "./RuntimeError.ts"
+import { ExecutionError, InputError, MemoryError, TargetError } from "./RuntimeError.ts"
 
 export type Tensors = Readonly<Record<string, Tensor.Tensor>>
 
@@ -70,6 +71,22 @@ export interface Session {
     inputs: Tensors,
     options?: RunOptions
   ) => Effect.Effect<Tensors, InputError | MemoryError | ExecutionError>
+  /**
+   * The model at fixed shapes, one for each input by name: inputs are written where the target reads them, a run is one
+   * plain call. For the lowest latency; not every target, and not every model on it, can be bound.
+   */
+  readonly bind: (
+    shapes: Readonly<Record<string, ReadonlyArray<number>>>
+  ) => Effect.Effect<Bound, InputError | MemoryError | ExecutionError>
+  /** A tensor that runs of this session read without a copy, where the target has memory of its own. */
+  readonly allocate: (dtype: DType, shape: ReadonlyArray<number>) => Effect.Effect<Tensor.Tensor, ExecutionError>
+  /** Bytes in use now; undefined where the target does not say. */
+  readonly memoryUse: () => MemoryUse | undefined
+  /** Where the time of a run goes, measured for so many milliseconds; undefined where the target has no steps. */
+  readonly profile: (
+    inputs: Tensors,
+    options: { readonly milliseconds: number; readonly seed?: number }
+  ) => Effect.Effect<StepProfile | undefined, InputError | ExecutionError>
 }
 
 /** A state that starts from these values; aliased inputs that are absent start as zeros. */
@@ -125,7 +142,15 @@ export const open = (
       outputs,
       profiles,
       memory,
-      run: makeRun(engine, graph, profiles, executable, options.memoryLimit)
+      run: makeRun(engine, graph, profiles, executable, options.memoryLimit),
+      bind: makeBind(engine, graph, profiles, executable, options.memoryLimit),
+      allocate: executable.allocate ?? ((dtype, shape) => Effect.sync((): Tensor.Tensor => Tensor.zeros(dtype, shape))),
+      memoryUse: () => executable.memory?.(),
+      profile: (given, profileOptions) =>
+        Effect.flatMap(
+          Effect.try({ try: () => check(engine, graph, profiles, given, undefined), catch: asInputError }),
+          ({ tensors }) => executable.profile?.(tensors, profileOptions) ?? Effect.succeed(undefined)
+        )
     }
   })
 
@@ -175,28 +200,105 @@ const makeRun = (
   executable: Executable,
   memoryLimit: number | undefined
 ): Session["run"] => {
+  // Inputs of the shapes that were checked last need no check again.
+  let last: ReadonlyArray<Known> | undefined
+  const outputsOf = (results: ReadonlyArray<Tensor.Tensor>, state: State | undefined): Tensors => {
+    const outputs: Record<string, Tensor.Tensor> = {}
+    for (let index = 0; index < graph.outputs.length; index++) {
+      const result = results[index]
+      const name = graph.outputs[index]?.name
+      if (result !== undefined && name !== undefined) outputs[name] = result
+    }
+    if (state !== undefined) state.reset(carried(graph, outputs))
+    return outputs
+  }
   const once = (given: Tensors, options: RunOptions) =>
-    Effect.gen(function* () {
-      const { bindings, tensors } = yield* Effect.try({
-        try: () => check(engine, graph, profiles, given, options.state?.values()),
-        catch: asInputError
-      })
-      if (memoryLimit !== undefined)
-        yield* within(engine, memoryLimit, MemoryPlans.plan(graph, bindings), describe(given))
-      const results = yield* executable.run(tensors, options.seed === undefined ? {} : { seed: options.seed })
-      const outputs: Record<string, Tensor.Tensor> = {}
-      for (const [index, { name }] of graph.outputs.entries()) {
-        const result = results[index]
-        if (result !== undefined) outputs[name] = result
+    Effect.suspend((): Effect.Effect<Tensors, InputError | MemoryError | ExecutionError> => {
+      let tensors = last === undefined || options.state !== undefined ? undefined : alike(graph, last, given)
+      let limited: Effect.Effect<void, MemoryError> = Effect.void
+      if (tensors === undefined) {
+        try {
+          const checked = check(engine, graph, profiles, given, options.state?.values())
+          tensors = checked.tensors
+          if (memoryLimit !== undefined)
+            limited = within(engine, memoryLimit, MemoryPlans.plan(graph, checked.bindings), describe(given))
+          // Above a limit the shapes are refused each time.
+          if (memoryLimit === undefined && options.state === undefined)
+            last = tensors.map(({ data, dtype, shape }) => ({ dtype, shape: [...shape], length: data.length }))
+        } catch (cause) {
+          return Effect.fail(asInputError(cause))
+        }
       }
-      if (options.state !== undefined) options.state.reset(carried(graph, outputs))
-      return outputs
+      const run = Effect.map(
+        executable.run(tensors, options.seed === undefined ? {} : { seed: options.seed }),
+        (results) => outputsOf(results, options.state)
+      )
+      return memoryLimit === undefined ? run : Effect.andThen(limited, run)
     })
   return (given, options = {}) => {
     const run = once(given, options)
     return options.state === undefined ? run : options.state.exclusive.withPermits(1)(run)
   }
 }
+
+interface Known {
+  readonly dtype: DType
+  readonly shape: ReadonlyArray<number>
+  readonly length: number
+}
+
+/** The tensors in the graph's order, when they are of the types and shapes that were checked; undefined otherwise. */
+const alike = (graph: Graph, last: ReadonlyArray<Known>, given: Tensors): ReadonlyArray<Tensor.Tensor> | undefined => {
+  const { inputs } = graph
+  const found = new Array<Tensor.Tensor>(inputs.length)
+  for (let place = 0; place < inputs.length; place++) {
+    const input = inputs[place]
+    const tensor = input === undefined ? undefined : given[input.name]
+    const known = last[place]
+    if (tensor === undefined || known === undefined) return undefined
+    const { data, dtype, shape } = tensor
+    if (dtype !== known.dtype || data.length !== known.length || shape.length !== known.shape.length) return undefined
+    for (let axis = 0; axis < shape.length; axis++) if (shape[axis] !== known.shape[axis]) return undefined
+    found[place] = tensor
+  }
+  let count = 0
+  for (const _ in given) count++
+  return count === inputs.length ? found : undefined
+}
+
+const makeBind =
+  (
+    engine: Engine,
+    graph: Graph,
+    profiles: ReadonlyArray<Profile>,
+    executable: Executable,
+    memoryLimit: number | undefined
+  ): Session["bind"] =>
+  (shapes) =>
+    Effect.gen(function* () {
+      const { bind } = executable
+      if (bind === undefined)
+        return yield* new ExecutionError({
+          engine: engine.file,
+          target: executable.target,
+          detail: "this target has no bound form; use run"
+        })
+      const blank = (input: Input): ReadonlyArray<readonly [string, Tensor.Tensor]> => {
+        const shape = shapes[input.name]
+        return shape === undefined ? [] : [[input.name, Tensor.zeros(input.type.dtype, shape)]]
+      }
+      const given: Tensors = {
+        ...Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, Tensor.zeros("bool", shape)])),
+        ...Object.fromEntries(graph.inputs.flatMap(blank))
+      }
+      const { bindings, tensors } = yield* Effect.try({
+        try: () => check(engine, graph, profiles, given, undefined),
+        catch: asInputError
+      })
+      if (memoryLimit !== undefined)
+        yield* within(engine, memoryLimit, MemoryPlans.plan(graph, bindings), describe(given))
+      return yield* bind(tensors.map(({ shape }) => shape))
+    })
 
 const asInputError = (cause: unknown): InputError => {
   if (cause instanceof InputError) return cause
