@@ -31,61 +31,72 @@ const DEPTH = 2
 /** Rows that a leaf is shrunk by. */
 const SHRINK = 1
 const FOLDS = 4
+/** Gains that differ by less are equal. */
+const LEAST = 1e-12
 
-const sum = (indices: ReadonlyArray<number>, values: ReadonlyArray<number>) =>
-  indices.reduce((total, i) => total + (values[i] ?? 0), 0)
+/** The rows by column: its values, and the rows in the order of them. Sorted once, asked at every node. */
+interface Column {
+  readonly values: Float64Array
+  readonly order: Int32Array
+}
 
-/** How much a leaf of these explains. */
+const columnsOf = (rows: ReadonlyArray<Row>): ReadonlyArray<Column> =>
+  Array.from({ length: rows[0]?.length ?? 0 }, (_, column) => {
+    const values = Float64Array.from(rows, (row) => row[column] ?? 0)
+    const order = Int32Array.from(rows.keys()).toSorted((a, b) => (values[a] ?? 0) - (values[b] ?? 0) || a - b)
+    return { values, order }
+  })
+
+/** How much a leaf with this total of so many rows explains. */
 const gain = (total: number, count: number) => (total * total) / (count + SHRINK)
 
-/** For each column, the rows by its value: sorted once, asked at every node. */
-type Orders = ReadonlyArray<ReadonlyArray<number>>
+interface Cut {
+  readonly gain: number
+  readonly below: number
+}
 
-const ordersOf = (rows: ReadonlyArray<Row>): Orders =>
-  Array.from({ length: rows[0]?.length ?? 0 }, (_, column) =>
-    rows.map((_, i) => i).toSorted((a, b) => (rows[a]?.[column] ?? 0) - (rows[b]?.[column] ?? 0) || a - b)
-  )
-
-const grow = (
-  indices: ReadonlyArray<number>,
-  rows: ReadonlyArray<Row>,
-  orders: Orders,
-  rest: ReadonlyArray<number>,
-  depth: number
-): Tree => {
-  const total = sum(indices, rest)
-  const leaf: Tree = { _tag: "Leaf", value: total / (indices.length + SHRINK) }
-  if (depth === 0 || indices.length < 4) return leaf
-  let best = { gain: gain(total, indices.length) + 1e-12, column: -1, below: 0 }
-  const isMine = new Uint8Array(rows.length)
-  for (const i of indices) isMine[i] = 1
-  for (const [column, order] of orders.entries()) {
-    const at = (i: number) => rows[i]?.[column] ?? 0
-    const sorted = order.filter((i) => isMine[i] === 1)
-    let left = 0
-    for (let k = 1; k < sorted.length; k++) {
-      const [before = 0, here = 0] = [sorted[k - 1], sorted[k]]
-      left += rest[before] ?? 0
-      if (at(before) === at(here)) continue
-      const found = gain(left, k) + gain(total - left, sorted.length - k)
-      if (found > best.gain + 1e-12) best = { gain: found, column, below: (at(before) + at(here)) / 2 }
+/** The best place to cut this node's rows by one column. */
+const cut = ({ values, order }: Column, isMine: Uint8Array, rest: Float64Array, total: number, count: number): Cut => {
+  let [best, below, left, seen, previous] = [0, 0, 0, 0, Number.NaN]
+  for (let k = 0; k < order.length; k++) {
+    const i = order[k] ?? 0
+    if (isMine[i] === 0) continue
+    const value = values[i] ?? 0
+    if (seen > 0 && value !== previous) {
+      const found = gain(left, seen) + gain(total - left, count - seen)
+      if (found > best + LEAST) [best, below] = [found, (value + previous) / 2]
     }
+    left += rest[i] ?? 0
+    seen++
+    previous = value
   }
-  if (best.column < 0) return leaf
+  return { gain: best, below }
+}
+
+const grow = (columns: ReadonlyArray<Column>, isMine: Uint8Array, rest: Float64Array, depth: number): Tree => {
+  let [total, count] = [0, 0]
+  for (let i = 0; i < rest.length; i++) {
+    if (isMine[i] === 0) continue
+    total += rest[i] ?? 0
+    count++
+  }
+  const leaf: Tree = { _tag: "Leaf", value: total / (count + SHRINK) }
+  if (depth === 0 || count < 4) return leaf
+  let best = { gain: gain(total, count) + LEAST, column: -1, below: 0 }
+  for (const [column, one] of columns.entries()) {
+    const found = cut(one, isMine, rest, total, count)
+    if (found.gain > best.gain + LEAST) best = { gain: found.gain, column, below: found.below }
+  }
   const { column, below } = best
-  const isLeft = (i: number) => (rows[i]?.[column] ?? 0) < below
+  const values = columns[column]?.values
+  if (values === undefined) return leaf
+  const side = (isLeft: boolean) => isMine.map((mine, i) => (mine === 1 && (values[i] ?? 0) < below === isLeft ? 1 : 0))
   return {
     _tag: "Split",
     column,
     below,
-    left: grow(indices.filter(isLeft), rows, orders, rest, depth - 1),
-    right: grow(
-      indices.filter((i) => !isLeft(i)),
-      rows,
-      orders,
-      rest,
-      depth - 1
-    )
+    left: grow(columns, side(true), rest, depth - 1),
+    right: grow(columns, side(false), rest, depth - 1)
   }
 }
 
@@ -93,15 +104,15 @@ const valueOf = (tree: Tree, row: Row): number =>
   tree._tag === "Leaf" ? tree.value : valueOf((row[tree.column] ?? 0) < tree.below ? tree.left : tree.right, row)
 
 const boost = (rows: ReadonlyArray<Row>, targets: ReadonlyArray<number>): ((row: Row) => number) => {
-  const indices = rows.map((_, i) => i)
-  const mean = targets.length === 0 ? 0 : sum(indices, targets) / targets.length
-  const rest = targets.map((target) => target - mean)
-  const orders = ordersOf(rows)
+  const mean = targets.length === 0 ? 0 : targets.reduce((sum, target) => sum + target, 0) / targets.length
+  const rest = Float64Array.from(targets, (target) => target - mean)
+  const columns = columnsOf(rows)
+  const everything = new Uint8Array(rows.length).fill(1)
   const trees: Array<Tree> = []
   for (let i = 0; i < TREES; i++) {
-    const tree = grow(indices, rows, orders, rest, DEPTH)
+    const tree = grow(columns, everything, rest, DEPTH)
     trees.push(tree)
-    for (const index of indices) rest[index] = (rest[index] ?? 0) - RATE * valueOf(tree, rows[index] ?? [])
+    for (const [index, row] of rows.entries()) rest[index] = (rest[index] ?? 0) - RATE * valueOf(tree, row)
   }
   return (row) => mean + RATE * trees.reduce((total, tree) => total + valueOf(tree, row), 0)
 }

@@ -1,9 +1,9 @@
 /**
  * Entry: one line of a journal. A timing, or a rejection with why; who measured it, where, made by which generator.
  *
- *   {"v":1,"kind":"timing","key":"…","node":"conv1","candidate":{…},"generator":"wasm@3","machine":{…},"timing":{…},"check":"…"}
+ *   {"at":…,"candidate":{…},"check":"…","generator":"wasm@3","key":"…","kind":"timing","machine":{…},"node":"conv1","timing":{…},"v":1}
  *
- * `check` is of the rest of the line: a line that was cut, or of which a byte is another, is no entry.
+ * Canonical JSON: one entry has one line, and entries of several journals are compared as text. `check` is of the rest of the line: a line that was cut, or of which a byte is another, is no entry.
  */
 import * as Key from "@anneal/pipeline/Key"
 import { RejectionReason } from "@anneal/pipeline/Measurer"
@@ -49,8 +49,8 @@ export interface Damage {
 
 const checkOf = (entry: unknown): string => Key.digest(entry).slice(0, 16)
 
-/** The entry's line, without a line break. */
-export const format = (entry: Entry): string => JSON.stringify({ ...entry, check: checkOf(entry) })
+/** The entry's line, without a line break. Throws `KeyError` where a configuration is not JSON. */
+export const format = (entry: Entry): string => Key.canonical({ ...entry, check: checkOf(entry) })
 
 const parseJson = Option.liftThrowable((text: string): unknown => JSON.parse(text))
 const decode = Schema.decodeUnknownOption(Entry)

@@ -18,7 +18,7 @@
  *   }
  *
  * Sorted by key, one line a field, so that a change of one decision is a change of its lines. `digest` is of everything
- * else: an edit by hand or by a text merge is found (`sealed` makes it right again, for those who mean it). No time, no
+ * else: an edit by hand or by a text merge is found. No time, no
  * timing, no machine: those are the journal's.
  */
 import * as Key from "@anneal/pipeline/Key"
@@ -180,7 +180,7 @@ export const parse = (text: string, file: string): Result.Result<Lock, LockError
     const marker = text.split("\n").findIndex((line) => /^(<{7}|={7}|>{7})/.test(line))
     if (marker >= 0) {
       const fault = { place: `line ${marker + 1}`, detail: "a conflict of a text merge" }
-      return refuse("NotJson", [fault], "take the two locks and merge them with `anneal lock merge`")
+      return refuse("NotJson", [fault], "take one of the two locks, or merge them with `LockMerge.merge`")
     }
     return refuse("NotJson", [{ place: "the whole", detail: json.failure }])
   }

@@ -163,7 +163,7 @@ interface Active extends Space.Group {
 const search = (tuning: Tuning, groups: ReadonlyArray<Space.Group>, width: number) =>
   Effect.gen(function* () {
     const { strategy, measurements, deadline } = tuning
-    let active: Array<Active> = groups
+    let active: Array<Active> = Space.heaviestFirst(groups)
       .filter(({ choice }) => choice.candidates.length > 1)
       .map(({ choice, weight }) => ({ choice, weight, width }))
     const views = new Map(active.map(({ choice }) => [choice.key, Deciding.view(choice, measurements)]))

@@ -7,7 +7,9 @@
  * - the clock drifts (25 % over minutes): candidates are sampled in turns, and the fit takes out what a round has in common;
  *   the yardstick Y is one of the lanes, so that timings of another race can be compared with these;
  * - an interrupt, a preemption: a sample is the least of three batches;
- * - a neighbour for some seconds: medians over rounds, of the quieter half of them (`Statistics.fit`);
+ * - a neighbour, who hurts the one more than the other: scores are medians over the quiet rounds (`Statistics.fit`); only
+ *   quiet rounds count as rounds, up to three times as many are run for them; and nothing is dropped that was once, were it
+ *   while warming up, as fast as the leader at its best;
  * - position (caches warm from the lane before): each round starts at another lane, every second one runs backwards;
  * - a short run is below the clock's resolution: runs are batched until a batch is long enough;
  * - code that gets faster (tiers of the JIT): warm-up goes on for a time, and until a batch can be as long as asked.
@@ -67,6 +69,8 @@ export type Outcome =
 
 /** A sample is the least of so many batches. */
 const BATCHES = 3
+/** For each round that was asked for, at most so many are run, where neighbours disturb. */
+const PATIENCE = 3
 /** Rounds before which nothing is dropped or kept. */
 const FEWEST = 3
 /** Standard errors that a difference must have. */
@@ -83,8 +87,9 @@ interface Lane {
   /** Undefined: the yardstick. */
   readonly checked: Checked | undefined
   iterations: number
-  /** Nanoseconds of one run: least while warming up, then samples by round. */
+  /** Nanoseconds of one run: the least that was ever seen. */
   least: number
+  /** Nanoseconds of one run, by round. */
   readonly samples: Array<number | undefined>
   end: Timing.Timing["end"] | "rejected" | "skipped" | undefined
   rejected: Rejected | undefined
@@ -150,6 +155,7 @@ const sample = (lane: Lane, settings: Settings) =>
       if (took === undefined) return undefined
       least = Math.min(least, took / lane.iterations)
     }
+    lane.least = Math.min(lane.least, least)
     return least
   })
 
@@ -172,7 +178,7 @@ const trim = (candidates: ReadonlyArray<Lane>, yardstick: Lane, settings: Settin
 /** The lanes of a round: another one first each time, backwards every second time. */
 const turns = (lanes: ReadonlyArray<Lane>, round: number): ReadonlyArray<Lane> => {
   const running = lanes.filter(isRunning)
-  const start = running.length === 0 ? 0 : round % running.length
+  const start = running.length === 0 ? 0 : (round >> 1) % running.length
   const rotated = [...running.slice(start), ...running.slice(0, start)]
   return round % 2 === 0 ? rotated : rotated.toReversed()
 }
@@ -211,7 +217,8 @@ const judge = (lanes: ReadonlyArray<Lane>, { fit, error }: Standing, settings: S
       const other = leader.lane.samples[r]
       return ns === undefined || other === undefined || ns > other * (1 + CLEARLY)
     })
-    if (clearly || (round + 1 >= 5 && gap > noise)) one.lane.end = "slower"
+    const onceAsFast = one.lane.least <= leader.lane.least * (1 + settings.tolerance)
+    if (!onceAsFast && (clearly || (round + 1 >= 5 && gap > noise))) one.lane.end = "slower"
     else if (gap + noise > 2 * settings.tolerance) settled = false
   }
   return settled
@@ -269,7 +276,7 @@ export const race = (
     trim(competitors, yardstick, settings, deadline - (yield* now))
 
     const { least, most } = settings.rounds
-    for (let round = 0; round < most && competitors.some(isRunning); round++) {
+    for (let round = 0; round < PATIENCE * most && competitors.some(isRunning); round++) {
       const cost = lanes.filter(isRunning).reduce((sum, lane) => sum + price(lane, settings), 0)
       if (round >= FEWEST && (yield* now) + cost > deadline) {
         for (const lane of competitors.filter(isRunning)) lane.end = "budget"
@@ -278,8 +285,10 @@ export const race = (
       for (const lane of lanes) lane.samples.push(undefined)
       for (const lane of turns(lanes, round)) lane.samples[round] = yield* sample(lane, settings)
       if (round + 1 < FEWEST) continue
-      const settled = judge(lanes, standingOf(lanes), settings, round)
-      if (settled && round + 1 >= least) break
+      const standing = standingOf(lanes)
+      const settled = judge(lanes, standing, settings, round)
+      const { quiet } = standing.fit
+      if (quiet >= most || (settled && (quiet >= least || round + 1 >= PATIENCE * least))) break
     }
     const standing = standingOf(lanes)
     return competitors.flatMap((lane, place) =>

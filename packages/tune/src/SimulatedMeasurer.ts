@@ -105,7 +105,7 @@ const tryOnce = (
       const expected = Math.fround(2 * (values[i - output] ?? 0) + 1)
       if (Object.is(value, expected) || value === expected) continue
       const evidence = { ...given, index: i - output, expected: String(expected), found: String(value) }
-      const notFinite = !Number.isFinite(value) && Number.isFinite(expected)
+      const notFinite = Number.isNaN(value) || (!Number.isFinite(value) && Number.isFinite(expected))
       return reject(notFinite ? "NotFinite" : "Wrong", `element ${i - output} is ${value}, not ${expected}`, evidence)
     }
     if (!Object.is(value, before[i]))

@@ -20,7 +20,7 @@ const weightOf = ({ weight, candidates }: Tuner.Choice): number =>
 
 const offer = ({ candidates }: Tuner.Choice): string => candidates.map(Tuner.identify).toSorted().join("\n")
 
-/** Equal keys as one; what can't be decided at all. Heaviest first. */
+/** Equal keys as one, in the order of the space; what can't be decided at all. */
 export const group = (space: ReadonlyArray<Tuner.Choice>): Grouped => {
   const byKey = new Map<string, { readonly choice: Tuner.Choice; weight: number; readonly offer: string }>()
   const problems: Array<Tuner.Problem> = []
@@ -39,9 +39,12 @@ export const group = (space: ReadonlyArray<Tuner.Choice>): Grouped => {
       problems.push({ reason: "Ambiguous", key: choice.key, node: choice.node, detail })
     }
   }
-  const groups = [...byKey.values()].map(({ choice, weight }) => ({ choice, weight }))
-  return { groups: groups.toSorted((a, b) => b.weight - a.weight || (a.choice.key < b.choice.key ? -1 : 1)), problems }
+  return { groups: [...byKey.values()].map(({ choice, weight }) => ({ choice, weight })), problems }
 }
+
+/** Where time is best spent first. */
+export const heaviestFirst = (groups: ReadonlyArray<Group>): ReadonlyArray<Group> =>
+  groups.toSorted((a, b) => b.weight - a.weight || (a.choice.key < b.choice.key ? -1 : 1))
 
 /** One decision a choice, in the choices' order. */
 export const spread = (

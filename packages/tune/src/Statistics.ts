@@ -1,6 +1,6 @@
 /**
- * Statistics that one wild value in two can't move: median, spread by the median absolute deviation, and the round-by-round
- * fit that takes common slowness out.
+ * Statistics that wild values can't move: median, spread by the median absolute deviation, and the fit over rounds that
+ * takes out what slows everything.
  *
  * Median polish: Tukey, "Exploratory Data Analysis", 1977.
  */
@@ -17,61 +17,83 @@ export const median = (values: ReadonlyArray<number>): number => {
 export const spread = (values: ReadonlyArray<number>, centre: number = median(values)): number =>
   1.4826 * median(values.map((value) => Math.abs(value - centre)))
 
-/** `log[candidate][round]`: natural logarithm of a time; undefined where it was not measured. */
+/** `rounds[lane][round]`: natural logarithm of a time; undefined where it was not measured. */
 export type Rounds = ReadonlyArray<ReadonlyArray<number | undefined>>
 
 export interface Fit {
-  /** For each candidate: its logarithm of time, without what its rounds had in common. NaN where nothing was measured. */
+  /** For each lane: its logarithm of time, without what its rounds had in common. NaN where nothing was measured. */
   readonly score: ReadonlyArray<number>
-  /** For each candidate: the standard deviation of one sample, robust, of what is left. */
+  /** For each lane: the standard deviation of one sample, robust, of what is left. */
   readonly spread: ReadonlyArray<number>
-  /** For each candidate: rounds that its score is made from. */
+  /** For each lane: rounds that its score is made from. */
   readonly rounds: ReadonlyArray<number>
-  /** For each round: how much slower than the middle round it was, as a logarithm. */
+  /** For each round: how much slower it was than the others, as a logarithm; only differences mean something. */
   readonly slowness: ReadonlyArray<number>
+  /** Rounds in which nothing disturbed. */
+  readonly quiet: number
 }
 
-const SWEEPS = 12
+const SWEEPS = 8
+/** The quietest fifth of the rounds is taken to be quiet, and what is within so much of it (3 %). */
+const QUIET_SHARE = 0.2
+const QUIET_WITHIN = 0.03
 const isNumber = (value: number | undefined): value is number => value !== undefined
 
-/** The rounds whose slowness is at or below the median of the given ones, at least five where there are so many. */
-const quiet = (rounds: ReadonlyArray<number>, slowness: ReadonlyArray<number>): ReadonlyArray<number> => {
-  const bySlowness = rounds.toSorted((a, b) => (slowness[a] ?? 0) - (slowness[b] ?? 0) || a - b)
-  return bySlowness.slice(0, Math.max(5, Math.ceil(rounds.length / 2)))
+/** For each round: by how much its lanes were above their least, on average. It tells what hurts one lane from what hurts none. */
+const disturbance = (rounds: Rounds, count: number): ReadonlyArray<number> => {
+  const least = rounds.map((row) => Math.min(...row.filter(isNumber)))
+  return Array.from({ length: count }, (_, round) => {
+    const above = rounds.flatMap((row, lane) => {
+      const value = row[round]
+      return value === undefined ? [] : [value - (least[lane] ?? 0)]
+    })
+    return above.length === 0 ? Infinity : above.reduce((sum, value) => sum + value, 0) / above.length
+  })
+}
+
+/** Of these rounds, the quiet ones: at least a fifth of them, and three. */
+const quietOf = (own: ReadonlyArray<number>, disturbed: ReadonlyArray<number>): ReadonlyArray<number> => {
+  const at = (round: number) => disturbed[round] ?? Infinity
+  const sorted = own.toSorted((a, b) => at(a) - at(b) || a - b)
+  const limit = at(sorted[Math.floor(QUIET_SHARE * (sorted.length - 1))] ?? -1) + QUIET_WITHIN
+  const within = sorted.filter((round) => at(round) <= limit).length
+  return sorted.slice(0, Math.max(3, Math.ceil(QUIET_SHARE * sorted.length), within))
 }
 
 /**
- * Splits logarithms of time into candidate + round + rest, by medians in turns. A clock that slows, or a neighbour that
- * takes its share, is in the rounds, and leaves the candidates' differences alone. The scores are then taken from the
- * quieter half of the rounds, where a neighbour hurts the one candidate more than the other the least.
+ * Splits logarithms of time into lane + round + rest, by medians in turns. A clock that slows, or a neighbour that takes
+ * its share of everything, is in the rounds, and leaves the lanes' differences alone. A neighbour that hurts one lane more
+ * than the other is not: so the lanes' scores are taken from their quiet rounds.
  */
 export const fit = (rounds: Rounds): Fit => {
   const count = Math.max(0, ...rounds.map(({ length }) => length))
-  const measured = rounds.map((row) =>
-    Array.from({ length: count }, (_, round) => round).filter((round) => isNumber(row[round]))
+  const all = Array.from({ length: count }, (_, round) => round)
+  const disturbed = disturbance(rounds, count)
+  const chosen = rounds.map((row) =>
+    quietOf(
+      all.filter((round) => isNumber(row[round])),
+      disturbed
+    )
   )
-  const at = (candidate: number, round: number): number => rounds[candidate]?.[round] ?? Number.NaN
   const slowness = new Array<number>(count).fill(0)
-  let score = rounds.map((row) => median(row.filter(isNumber)))
-  const scoresFrom = (from: (candidate: number) => ReadonlyArray<number>) =>
-    rounds.map((_, candidate) => median(from(candidate).map((round) => at(candidate, round) - (slowness[round] ?? 0))))
-
+  const restOf = (lane: number) =>
+    (chosen[lane] ?? []).map((round) => (rounds[lane]?.[round] ?? Number.NaN) - (slowness[round] ?? 0))
+  let score = rounds.map((_, lane) => median(restOf(lane)))
   for (let sweep = 0; sweep < SWEEPS; sweep++) {
-    for (let round = 0; round < count; round++) {
-      const rest = rounds.flatMap((row, candidate) => {
+    for (const round of all) {
+      const rest = rounds.flatMap((row, lane) => {
         const value = row[round]
-        return value === undefined ? [] : [value - (score[candidate] ?? 0)]
+        return value === undefined ? [] : [value - (score[lane] ?? 0)]
       })
       slowness[round] = rest.length === 0 ? 0 : median(rest)
     }
-    score = scoresFrom((candidate) => measured[candidate] ?? [])
+    score = rounds.map((_, lane) => median(restOf(lane)))
   }
-  const middle = count === 0 ? 0 : median(slowness)
-  for (let round = 0; round < count; round++) slowness[round] = (slowness[round] ?? 0) - middle
-  const chosen = measured.map((own) => quiet(own, slowness))
-  score = scoresFrom((candidate) => chosen[candidate] ?? [])
-  const rest = chosen.map((own, candidate) =>
-    own.map((round) => at(candidate, round) - (slowness[round] ?? 0) - (score[candidate] ?? 0))
-  )
-  return { score, spread: rest.map((own) => spread(own, 0)), rounds: chosen.map(({ length }) => length), slowness }
+  return {
+    score,
+    spread: rounds.map((_, lane) => spread(restOf(lane), score[lane])),
+    rounds: chosen.map(({ length }) => length),
+    slowness,
+    quiet: quietOf(all, disturbed).length
+  }
 }
