@@ -117,6 +117,12 @@ export const gather = (dtype: DType, elements: ReadonlyArray<Expr>): Lanes => {
   }
 }
 
+/** 32-bit integers as 64-bit ones. */
+export const widen = (w: Writer, lanes: V128): Lanes => {
+  const kept = w.keep(lanes)
+  return [i64x2.extend_low_i32x4_s(kept), i64x2.extend_high_i32x4_s(kept)]
+}
+
 /** The even 32-bit words of two vectors: a mask of 64-bit lanes as one of 32-bit lanes, or the low words of integers. */
 export const lowWords = (a: V128, b: V128): V128 =>
   shuffle(a, b, [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27])

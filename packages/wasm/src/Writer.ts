@@ -54,6 +54,11 @@ export class Writer {
     return this.f.constant(v128.const(bytes((view) => [0, 8].forEach((at) => view.setBigInt64(at, value, true)))))
   }
 
+  /** 0, 1, 2, 3. */
+  steps(): V128 {
+    return this.f.constant(v128.const(bytes((view) => four.forEach((at, lane) => view.setInt32(at, lane, true)))))
+  }
+
   /** a · b + c: rounded once where the host has relaxed SIMD (and the hardware fuses), else twice. */
   madd(a: V128, b: V128, c: V128): V128 {
     return this.emission.features.relaxed ? f32x4.relaxed_madd(a, b, c) : f32x4.add(f32x4.mul(a, b), c)

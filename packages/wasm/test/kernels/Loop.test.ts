@@ -1,0 +1,171 @@
+import type { DType } from "@anneal/ir/DType"
+import * as DTypes from "@anneal/ir/DType"
+import * as Dim from "@anneal/ir/Dim"
+import type { Loop } from "@anneal/lower/Region"
+import type { Scalar } from "@anneal/lower/Scalar"
+import * as Scalars from "@anneal/lower/Scalar"
+import * as View from "@anneal/lower/View"
+import * as LoopKernels from "@anneal/wasm/kernels/Loop"
+import { describe, expect, it } from "vitest"
+import * as Definition from "../Definition.ts"
+import * as RandomRegion from "../RandomRegion.ts"
+import { type Buffers, plain, relaxed, run, sizeOf, type Symbols } from "../RunKernel.ts"
+
+const extents = [0, 1, 1, 2, 3, 4, 5, 7, 8, 12, 17, 33]
+const dtypes: ReadonlyArray<DType> = [
+  ...["f32", "f32", "f32", "i32", "i64", "bool", "f16", "u8", "i8"],
+  ...["bf16", "u32", "f64", "i16", "u16", "u64", "f8e4m3", "f8e5m2", "i4", "u4"]
+].filter(DTypes.is)
+
+const loop = (domain: Loop["domain"], operands: Loop["operands"], results: Loop["results"]): Loop => ({
+  kind: "loop",
+  id: "y",
+  members: [],
+  domain,
+  operands,
+  results
+})
+
+/** All kernels of a region give what its definition says, whole and in pieces, with both feature sets. */
+const check = (region: Loop, buffers: Buffers, symbols: Symbols = new Map(), tolerance = 0): void => {
+  const expected = Definition.loop(region, buffers, symbols)
+  for (const features of [plain, relaxed]) {
+    const kernels = LoopKernels.candidates(region, symbols, features)
+    expect(kernels.length).toBeGreaterThan(0)
+    for (const kernel of kernels)
+      for (const piece of [undefined, 1, 3]) {
+        const after = run(region, kernel, buffers, { features, symbols, ...(piece === undefined ? {} : { piece }) })
+        for (const [id, data] of expected) {
+          const dtype = buffers.get(id)?.dtype ?? "f32"
+          const found = Definition.difference(dtype, after.get(id) ?? data.slice(0, 0), data, tolerance)
+          if (found !== undefined)
+            expect.fail(
+              `${kernel.name} ${JSON.stringify(kernel.config)} piece ${piece} ${JSON.stringify(features)}: ${found} of ${id}\n${JSON.stringify(region, (_, x: unknown) => (typeof x === "bigint" ? `${x}n` : x))}`
+            )
+        }
+      }
+  }
+}
+
+describe("Loop", () => {
+  it.each(Array.from({ length: 150 }, (_, seed) => seed))("random expressions and views, seed %i", (seed) => {
+    const r = RandomRegion.random(seed)
+    const rank = r.below(4)
+    const domain = Array.from({ length: rank }, () => r.pick(extents))
+    const buffers = new Map<string, { readonly dtype: DType; readonly data: DTypes.TypedArray }>()
+    const operands: Array<View.View> = []
+    const leaf = (dtype: DType): Scalar => {
+      const choice = r.next()
+      if (choice < 0.15)
+        return Scalars.constant(dtype, DTypes.isBig(dtype) ? BigInt(r.below(5)) : r.below(dtype === "bool" ? 2 : 5))
+      if (choice < 0.2 && rank > 0 && (dtype === "i32" || dtype === "i64"))
+        return { kind: "index", dtype, axis: r.below(rank) }
+      const known = operands.findIndex((view) => view.dtype === dtype)
+      if (known >= 0 && r.next() < 0.4) return Scalars.load(known, dtype)
+      const id = `x${operands.length}`
+      const { length, view } = RandomRegion.view(r, id, dtype, domain, { broadcast: true })
+      operands.push(view)
+      buffers.set(id, { dtype, data: RandomRegion.elements(r, dtype, length) })
+      return Scalars.load(operands.length - 1, dtype)
+    }
+    const results = Array.from({ length: 1 + r.below(2) }, (_, i) => {
+      const dtype = r.pick(dtypes)
+      const value = RandomRegion.expression(r, dtype, 1 + r.below(3), leaf, dtypes)
+      const { length, view } = RandomRegion.view(r, `y${i}`, dtype, domain)
+      buffers.set(`y${i}`, { dtype, data: DTypes.allocate(dtype, length) })
+      return { view, value }
+    })
+    check(loop(domain, operands, results), buffers)
+  })
+
+  it("computes transcendental functions alike in vectors and tails", () => {
+    const ops = ["exp", "tanh", "sigmoid", "erf", "log", "sin", "atan", "expm1"] as const
+    const r = RandomRegion.random(1)
+    for (const op of ops) {
+      const buffers: Buffers = new Map([
+        ["x", { dtype: "f32", data: RandomRegion.elements(r, "f32", 23) }],
+        ["y", { dtype: "f32", data: new Float32Array(23) }]
+      ])
+      const x = View.contiguous("x", "f32", [23])
+      const y = View.contiguous("y", "f32", [23])
+      check(loop([23], [x], [{ view: y, value: Scalars.unary(op, Scalars.load(0, "f32")) }]), buffers, new Map(), 3e-7)
+    }
+  })
+
+  it.each([5, 1, 4, 3, 0, 9000])("works in place and with symbolic sizes, n = %i", (n) => {
+    const r = RandomRegion.random(n)
+    const size = Dim.symbol("n")
+    const symbols = new Map([["n", n]])
+    const x = View.contiguous("x", "f32", [size, 3])
+    const row = View.expand(View.contiguous("b", "f32", [3]), [size, 3])
+    const buffers: Buffers = new Map([
+      ["x", { dtype: "f32", data: RandomRegion.elements(r, "f32", n * 3) }],
+      ["b", { dtype: "f32", data: RandomRegion.elements(r, "f32", 3) }],
+      ["t", { dtype: "f32", data: new Float32Array(n * 3) }]
+    ])
+    const sum = Scalars.binary("add", Scalars.load(0, "f32"), Scalars.load(1, "f32"))
+    check(loop([size, 3], [x, row], [{ view: x, value: sum }]), buffers, symbols)
+    const square = Scalars.binary("mul", Scalars.load(0, "f32"), Scalars.load(0, "f32"))
+    check(loop([size, 3], [x], [{ view: x, value: square }]), buffers, symbols)
+    const transposed = View.transpose(View.contiguous("t", "f32", [3, size]), [1, 0])
+    check(loop([size, 3], [x], [{ view: transposed, value: Scalars.load(0, "f32") }]), buffers, symbols)
+  })
+
+  it.each(["i64", "i32"] as const)("gathers rows and elements by %s indices", (dtype) => {
+    const r = RandomRegion.random(7)
+    const [rows, width, count] = [10, 9, 6]
+    const indices = [0, 9, -1, -10, 3, 3]
+    const data = dtype === "i64" ? BigInt64Array.from(indices, BigInt) : Int32Array.from(indices)
+    const buffers: Buffers = new Map([
+      ["table", { dtype: "f32", data: RandomRegion.elements(r, "f32", rows * width) }],
+      ["at", { dtype, data }],
+      ["y", { dtype: "f32", data: new Float32Array(count * width) }]
+    ])
+    const index = Scalars.load(1, dtype)
+    const gather = (stride: number): Scalar => ({
+      kind: "load",
+      dtype: "f32",
+      operand: 0,
+      indirect: [{ index, extent: rows, stride }]
+    })
+    // Rows: the index does not change inside.
+    const inRows: View.View = { buffer: "table", dtype: "f32", shape: [count, width], offset: 0, strides: [0, 1] }
+    const at: View.View = { buffer: "at", dtype, shape: [count, width], offset: 0, strides: [1, 0] }
+    const y = View.contiguous("y", "f32", [count, width])
+    check(loop([count, width], [inRows, at], [{ view: y, value: gather(width) }]), buffers)
+    // Elements: the index changes along the vector axis.
+    const across: View.View = { buffer: "table", dtype: "f32", shape: [width, count], offset: 0, strides: [1, 0] }
+    const along: View.View = { buffer: "at", dtype, shape: [width, count], offset: 0, strides: [0, 1] }
+    const out = View.contiguous("y", "f32", [width, count])
+    check(loop([width, count], [across, along], [{ view: out, value: gather(width) }]), buffers)
+  })
+
+  it("reads nothing outside of the operand when an index is out of range", () => {
+    const buffers: Buffers = new Map([
+      ["table", { dtype: "f32", data: Float32Array.from([1, 2, 3]) }],
+      ["at", { dtype: "i64", data: BigInt64Array.from([5n, -9n, 1n << 40n, -(1n << 62n), 2n]) }],
+      ["y", { dtype: "f32", data: new Float32Array(5) }]
+    ])
+    const table: View.View = { buffer: "table", dtype: "f32", shape: [5], offset: 0, strides: [0] }
+    const value: Scalar = {
+      kind: "load",
+      dtype: "f32",
+      operand: 0,
+      indirect: [{ index: Scalars.load(1, "i64"), extent: 3, stride: 1 }]
+    }
+    const region = loop(
+      [5],
+      [table, View.contiguous("at", "i64", [5])],
+      [{ view: View.contiguous("y", "f32", [5]), value }]
+    )
+    for (const kernel of LoopKernels.candidates(region, new Map(), plain))
+      expect([...(run(region, kernel, buffers, { features: plain }).get("y") ?? [])]).toEqual([3, 1, 3, 1, 3])
+  })
+
+  it("has one unit for each run, so that threads can share long rows", () => {
+    const view = View.contiguous("x", "f32", [10_000])
+    const region = loop([10_000], [view], [{ view, value: Scalars.unary("neg", Scalars.load(0, "f32")) }])
+    const [kernel] = LoopKernels.candidates(region, new Map(), plain)
+    expect(sizeOf(kernel?.units ?? 0, new Map())).toBe(5)
+  })
+})
