@@ -65,6 +65,8 @@ export type Inline = { readonly kind: "constant"; readonly value: Scalar } | { r
 export const keeps =
   (rules: Rules) =>
   (node: Node, types: ReadonlyArray<TensorType | undefined>): boolean => {
+    // The host runs a composite as it is.
+    if (rules.refuses?.(node) !== undefined) return true
     if (Graphs.isOp(node, Ops.attention)) return rules.has("attention", types[0]?.dtype ?? "f32")
     return rules.claims(node, [...types, ...node.outputs.map(({ type }) => type)])
   }

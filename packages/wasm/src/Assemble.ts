@@ -17,6 +17,7 @@ import * as Text from "@anneal/ir/Text"
 import * as MemoryPlan from "@anneal/lower/MemoryPlan"
 import type { Program, Step } from "@anneal/lower/Program"
 import type { Region } from "@anneal/lower/Region"
+import * as RegionKey from "@anneal/lower/RegionKey"
 import * as Regions from "@anneal/lower/Region"
 import type { View } from "@anneal/lower/View"
 import * as Key from "@anneal/pipeline/Key"
@@ -29,10 +30,13 @@ import { i32 } from "./Instruction.ts"
 import type { Kernel, Packed } from "./Kernel.ts"
 import type { Func, FunctionBuilder, Global, Local } from "./ModuleBuilder.ts"
 import { ModuleBuilder } from "./ModuleBuilder.ts"
-import * as Structure from "./Structure.ts"
+import * as Threading from "./Threading.ts"
 
 /** Buffers, tables and scratch memory start at multiples of so many bytes. */
 export const alignment = 64
+
+/** Predicted nanoseconds from which a step is divided between threads: a few times what meeting costs. */
+const worthDividing = 15_000
 
 /** A constant in the form that some kernel reads. */
 export interface PackedConstant {
@@ -62,7 +66,8 @@ export interface Assembled {
 
 /** A step as it stands in generated code. */
 type Piece =
-  | { readonly kind: "call"; readonly func: Func; readonly units: Dim.Dim }
+  /** `divided`: long enough for threads to share it. */
+  | { readonly kind: "call"; readonly step: number; readonly func: Func; readonly units: Dim.Dim; readonly divided: boolean }
   | {
       readonly kind: "branch"
       readonly condition: View
@@ -82,7 +87,27 @@ const holdsHost = (pieces: ReadonlyArray<Piece>): boolean =>
       piece.kind === "host" || (piece.kind === "branch" && (holdsHost(piece.whenTrue) || holdsHost(piece.whenFalse)))
   )
 
+const isDivided = (pieces: ReadonlyArray<Piece>): boolean =>
+  pieces.some(
+    (piece) =>
+      (piece.kind === "call" && piece.divided) ||
+      (piece.kind === "branch" && (isDivided(piece.whenTrue) || isDivided(piece.whenFalse)))
+  )
+
+/** Numbers of the steps that are called, those of both sides of branches too. */
+const stepsOf = (pieces: ReadonlyArray<Piece>): ReadonlyArray<number> =>
+  pieces.flatMap((piece) => {
+    if (piece.kind === "call") return [piece.step]
+    return piece.kind === "branch" ? [...stepsOf(piece.whenTrue), ...stepsOf(piece.whenFalse)] : []
+  })
+
 const nothing: Bindings = new Map()
+
+/** The arena of a program whose sizes are known: inputs and outputs, and what is prepared, lie elsewhere. */
+export const memoryPlan = (program: Program): MemoryPlan.MemoryPlan => {
+  const elsewhere = new Set([...program.buffers.values()].flatMap(({ id, kind }) => (kind === "arena" ? [] : [id])))
+  return MemoryPlan.plan(program, nothing, { alignment, elsewhere })
+}
 
 class Assembler {
   readonly #program: Program
@@ -127,9 +152,12 @@ class Assembler {
     const running = this.#pieces(steps)
     if (holdsHost(preparing)) throw new Error("what is prepared cannot be left to the host")
     if (preparing.length > 0) this.#part("prepare", preparing)
+    const meetings = this.#words
+    const actions = this.#actions(running)
     const image: Image.Image = {
       symbols,
-      actions: this.#actions(running),
+      actions,
+      meetings,
       words: this.#words,
       buffers: this.#buffers,
       arena,
@@ -165,7 +193,7 @@ class Assembler {
       this.#numbers.set(id, this.#buffers.length)
       this.#buffers.push({
         id,
-        kind: kind === "arena" && prepared.has(id) ? "prepared" : kind,
+        kind,
         dtype,
         size,
         slot: offset === null ? this.#words++ : null,
@@ -210,7 +238,7 @@ class Assembler {
     const constant = buffer?.constant
     if (view === undefined || constant === undefined)
       throw new Error(`${region.id}: ${packed.layout} packs operand ${packed.read}, which is no constant`)
-    const key = `${constant.digest} ${Dim.format(view.offset)} ${Structure.ofView(view)} ${packed.layout}`
+    const key = `${constant.digest} ${Dim.format(view.offset)} ${viewText(view)} ${packed.layout}`
     const made = this.#options.packs.get(key) ?? packedConstant(packed, Elements.read(view, constant), constant.digest)
     this.#options.packs.set(key, made)
     this.#packed.set(made.digest, made)
@@ -267,9 +295,9 @@ class Assembler {
 
   #regionPiece(region: Region): Piece {
     const kernel = this.#options.kernel(region)
-    const { config, name, packed, scratch, units } = kernel
+    const { config, cost, name, packed, scratch, units } = kernel
     const slots = packed.map((one) => this.#pack(region, one))
-    const key = `${name} ${Key.canonical(config)} ${packed.map(({ layout, read }) => `${read} ${layout}`).join()} ${Structure.of(region)}`
+    const key = `${name} ${Key.canonical(config)} ${packed.map(({ layout, read }) => `${read} ${layout}`).join()} ${RegionKey.text(region, this.#program.buffers)}`
     const func = this.#functions.get(key) ?? kernel.emit(this.#emission, `${name}_${this.#functions.size}`)
     this.#functions.set(key, func)
     this.#scratchBytes = Dim.max(this.#scratchBytes, scratch)
@@ -299,7 +327,7 @@ class Assembler {
       kernel: name,
       units
     })
-    return { kind: "call", func: step, units }
+    return { kind: "call", step: number, func: step, units, divided: units !== 1 && cost >= worthDividing }
   }
 
   // ---- what the executor calls ------------------------------------------------------------------------------------------
@@ -312,7 +340,8 @@ class Assembler {
       if (stretch.length === 0) return
       const part = this.#parts++
       this.#part(`run_${part}`, stretch)
-      actions.push({ kind: "run", part })
+      if (this.#options.features.threads && isDivided(stretch)) this.#join(`join_${part}`, stretch)
+      actions.push({ kind: "run", part, steps: stepsOf(stretch) })
       stretch = []
     }
     for (const piece of pieces) {
@@ -347,6 +376,54 @@ class Assembler {
     )
   }
 
+  /**
+   * The same for several threads at once, each with scratch memory and a number of its own. What is not divided is done by
+   * thread 0.
+   */
+  #join(name: string, pieces: ReadonlyArray<Piece>): void {
+    const barrier = Threading.barrier(this.#emission)
+    this.#module.func(
+      name,
+      ["i32", "i32", "i32", "i32", "i32", "i32", "i32"],
+      [],
+      (f, params) => {
+        this.#enter(f, params)
+        const value = (place: number): I32 => f.get({ type: "i32", index: params[place]?.index ?? 0 })
+        const [thread, threads, failed, patience] = [value(3), value(4), value(5), value(6)]
+        const word = (): I32 => i32.add(f.global(this.#table), i32.const(4 * this.#words++))
+        const meet = (): void => f.run(barrier, [word(), threads, failed, patience])
+        // What the last step was, and so who must wait for whom before the next.
+        let last: "met" | "alone" | "divided" = "met"
+        const visit = (list: ReadonlyArray<Piece>): void => {
+          for (const piece of list)
+            if (piece.kind === "call" && piece.divided) {
+              if (last !== "met") meet()
+              const units = this.#emission.dim(piece.units)
+              const step = (begin: I32, end: I32): void => f.run(piece.func, [begin, end])
+              Threading.shareUnits(f, { word: word(), units, threads, failed, step })
+              last = "divided"
+            } else if (piece.kind === "call") {
+              if (last === "divided") meet()
+              const units = this.#emission.dim(piece.units)
+              f.if(i32.eqz(thread), () => f.run(piece.func, [i32.const(0), units]))
+              last = "alone"
+            } else if (piece.kind === "branch") {
+              if (last !== "met") meet()
+              const side = (steps: ReadonlyArray<Piece>) => () => {
+                last = "met"
+                visit(steps)
+                if (last !== "met") meet()
+              }
+              f.if(i32.load8_u(this.#address(f, piece.condition)), side(piece.whenTrue), side(piece.whenFalse))
+              last = "met"
+            }
+        }
+        visit(pieces)
+      },
+      { export: true }
+    )
+  }
+
   /** Takes the session's addresses, and the symbols' values from its table. */
   #enter(f: FunctionBuilder, params: ReadonlyArray<Local>): void {
     const globals = [this.#table, this.#arena, this.#scratch]
@@ -369,6 +446,9 @@ class Assembler {
         )
   }
 }
+
+const viewText = ({ dtype, shape, strides }: View): string =>
+  `${dtype}[${shape.map(Dim.format).join()}](${strides.map(Dim.format).join()})`
 
 const packedConstant = (packed: Packed, elements: Parameters<Packed["pack"]>[0], constant: string): PackedConstant => {
   const bytes = packed.pack(elements)

@@ -11,6 +11,7 @@ import { alignment } from "./Heap.ts"
 import type * as Image from "./Image.ts"
 import type { Program, Size } from "./Loaded.ts"
 import * as Loaded from "./Loaded.ts"
+import type { ThreadPool } from "./Threads.ts"
 import { place } from "./Placement.ts"
 import type { Place } from "./Places.ts"
 
@@ -145,11 +146,14 @@ export class Binding {
   readonly #arena: Arena
   readonly #table: number
   readonly #offsets: ReadonlyArray<number>
+  readonly #pool: ThreadPool | undefined
+  /** Bytes of scratch memory for one thread. */
+  readonly #stride: number
   #words: Int32Array
   #arenaAt = -1
 
   /** `symbols`: values of the program's free symbols, in the image's order. Throws `HeapFull`. */
-  constructor(heap: Heap, arena: Arena, program: Program, symbols: ReadonlyArray<number>, threads = 1) {
+  constructor(heap: Heap, arena: Arena, program: Program, symbols: ReadonlyArray<number>, pool?: ThreadPool) {
     const { image } = program
     this.program = program
     this.symbols = symbols
@@ -158,7 +162,9 @@ export class Binding {
     const plan = planOf(program, symbols)
     this.#offsets = plan.offsets
     this.arenaBytes = plan.peak
-    this.scratchBytes = threads * Math.ceil(program.scratch(symbols) / alignment) * alignment
+    this.#pool = pool
+    this.#stride = Math.ceil(program.scratch(symbols) / alignment) * alignment
+    this.scratchBytes = (pool?.threads ?? 1) * this.#stride
     this.#table = heap.allocate(4 * image.words)
     // Two outputs may be one buffer.
     const ports = new Map<number, Port>()
@@ -201,9 +207,16 @@ export class Binding {
     for (const output of this.outputs) if (output !== undefined) words[output.slot] = output.address
   }
 
-  /** One stretch of generated code. */
+  /** One stretch of generated code, on all threads where it is worth it. */
   part(number: number): void {
-    this.program.parts[number]?.(this.#table, this.#arena.address, this.#arena.scratch)
+    const join = this.#pool === undefined ? undefined : this.program.joins[number]
+    if (this.#pool === undefined || join === undefined) {
+      this.program.parts[number]?.(this.#table, this.#arena.address, this.#arena.scratch)
+      return
+    }
+    this.#words.fill(0, this.program.image.meetings)
+    const { address: arena, scratch } = this.#arena
+    this.#pool.run(this.program, number, join, { table: this.#table, arena, scratch, stride: this.#stride })
   }
 
   /** Where a view lies, for the host; `sizes`: values of symbols. */

@@ -3,15 +3,29 @@
  * line, write its test.
  */
 import type { Region } from "@anneal/lower/Region"
+import * as Regions from "@anneal/lower/Region"
+import type { View } from "@anneal/lower/View"
 import type { Features } from "./Emission.ts"
 import type { Kernel, TypicalSizes } from "./Kernel.ts"
 import * as ConvGemm from "./kernels/ConvGemm.ts"
 import * as Gemm from "./kernels/Gemm.ts"
+import * as IntegerContraction from "./kernels/IntegerContraction.ts"
+import * as IntegerConvolution from "./kernels/IntegerConvolution.ts"
+import * as Loop from "./kernels/Loop.ts"
 
 /** Kernels for a region, none when it is not of their kind. */
 export type Source = (region: Region, typical: TypicalSizes, features: Features) => ReadonlyArray<Kernel>
 
-export const sources: ReadonlyArray<Source> = [Gemm.candidates, ConvGemm.candidates]
+export const sources: ReadonlyArray<Source> = [
+  Gemm.candidates,
+  ConvGemm.candidates,
+  IntegerContraction.candidates,
+  IntegerConvolution.candidates,
+  Loop.candidates
+]
+
+/** The view that a packed constant is made from. */
+export const readOf = (region: Region, place: number): View | undefined => Regions.reads(region)[place] ?? undefined
 
 /** Least predicted cost first; the order does not depend on the machine. */
 export const candidates = (

@@ -29,6 +29,8 @@ import { Heap, HeapFull } from "./Heap.ts"
 import * as Host from "./Host.ts"
 import type * as Image from "./Image.ts"
 import { Loaded } from "./Loaded.ts"
+import type { PoolOptions } from "./Threads.ts"
+import { ThreadFailure, ThreadPool } from "./Threads.ts"
 import { host } from "./WebAssembly.ts"
 
 export const target = "wasm"
@@ -38,6 +40,11 @@ export interface Options {
   readonly memoryLimit?: number
   /** Take code for hosts that pair vectors (V8's `--experimental-wasm-revectorize`), where the engine has some. */
   readonly wide?: boolean
+  /**
+   * Threads that compute a run together, and how the host starts a worker. Default: one, which is faster for what takes less
+   * than a millisecond or so.
+   */
+  readonly threads?: PoolOptions
   /** Features to do without; for tests. */
   readonly without?: ReadonlyArray<Features.FeatureName>
 }
@@ -48,6 +55,7 @@ const keptBindings = 8
 /** What sessions of one engine share, and how many there are. */
 interface Shared {
   readonly loaded: Loaded
+  readonly pool: ThreadPool | undefined
   sessions: number
 }
 
@@ -58,6 +66,11 @@ const failure = (engine: Engine, detail: string, node?: string): ExecutionError 
 const explain = (engine: Engine, cause: unknown, binding?: Binding): ExecutionError => {
   if (cause instanceof ExecutionError) return cause
   if (cause instanceof HeapFull) return failure(engine, `${cause.message}. Give it more memory, or run smaller shapes`)
+  if (cause instanceof ThreadFailure) {
+    const step = cause.step === undefined ? undefined : binding?.program.image.steps[cause.step]
+    const where = step === undefined ? "" : ` in region %${step.id}, kernel ${step.kernel}`
+    return failure(engine, `${cause.message}${where}`, step?.node)
+  }
   if (cause instanceof host.RuntimeError && binding !== undefined) {
     const { at, image } = binding.program
     const step = image.steps[at.value]
@@ -73,6 +86,7 @@ const explain = (engine: Engine, cause: unknown, binding?: Binding): ExecutionEr
 class WasmSession {
   readonly #what: Prepared
   readonly #loaded: Loaded
+  readonly #pool: ThreadPool | undefined
   readonly #oracle: OracleService
   readonly #units: ReadonlyArray<Image.Unit>
   readonly #arena: Arena
@@ -82,9 +96,10 @@ class WasmSession {
   /** Runs that wait for the host in between must not meet. */
   readonly #exclusive = Semaphore.makeUnsafe(1)
 
-  constructor(what: Prepared, loaded: Loaded, oracle: OracleService, units: ReadonlyArray<Image.Unit>) {
+  constructor(what: Prepared, { loaded, pool }: Shared, oracle: OracleService, units: ReadonlyArray<Image.Unit>) {
     this.#what = what
     this.#loaded = loaded
+    this.#pool = pool
     this.#oracle = oracle
     this.#units = units
     this.#arena = new Arena(loaded.heap)
@@ -121,7 +136,7 @@ class WasmSession {
       )
     const program = this.#loaded.program(unit)
     const symbols = program.image.symbols.map((name) => bindings.get(name) ?? 0)
-    return new Binding(this.#loaded.heap, this.#arena, program, symbols)
+    return new Binding(this.#loaded.heap, this.#arena, program, symbols, this.#pool)
   }
 
   /** Puts the inputs where the code reads them. */
@@ -301,27 +316,27 @@ export const make = (options: Options = {}): Effect.Effect<ExecutorService, neve
   Effect.map(Oracle, (oracle) => {
     const features = Features.ofHost().filter((name) => options.without?.includes(name) !== true)
     const shared = new Map<Engine, Map<string, Shared>>()
+    const share = (engine: Engine, variant: string): Shared => {
+      const { memoryLimit: limit, threads } = options
+      const divides = threads !== undefined && threads.threads > 1
+      const heap = new Heap({ shared: divides, ...(limit === undefined ? {} : { limit }) })
+      const loaded = new Loaded(engine, variantOf(engine, variant), heap)
+      return { loaded, pool: divides ? new ThreadPool(heap, threads) : undefined, sessions: 0 }
+    }
     const acquire = (what: Prepared): { readonly session: WasmSession; readonly entry: Shared } => {
       const { engine, variant } = what
       const byVariant = shared.get(engine) ?? new Map<string, Shared>()
       shared.set(engine, byVariant)
-      const limit = options.memoryLimit
-      const entry = byVariant.get(variant) ?? {
-        loaded: new Loaded(
-          engine,
-          variantOf(engine, variant),
-          new Heap({ shared: false, ...(limit === undefined ? {} : { limit }) })
-        ),
-        sessions: 0
-      }
+      const entry = byVariant.get(variant) ?? share(engine, variant)
       byVariant.set(variant, entry)
       entry.sessions++
       const units = runnable(entry.loaded.units, features, options.wide ?? false)
-      return { session: new WasmSession(what, entry.loaded, oracle, units), entry }
+      return { session: new WasmSession(what, entry, oracle, units), entry }
     }
     const release = ({ engine, variant }: Prepared, session: WasmSession, entry: Shared): void => {
       session.release()
       if (--entry.sessions > 0) return
+      entry.pool?.dispose()
       shared.get(engine)?.delete(variant)
       if (shared.get(engine)?.size === 0) shared.delete(engine)
     }

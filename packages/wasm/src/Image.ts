@@ -51,9 +51,12 @@ export const HostStep = Schema.Struct({
 })
 export type HostStep = typeof HostStep.Type
 
-/** What is done, in order: a run of generated code (the export `run_N`), a host step, a branch that holds host steps. */
+/**
+ * What is done, in order: a run of generated code (the export `run_N`, which calls these steps, those of branches where they
+ * are taken), a host step, a branch that holds host steps.
+ */
 export type Action =
-  | { readonly kind: "run"; readonly part: number }
+  | { readonly kind: "run"; readonly part: number; readonly steps: ReadonlyArray<number> }
   | { readonly kind: "host"; readonly step: number }
   | {
       readonly kind: "branch"
@@ -63,7 +66,7 @@ export type Action =
     }
 export const Action: Schema.Codec<Action, unknown> = Schema.suspend(() =>
   Schema.Union([
-    Schema.Struct({ kind: Schema.Literal("run"), part: Schema.Int }),
+    Schema.Struct({ kind: Schema.Literal("run"), part: Schema.Int, steps: Schema.Array(Schema.Int) }),
     Schema.Struct({ kind: Schema.Literal("host"), step: Schema.Int }),
     Schema.Struct({
       kind: Schema.Literal("branch"),
@@ -88,6 +91,8 @@ export type Step = typeof Step.Type
 export const Image = Schema.Struct({
   /** Free symbols, in the table's order. */
   symbols: Schema.Array(Schema.String),
+  /** The first word of those that threads meet in: zero when a run begins. */
+  meetings: Schema.Int,
   /** Words of the table. */
   words: Schema.Int,
   buffers: Schema.Array(Buffer),

@@ -37,6 +37,7 @@ export const size = (dim: Dim.Dim, names: ReadonlyArray<string>): Size => {
   })
 }
 
+type Join = (...args: ReadonlyArray<number>) => unknown
 type Run = (table: number, arena: number, scratch: number) => void
 
 /** A program ready to be called. */
@@ -47,6 +48,8 @@ export interface Program {
   readonly instance: Instance
   /** `run_N` by number. */
   readonly parts: ReadonlyArray<Run>
+  /** `join_N`: the same for several threads, where there is something to share. */
+  readonly joins: ReadonlyArray<Join | undefined>
   /** The number of the step that ran last. */
   readonly at: Global
   /** Bytes of each buffer. */
@@ -105,10 +108,13 @@ export class Loaded {
     const at = instance.exports["at"]
     if (!isGlobal(at)) throw new Error(`${unit.module} does not export what this version calls`)
     const parts: Array<Run> = []
+    const joins: Array<Join | undefined> = []
     for (let part = 0; ; part++) {
       const exported = instance.exports[`run_${part}`]
       if (typeof exported !== "function") break
       parts.push(exported)
+      const join = instance.exports[`join_${part}`]
+      joins.push(typeof join === "function" ? join : undefined)
     }
     const program: Program = {
       unit,
@@ -116,6 +122,7 @@ export class Loaded {
       module,
       instance,
       parts,
+      joins,
       at,
       bytes: sizes,
       scratch: size(image.scratch, names),

@@ -3,6 +3,7 @@ import * as Engine from "@anneal/engine/Engine"
 import * as Manifest from "@anneal/engine/Manifest"
 import * as Safetensors from "@anneal/engine/Safetensors"
 import * as Dim from "@anneal/ir/Dim"
+import type { TypedArray } from "@anneal/ir/DType"
 import * as Numbers from "@anneal/ir/Numbers"
 import * as Reference from "@anneal/reference/Reference"
 import * as Session from "@anneal/runtime/Session"
@@ -36,6 +37,10 @@ const engineOf = (n: Dim.Dim, trap = false): Engine.Engine => {
 
 const layer = Executor.layer().pipe(Layer.provide(Reference.layer()))
 const x = (values: ReadonlyArray<number>) => ({ x: Numbers.fromNumbers("f32", [values.length], values) })
+
+const fill = (data: TypedArray | undefined, values: ReadonlyArray<number>): void => {
+  if (data !== undefined) for (const [place, value] of values.entries()) data[place] = value
+}
 
 it.effect("runs a program of fixed sizes", () =>
   Effect.gen(function* () {
@@ -95,4 +100,54 @@ it.effect("says how much memory it would need", () =>
     Effect.provide(Executor.layer({ memoryLimit: 300_000 }).pipe(Layer.provide(Reference.layer()))),
     Effect.scoped
   )
+)
+
+it.effect("binds to shapes: plain views and a plain call", () =>
+  Effect.gen(function* () {
+    const session = yield* Session.open(engineOf(Dim.symbol("n")))
+    const bound = yield* session.bind({ x: [3] })
+    const [input] = bound.inputs
+    const [output] = bound.outputs
+    fill(input?.data, [1, 2, 3])
+    bound.run()
+    expect([...(output?.data ?? [])]).toEqual([8, 10, 12])
+    // A larger run moves the memory; the bound one goes on.
+    yield* session.run(x(new Array<number>(200_000).fill(0)))
+    bound.run()
+    expect([...(output?.data ?? [])]).toEqual([8, 10, 12])
+    const refused = yield* Effect.flip(session.bind({ x: [3, 4] }))
+    expect(refused._tag).toBe("InputError")
+  }).pipe(Effect.provide(layer), Effect.scoped)
+)
+
+it.effect("reads a tensor of its own memory where it lies, outputs of the run before too", () =>
+  Effect.gen(function* () {
+    const session = yield* Session.open(engineOf(Dim.symbol("n")))
+    const given = yield* session.allocate("f32", [4])
+    fill(given.data, [1, 2, 3, 4])
+    const { y } = yield* session.run({ x: given })
+    expect([...(y?.data ?? [])]).toEqual([8, 10, 12, 14])
+    yield* session.run(x(new Array<number>(200_000).fill(0)))
+    expect([...given.data]).toEqual([1, 2, 3, 4])
+    const { y: again } = yield* session.run({ x: given })
+    expect([...(again?.data ?? [])]).toEqual([8, 10, 12, 14])
+  }).pipe(Effect.provide(layer), Effect.scoped)
+)
+
+it.effect("gives memory back when a session is closed", () =>
+  Effect.gen(function* () {
+    const engine = engineOf(Dim.symbol("n"))
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const kept = yield* Session.open(engine)
+        yield* kept.run(x([1, 2]))
+        const before = kept.memoryUse()
+        for (let round = 0; round < 20; round++)
+          yield* Effect.scoped(
+            Effect.flatMap(Session.open(engine), (session) => session.run(x(new Array<number>(50_000).fill(1))))
+          )
+        expect(kept.memoryUse()).toEqual(before)
+      })
+    )
+  }).pipe(Effect.provide(layer), Effect.scoped)
 )

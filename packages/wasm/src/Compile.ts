@@ -1,0 +1,237 @@
+/**
+ * Compile: a graph to the sections of an engine: plan a program for each point of sizes, choose a kernel for each region,
+ * write the code.
+ *
+ *   graph ── Points ── Plan.plan ── candidates ── Tuner.decide ── Assemble ── payload
+ *
+ * Pure in graph, options and decisions: the same ones give the same bytes on every machine.
+ */
+import type { Payload } from "@anneal/engine/Engine"
+import * as Engine from "@anneal/engine/Engine"
+import type { Profile } from "@anneal/engine/Manifest"
+import type { Graph } from "@anneal/ir/Graph"
+import * as Graphs from "@anneal/ir/Graph"
+import type { Decisions } from "@anneal/lower/Decisions"
+import * as MemoryPlan from "@anneal/lower/MemoryPlan"
+import * as Plan from "@anneal/lower/Plan"
+import type { Program, Step } from "@anneal/lower/Program"
+import type { Region } from "@anneal/lower/Region"
+import * as RegionKey from "@anneal/lower/RegionKey"
+import * as Report from "@anneal/lower/Report"
+import * as Space from "@anneal/lower/Space"
+import type { Candidate, Choice, Decision, LockMiss, TunerError } from "@anneal/pipeline/Tuner"
+import * as Tuners from "@anneal/pipeline/Tuner"
+import * as Effect from "effect/Effect"
+import * as Assemble from "./Assemble.ts"
+import * as Candidates from "./Candidates.ts"
+import type { Features } from "./Emission.ts"
+import type { Kernel } from "./Kernel.ts"
+import * as Payloads from "./Payloads.ts"
+import type { Point } from "./Points.ts"
+import * as Points from "./Points.ts"
+import * as Target from "./Target.ts"
+
+export interface Options {
+  readonly profiles?: ReadonlyArray<Profile>
+  /** What code is written for. The first is tuned; the others follow its decisions where they can. Default: relaxed, plain. */
+  readonly flavours?: ReadonlyArray<Features>
+  /** Name of the variant; its sections are named after it. */
+  readonly variant?: string
+  /** Fusions that are not to be made, and layouts that are. */
+  readonly lowering?: Pick<Decisions, "fusionsOff" | "layouts">
+  readonly sources?: ReadonlyArray<Candidates.Source>
+}
+
+/** A program with what there is to decide in it. */
+export interface Planned {
+  readonly point: Point
+  readonly program: Program
+  /** The regions in the order of their first step; equal keys once. */
+  readonly choices: ReadonlyArray<Choice>
+}
+
+export interface Compiled {
+  readonly payload: ReadonlyArray<Payload>
+  readonly decisions: ReadonlyArray<Decision>
+  readonly programs: ReadonlyArray<Planned>
+}
+
+const generatorOf = (features: Features): RegionKey.Generator => ({
+  target: Target.name,
+  features: [...Payloads.featureNames(features), ...(features.wide ? ["wide"] : [])],
+  version: String(Payloads.generator)
+})
+
+/** Every region of a program, those of branches and of the preparation too. */
+export const regionsOf = (program: Program): ReadonlyArray<Region> =>
+  [...MemoryPlan.flatten(program.prepare), ...MemoryPlan.flatten(program.steps)].flatMap((step) =>
+    step.kind === "region" ? [step.region] : []
+  )
+
+const candidateOf = ({ config, cost, name }: Kernel): Candidate => ({
+  name,
+  config,
+  ...(Number.isFinite(cost) ? { cost } : {})
+})
+
+/** Kernels by region and flavour, each list made once. */
+export class Offers {
+  readonly #sources: ReadonlyArray<Candidates.Source>
+  readonly #known = new Map<string, ReadonlyArray<Kernel>>()
+
+  constructor(sources: ReadonlyArray<Candidates.Source>) {
+    this.#sources = sources
+  }
+
+  /** The key of the decision about a region. */
+  key(region: Region, program: Program, features: Features): string {
+    return RegionKey.make(region, program.buffers, generatorOf(features))
+  }
+
+  of(
+    region: Region,
+    { point, program }: Pick<Planned, "point" | "program">,
+    features: Features
+  ): ReadonlyArray<Kernel> {
+    // Packing is by constants, which regions of one key may have different ones of: kernels are made for each region.
+    const key = `${this.key(region, program, features)} ${region.id} ${[...program.fixed].join()}`
+    const found = this.#known.get(key) ?? this.#make(region, program, point, features)
+    this.#known.set(key, found)
+    return found
+  }
+
+  #make(region: Region, program: Program, point: Point, features: Features): ReadonlyArray<Kernel> {
+    return Candidates.candidates(region, point.typical, features, this.#sources).filter((kernel) =>
+      // What is not a constant of the model cannot be packed before it is loaded.
+      kernel.packed.every(({ read }) => {
+        const view = Candidates.readOf(region, read)
+        return view !== undefined && program.buffers.get(view.buffer)?.kind === "constant"
+      })
+    )
+  }
+}
+
+/** Rounds in which nodes without a kernel are left to the host. */
+const rounds = 8
+
+/** Plans a program in which every region has a kernel in every flavour. */
+const planAt = (
+  graph: Graph,
+  point: Point,
+  flavours: ReadonlyArray<Features>,
+  offers: Offers,
+  lowering: Pick<Decisions, "fusionsOff" | "layouts">
+): Planned => {
+  const without = new Map<string, string>()
+  const refuses = (node: Graphs.Node): string | undefined => without.get(node.outputs[0]?.id ?? "")
+  const decisions: Decisions = { ...lowering, tactics: {} }
+  for (let round = 0; ; round++) {
+    const space = Space.make(graph, Target.rules({ refuses }))
+    const program = Plan.plan(space, decisions, { fixed: point.fixed })
+    const [first = Target.plain] = flavours
+    const choices = new Map<string, Choice>()
+    let missing = 0
+    for (const region of regionsOf(program)) {
+      const lists = flavours.map((features) => offers.of(region, { point, program }, features))
+      const last = region.members.at(-1)
+      if (lists.some((list) => list.length === 0)) {
+        missing++
+        for (const { outputs } of region.members)
+          without.set(outputs[0]?.id ?? "", `there is no kernel for this ${region.kind}`)
+        continue
+      }
+      const key = offers.key(region, program, first)
+      if (choices.has(key)) continue
+      choices.set(key, {
+        key,
+        node: last === undefined ? `%${region.id}` : Graphs.nodeName(last),
+        candidates: (lists[0] ?? []).map(candidateOf)
+      })
+    }
+    if (missing === 0) return { point, program, choices: [...choices.values()] }
+    if (round === rounds) throw new Error(`${missing} regions have no kernel, and their nodes are not left to the host`)
+  }
+}
+
+/** The kernel that was decided, or the nearest to it that the flavour has. */
+const kernelFor = (list: ReadonlyArray<Kernel>, candidate: Candidate): Kernel => {
+  const wanted = Tuners.identify(candidate)
+  const kernel =
+    list.find((one) => Tuners.identify(one) === wanted) ?? list.find(({ name }) => name === candidate.name) ?? list[0]
+  if (kernel === undefined) throw new Error(`there is no kernel ${wanted}`)
+  return kernel
+}
+
+const decided = (program: Program, tactic: (region: Region) => Candidate): Program => {
+  const visit = (steps: ReadonlyArray<Step>): ReadonlyArray<Step> =>
+    steps.map((step) => {
+      if (step.kind === "region") return { kind: "region", region: step.region, tactic: tactic(step.region) }
+      if (step.kind === "host") return step
+      const { condition, node, whenFalse, whenTrue } = step
+      return { kind: "branch", node, condition, whenTrue: visit(whenTrue), whenFalse: visit(whenFalse) }
+    })
+  return { ...program, prepare: visit(program.prepare), steps: visit(program.steps) }
+}
+
+/** The programs of a graph and what is to decide in them; nothing is decided yet. */
+export const plan = (
+  graph: Graph,
+  options: Options = {}
+): { readonly planned: ReadonlyArray<Planned>; readonly offers: Offers } => {
+  const { flavours = defaultFlavours, lowering = { fusionsOff: [], layouts: {} }, profiles = [] } = options
+  const offers = new Offers(options.sources ?? Candidates.sources)
+  const planned = Points.points(graph, profiles).map((point) => planAt(graph, point, flavours, offers, lowering))
+  return { planned, offers }
+}
+
+export const defaultFlavours: ReadonlyArray<Features> = [Target.relaxed, Target.plain]
+
+/** Plans, lets the tuner decide, and writes the code. */
+export const compile = (
+  graph: Graph,
+  options: Options = {}
+): Effect.Effect<Compiled, TunerError | LockMiss, Tuners.Tuner> =>
+  Effect.gen(function* () {
+    const tuner = yield* Tuners.Tuner
+    const { flavours = defaultFlavours } = options
+    const { offers, planned } = yield* Effect.sync(() => plan(graph, options))
+    const choices = new Map(planned.flatMap((one) => one.choices.map((choice) => [choice.key, choice] as const)))
+    const decisions = yield* tuner.decide([...choices.values()])
+    return yield* Effect.sync(() =>
+      write(planned, offers, flavours, decisions, choices, options.variant ?? Target.name)
+    )
+  })
+
+const write = (
+  planned: ReadonlyArray<Planned>,
+  offers: Offers,
+  flavours: ReadonlyArray<Features>,
+  decisions: ReadonlyArray<Decision>,
+  choices: ReadonlyMap<string, Choice>,
+  variant: string
+): Compiled => {
+  const tactics = new Map(decisions.map(({ candidate, key }) => [key, candidate]))
+  const [first = Target.plain] = flavours
+  const packs: Assemble.Packs = new Map()
+  const units: Array<Payloads.Compiled> = []
+  const reports: Array<Payload> = []
+  for (const [place, one] of planned.entries()) {
+    const { point, program } = one
+    const tacticOf = (region: Region): Candidate => {
+      const found = tactics.get(offers.key(region, program, first))
+      if (found === undefined) throw new Error(`nothing was decided for %${region.id}`)
+      return found
+    }
+    for (const features of flavours) {
+      const kernel = (region: Region): Kernel => kernelFor(offers.of(region, one, features), tacticOf(region))
+      units.push({ fixed: point.fixed, features, assembled: Assemble.assemble(program, { features, kernel, packs }) })
+    }
+    const report = Report.of(decided(program, tacticOf), {
+      typical: point.typical,
+      choice: (region) => choices.get(offers.key(region, program, first)),
+      memory: program.symbols.length === 0 ? Assemble.memoryPlan(program) : undefined
+    })
+    reports.push(Engine.payload(`anneal/report/${variant}/${place}`, "report", Report.encode(report)))
+  }
+  return { payload: [...Payloads.of(variant, units), ...reports], decisions, programs: planned }
+}

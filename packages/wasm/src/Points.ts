@@ -1,0 +1,76 @@
+/**
+ * Points: for which sizes programs are made. Symbols that have one value in a program are constants in its code; the
+ * others are arguments.
+ *
+ *   batch 1…8 (opt 4)   ⇒   batch = 4, and any batch
+ *   no profile          ⇒   the leading sizes of the inputs = 1, and any sizes
+ */
+import * as Dim from "@anneal/ir/Dim"
+import type { Graph } from "@anneal/ir/Graph"
+import type { Profile } from "@anneal/engine/Manifest"
+
+export interface Point {
+  /** Symbols with their only value. */
+  readonly fixed: ReadonlyMap<string, number>
+  /** A value for every symbol that stays free: what kernels are chosen for. */
+  readonly typical: ReadonlyMap<string, number>
+}
+
+/** The value of a size of which nothing is known, to choose kernels by. */
+const guess = 64
+
+const symbolsOf = (graph: Graph): ReadonlyArray<string> =>
+  [...new Set(graph.inputs.flatMap(({ type }) => type.shape.flatMap((dim) => Dim.symbols(dim))))].sort()
+
+/** Leading sizes that are a symbol and nothing else: the batch, by custom. */
+const leading = (graph: Graph): ReadonlySet<string> =>
+  new Set(
+    graph.inputs.flatMap(({ type: { shape } }) => {
+      const [first] = shape
+      if (first === undefined || typeof first === "number" || shape.length < 2) return []
+      const names = Dim.symbols(first)
+      return names.length === 1 && Dim.equal(first, Dim.symbol(names[0] ?? "")) === true ? names : []
+    })
+  )
+
+const pointsOf = (
+  symbols: ReadonlyArray<string>,
+  batch: ReadonlySet<string>,
+  { dims }: Profile
+): ReadonlyArray<Point> => {
+  const narrow = new Map<string, number>()
+  const optimum = new Map<string, number>()
+  const typical = new Map<string, number>()
+  for (const symbol of symbols) {
+    const range = dims[symbol]
+    if (range !== undefined && range.min === range.max) {
+      narrow.set(symbol, range.min)
+      optimum.set(symbol, range.min)
+    } else {
+      if (range !== undefined) optimum.set(symbol, range.opt)
+      else if (batch.has(symbol)) optimum.set(symbol, 1)
+      typical.set(symbol, range?.opt ?? (batch.has(symbol) ? 4 : guess))
+    }
+  }
+  const rest = new Map([...typical].filter(([symbol]) => !optimum.has(symbol)))
+  return [
+    { fixed: optimum, typical: rest },
+    { fixed: narrow, typical }
+  ]
+}
+
+const keyOf = ({ fixed }: Point): string =>
+  [...fixed]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([symbol, value]) => `${symbol}=${value}`)
+    .join()
+
+/** What programs to make, in the order in which a run looks for one that fits: the most special first. */
+export const points = (graph: Graph, profiles: ReadonlyArray<Profile>): ReadonlyArray<Point> => {
+  const symbols = symbolsOf(graph)
+  const batch = leading(graph)
+  const open: Profile = { name: "any", dims: {} }
+  const all = (profiles.length === 0 ? [open] : profiles).flatMap((profile) => pointsOf(symbols, batch, profile))
+  const unique = new Map(all.map((point) => [keyOf(point), point]))
+  return [...unique.values()].sort((a, b) => b.fixed.size - a.fixed.size)
+}

@@ -1,0 +1,112 @@
+/**
+ * Target: what WebAssembly SIMD runs, for passes and quantisation, and the rules by which `lower` cuts a graph for it.
+ */
+import type { DType } from "@anneal/ir/DType"
+import * as DTypes from "@anneal/ir/DType"
+import type { Node } from "@anneal/ir/Graph"
+import * as Ops from "@anneal/ir/Ops"
+import type { Rules, ScalarOp } from "@anneal/lower/Rules"
+import type { TargetService } from "@anneal/pipeline/Target"
+import * as Target from "@anneal/pipeline/Target"
+import * as Layer from "effect/Layer"
+import type { Features } from "./Emission.ts"
+import { featureNames, generator } from "./Payloads.ts"
+import * as ScalarCode from "./ScalarCode.ts"
+
+export const name = "wasm"
+
+/** Whether there is scalar code for it: asked of the printer itself, with an expression of that kind. */
+const computes = (op: ScalarOp, dtype: DType): boolean => {
+  if (op === "load" || op === "select" || op === "cast" || op === "index") return true
+  const x = { kind: "load", operand: 0, dtype } as const
+  const binary = { kind: "binary", op: "pow", a: x, b: x, dtype } as const
+  if (op === "pow") return ScalarCode.refusal(binary) === undefined
+  return isUnary(op) ? ScalarCode.refusal({ kind: "unary", op, x, dtype }) === undefined : true
+}
+
+type UnaryOp = Extract<Parameters<typeof ScalarCode.refusal>[number], { readonly kind: "unary" }>["op"]
+const elementary = new Set<ScalarOp>([
+  "exp",
+  "log",
+  "log1p",
+  "expm1",
+  "sin",
+  "cos",
+  "tan",
+  "asin",
+  "acos",
+  "atan",
+  "sinh",
+  "cosh",
+  "tanh",
+  "asinh",
+  "acosh",
+  "atanh",
+  "erf",
+  "sigmoid"
+])
+const isUnary = (op: ScalarOp): op is UnaryOp => elementary.has(op)
+
+/** Element types that products of the region's kind have kernels for. */
+const has: Rules["has"] = (kind, dtype) => {
+  switch (kind) {
+    case "loop":
+    case "rows":
+      return true
+    case "contraction":
+    case "convolution":
+      return dtype === "f32" || dtype === "i32" || dtype === "i8" || dtype === "u8"
+    case "window":
+      return dtype === "f32" || dtype === "i8" || dtype === "u8"
+    case "attention":
+    case "recurrent":
+      return dtype === "f32"
+  }
+}
+
+/** How a graph is cut for this target. `refuses`: nodes without a kernel after all. */
+export const rules = (options: { readonly refuses?: (node: Node) => string | undefined } = {}): Rules => ({
+  name,
+  version: generator,
+  computes,
+  has,
+  claims: () => false,
+  activations: "channelsLast",
+  readsBoundary: true,
+  ...options
+})
+
+const perTensor = { per: "tensor" } as const
+const perAxis = { per: "axis" } as const
+
+/** What the target is, on hosts with these features. */
+export const make = (features: Features): TargetService => ({
+  name,
+  identity: { name, version: generator, config: { features: [...featureNames(features)] } },
+  features: featureNames(features),
+  quantization: {
+    activations: [
+      { bits: 8, symmetric: false, granularity: perTensor, scale: "f32", range: "static" },
+      { bits: 8, symmetric: true, granularity: perTensor, scale: "f32", range: "static" }
+    ],
+    weights: [
+      { bits: 8, symmetric: true, granularity: perAxis, scale: "f32", range: "static" },
+      { bits: 8, symmetric: true, granularity: perTensor, scale: "f32", range: "static" }
+    ]
+  },
+  supports: (op, dtypes) => {
+    if (op.name === Ops.matmul.name || op.name === Ops.conv.name)
+      return dtypes.every((dtype) => dtype === "f32" || dtype === "f16" || DTypes.isInteger(dtype))
+    return true
+  },
+  memory: { total: 2 ** 32 - 65_536, perAllocation: 2 ** 32 - 65_536 }
+})
+
+/** Every host that this target is for has this much. */
+export const plain: Features = { relaxed: false, wide: false, threads: true }
+/** Node 22 and later, browsers of 2024 and later. */
+export const relaxed: Features = { relaxed: true, wide: false, threads: true }
+/** The same with V8's revectorizer. */
+export const wide: Features = { relaxed: true, wide: true, threads: true }
+
+export const layer: Layer.Layer<Target.Target> = Layer.succeed(Target.Target, make(plain))
