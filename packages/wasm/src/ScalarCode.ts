@@ -12,9 +12,11 @@ import * as Dim from "@anneal/ir/Dim"
 import type { Scalar } from "@anneal/lower/Scalar"
 import * as Scalars from "@anneal/lower/Scalar"
 import type { Expr } from "./Instruction.ts"
+import { i64 } from "./Instruction.ts"
 import type { Lanes } from "./Lanes.ts"
 import * as LanesOf from "./Lanes.ts"
 import { kindOf } from "./Lanes.ts"
+import * as ScalarLibrary from "./ScalarLibrary.ts"
 import * as SingleOps from "./SingleOps.ts"
 import * as VectorOps from "./VectorOps.ts"
 import type { Writer } from "./Writer.ts"
@@ -170,6 +172,13 @@ export const vector = (
             return VectorOps.unary(w, scalar.op, scalar.x.dtype, evaluate(scalar.x), scalar.attributes)
           case "binary": {
             const [a, b] = [evaluate(scalar.a), evaluate(exponentOf(scalar))]
+            if (isIntegerPower(scalar)) {
+              const operands = [
+                { dtype: scalar.a.dtype, lanes: a },
+                { dtype: exponentOf(scalar).dtype, lanes: b }
+              ]
+              return SingleOps.lanewise(w, scalar.dtype, operands, ([x, y]) => integerPower(w, scalar, x, y))
+            }
             return VectorOps.binary(w, scalar.op, scalar.a.dtype, a, b, scalar.attributes, [scalar.a, scalar.b])
           }
           case "fma":
@@ -213,6 +222,7 @@ export const single = (
             return SingleOps.unary(w, scalar.op, scalar.x.dtype, evaluate(scalar.x), scalar.attributes)
           case "binary": {
             const [a, b] = [evaluate(scalar.a), evaluate(exponentOf(scalar))]
+            if (isIntegerPower(scalar)) return integerPower(w, scalar, a, b)
             return SingleOps.binary(w, scalar.op, scalar.a.dtype, a, b, scalar.attributes)
           }
           case "fma":
@@ -233,13 +243,24 @@ export const single = (
 const sizeOf = (w: Writer, { dim, dtype }: Extract<Scalar, { readonly kind: "dim" }>): Expr =>
   SingleOps.cast(w, "i32", dtype, w.emission.dim(dim), true)
 
-/** A power's exponent may have another dtype: it is taken in the base's. */
-const exponentOf = (scalar: Extract<Scalar, { readonly kind: "binary" }>): Scalar => {
-  if (scalar.op !== "pow" || scalar.b.dtype === scalar.a.dtype) return scalar.b
-  const base = kindOf(scalar.a.dtype)
-  // Narrow bases are computed in f32 and integers in i64: the exponent is not rounded to them.
-  const dtype: DType = base === "f32" ? "f32" : base === "i64" ? "i64" : base === "f64" ? "f64" : "i32"
-  return { kind: "cast", dtype, x: scalar.b, saturate: true }
+type Power = Extract<Scalar, { readonly kind: "binary" }>
+
+const isIntegerPower = ({ a, op }: Power): boolean => op === "pow" && DTypes.isInteger(a.dtype)
+
+/** A power's exponent may have another dtype: integers take it in 64 bits, floats in their base's form. */
+const exponentOf = (scalar: Power): Scalar => {
+  const { a, b, op } = scalar
+  if (op !== "pow") return b
+  const wide: DType = LanesOf.isUnsigned(b.dtype) ? "u64" : "i64"
+  // Narrow bases are computed in f32: the exponent is not rounded to them.
+  const dtype: DType = DTypes.isInteger(a.dtype) ? wide : kindOf(a.dtype) === "f64" ? "f64" : "f32"
+  return Scalars.cast(b, dtype)
+}
+
+const integerPower = (w: Writer, { a, b, dtype }: Power, base: Expr = i64.const(0n), exponent: Expr = base): Expr => {
+  const wide = SingleOps.cast(w, a.dtype, LanesOf.isUnsigned(a.dtype) ? "u64" : "i64", base, true)
+  const power = ScalarLibrary.integerPower(w.emission, DTypes.isSigned(a.dtype), DTypes.isSigned(b.dtype))
+  return SingleOps.cast(w, "i64", dtype, w.f.call("i64", power, [wide, exponent]), true)
 }
 
 /** Whether a float expression is known to lie in the range of i32 (or to be NaN): then a cast needs no wrapping. */

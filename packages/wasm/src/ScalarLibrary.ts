@@ -64,16 +64,19 @@ const makeRemainder = (emission: Emission): Func =>
   })
 
 /** Powers of 64-bit integers, modulo 2⁶⁴; a negative exponent gives 0 but for the bases 1 and −1. */
-export const integerPower = (emission: Emission): Func =>
-  emission.shared("i64.power", () =>
-    emission.module.func("i64.power", ["i64", "i64"], ["i64"], (f) => {
+export const integerPower = (emission: Emission, signedBase: boolean, signedExponent: boolean): Func => {
+  const name = `i64.power.${signedBase ? "s" : "u"}${signedExponent ? "s" : "u"}`
+  return emission.shared(name, () =>
+    emission.module.func(name, ["i64", "i64"], ["i64"], (f) => {
       const [base, exponent] = [f.get(i64Parameter(0)), f.get(i64Parameter(1))]
       const [one, zero] = [i64.const(1n), i64.const(0n)]
-      f.if(i64.lt_s(exponent, zero), () => {
-        f.if(i64.eq(base, one), () => f.return(one))
-        f.if(i64.eq(base, i64.const(-1n)), () => f.return(select(i64.eqz(i64.and(exponent, one)), one, i64.const(-1n))))
-        f.return(zero)
-      })
+      if (signedExponent)
+        f.if(i64.lt_s(exponent, zero), () => {
+          const minus = i64.const(-1n)
+          f.if(i64.eq(base, one), () => f.return(one))
+          if (signedBase) f.if(i64.eq(base, minus), () => f.return(select(i64.eqz(i64.and(exponent, one)), one, minus)))
+          f.return(zero)
+        })
       const result = f.let(one)
       const square = f.let(base)
       const left = f.let(exponent)
@@ -89,6 +92,7 @@ export const integerPower = (emission: Emission): Func =>
       f.return(f.get(result))
     })
   )
+}
 
 /** f64 to a 64-bit integer: truncated, modulo 2⁶⁴; 0 for NaN and infinities. */
 export const wrappedInteger = (emission: Emission): Func =>

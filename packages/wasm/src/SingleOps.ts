@@ -209,7 +209,7 @@ const unaryI64 = (w: Writer, op: Unary, dtype: DType, value: I64): Expr => {
 
 // ---- two operands ---------------------------------------------------------------------------------------------------
 
-/** `dtype` is that of the operands; for `pow`, that of the base, with the exponent already cast by the caller. */
+/** `dtype` is that of the operands. Powers of integers are elsewhere: `ScalarCode`. */
 export const binary = (w: Writer, op: Binary, dtype: DType, a: Expr, b: Expr, attributes: Attributes): Expr => {
   switch (kindOf(dtype)) {
     case "f32":
@@ -320,11 +320,6 @@ const binaryI32 = (w: Writer, op: Binary, dtype: DType, x: I32, y: I32, attribut
       return unsigned ? i32.gt_u(x, y) : i32.gt_s(x, y)
     case "greaterOrEqual":
       return unsigned ? i32.ge_u(x, y) : i32.ge_s(x, y)
-    case "pow": {
-      const wide = (value: I32): I64 => (unsigned ? i64.extend_i32_u(value) : i64.extend_i32_s(value))
-      const power = ScalarLibrary.integerPower(w.emission)
-      return wrap(dtype, i32.wrap_i64(w.f.call("i64", power, [wide(x), wide(y)])))
-    }
     default:
   }
   const [a, b] = [w.keep(x), w.keep(y)]
@@ -388,8 +383,6 @@ const binaryI64 = (w: Writer, op: Binary, dtype: DType, x: I64, y: I64, attribut
       return unsigned ? i64.gt_u(x, y) : i64.gt_s(x, y)
     case "greaterOrEqual":
       return unsigned ? i64.ge_u(x, y) : i64.ge_s(x, y)
-    case "pow":
-      return w.f.call("i64", ScalarLibrary.integerPower(w.emission), [x, y])
     default:
   }
   const [a, b] = [w.keep(x), w.keep(y)]
