@@ -140,7 +140,11 @@ const multiply = (loop: Loop, k: number, offsetA: number, offsetB: number): void
     const single = a.length === 1
     const pointer = a[single ? 0 : row]
     if (pointer === undefined) throw new RangeError(`the tile has no row ${row}`)
-    return v128.load32_splat(f.get(pointer), offsetA + (single ? row * rowBytes : 0))
+    const offset = offsetA + (single ? row * rowBytes : 0)
+    // A view that runs backwards: immediates cannot.
+    return offset < 0
+      ? v128.load32_splat(i32.add(f.get(pointer), i32.const(offset)))
+      : v128.load32_splat(f.get(pointer), offset)
   }
   const right = (vector: number): V128 =>
     vector === tile.vectors - 1
