@@ -7,6 +7,7 @@ import * as Regions from "@anneal/lower/Region"
 import type { View } from "@anneal/lower/View"
 import type { Features } from "./Emission.ts"
 import type { Kernel, TypicalSizes } from "./Kernel.ts"
+import * as ConvDepthwise from "./kernels/ConvDepthwise.ts"
 import * as ConvGemm from "./kernels/ConvGemm.ts"
 import * as Gemm from "./kernels/Gemm.ts"
 import * as IntegerContraction from "./kernels/IntegerContraction.ts"
@@ -19,6 +20,7 @@ export type Source = (region: Region, typical: TypicalSizes, features: Features)
 export const sources: ReadonlyArray<Source> = [
   Gemm.candidates,
   ConvGemm.candidates,
+  ConvDepthwise.candidates,
   IntegerContraction.candidates,
   IntegerConvolution.candidates,
   Loop.candidates

@@ -5,6 +5,7 @@
  * Constants: Zen 4 at 3.7 GHz, 128-bit vectors; only the order of candidates matters.
  */
 import * as Dim from "@anneal/ir/Dim"
+import type { Epilogue } from "@anneal/lower/Region"
 import type { Features } from "../Emission.ts"
 import type { TypicalSizes } from "../Kernel.ts"
 import { weigh } from "./GemmEpilogue.ts"
@@ -26,21 +27,19 @@ export const cyclesOfStep = ({ phases, rows, vectors }: Tile, features: Features
   const sums = rows * wide
   const arithmetic = features.relaxed ? sums / 2 : sums * 0.6
   const latency = (features.relaxed ? 4 : 7) / phases
-  return Math.max(arithmetic, (rows + wide) / 2 + 0.2, latency) + 0.15
+  // Eight sums just cover the latency: each delay shows. Twelve hide it.
+  const slack = sums * phases >= 12 ? 0.15 : sums * phases >= 10 ? 0.3 : 0.4
+  return Math.max(arithmetic, (rows + wide) / 2 + 0.2, latency) + slack
 }
 
 /** Bytes a cycle that a stream of that many bytes, read again and again, comes at. */
 export const bytesPerCycle = (bytes: number): number =>
   bytes < 24_000 ? 48 : bytes < 700_000 ? 20 : bytes < 20e6 ? 8 : 4
 
-/** Cycles of the epilogue of one vector. */
-export const epilogueCycles = (product: Product): number => {
-  const views = viewsOf(product.epilogue)
-  const scattered = views.filter((view, index) => {
-    const stride = product.columns.views[index]
-    return stride !== 0 && stride !== (view.dtype === "f32" ? 4 : -1)
-  }).length
-  const weight = weigh(product.epilogue)
+/** Cycles of an epilogue for one vector that runs along an axis of its domain. */
+export const epilogueCyclesOf = (epilogue: Epilogue, axis: number): number => {
+  const scattered = viewsOf(epilogue).filter((view) => view.strides[axis] !== 0 && view.strides[axis] !== 1).length
+  const weight = weigh(epilogue)
   return 1 + weight * 0.6 + scattered * 6 + (weight > 14 ? 3 : 0)
 }
 
@@ -84,7 +83,7 @@ export const costOf = (product: Product, blocking: Blocking, typical: TypicalSiz
   const lastAxis = product.rows.at(-1)
   const known = typeof lastAxis?.extent === "number" && (product.rows.length > 1 || last <= blocking.rows)
   const inner = rows.slice(0, -1).reduce((count, extent) => count * extent, 1)
-  const perVector = epilogueCycles(product)
+  const perVector = epilogueCyclesOf(product.epilogue, product.columns.domain ?? 0)
   const panel = (vectors: number): number => {
     let cycles = 0
     for (const { count, size } of tilesOf(last, known, tile.rows)) {
