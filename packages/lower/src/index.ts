@@ -1,4 +1,5 @@
 // From a graph to a program: groupings, layouts, memory, and the scalar form that code generators print.
+export * as Check from "./Check.ts"
 export * as CudaText from "./CudaText.ts"
 export * as Decisions from "./Decisions.ts"
 export * as Evaluate from "./Evaluate.ts"

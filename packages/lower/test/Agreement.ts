@@ -5,6 +5,7 @@ import type { Graph, Node } from "@anneal/ir/Graph"
 import * as Op from "@anneal/ir/Op"
 import type { Tensor } from "@anneal/ir/Tensor"
 import * as Type from "@anneal/ir/Type"
+import * as Check from "@anneal/lower/Check"
 import * as Decisions from "@anneal/lower/Decisions"
 import * as Interpret from "@anneal/lower/Interpret"
 import * as Plan from "@anneal/lower/Plan"
@@ -73,7 +74,14 @@ export const planned = (graph: Graph, options: Options = {}): Program =>
 /** Where the program of a graph differs from the oracle on these inputs; undefined: nowhere. */
 export const difference = (graph: Graph, inputs: ReadonlyArray<Tensor>, options: Options = {}): string | undefined => {
   const expected = Effect.runSync(oracle.runWithBounds(graph, inputs))
-  const outputs = Interpret.run(planned(graph, options), inputs, runNode)
+  const program = planned(graph, options)
+  const bindings = Bind.bind(
+    program.graph,
+    inputs.map(({ shape }) => shape)
+  )
+  const unsound = Check.check(program, bindings)
+  if (unsound.length > 0) return `unsound: ${unsound.join("; ")}`
+  const outputs = Interpret.run(program, inputs, runNode)
   return Agreement.firstDifference(expected, {
     outputs,
     bounds: outputs.map(({ data }) => new Float64Array(data.length))
