@@ -12,7 +12,8 @@
  *   while warming up, as fast as the leader at its best;
  * - position (caches warm from the lane before): each round starts at another lane, every second one runs backwards;
  * - a short run is below the clock's resolution: runs are batched until a batch is long enough;
- * - code that gets faster (tiers of the JIT): warm-up goes on for a time, and until a batch can be as long as asked.
+ * - code that gets faster (tiers of the JIT): warm-up goes on for a time, and until a batch can be as long as asked; what
+ *   is far slower than the fastest then is warmed up again, five times longer, before it is given up.
  *
  * Racing (Maron & Moore, "Hoeffding Races", 1994, with intervals of medians): a lane whose difference to the leader is
  * larger than three standard errors is dropped. The race ends when all that is left is equal.
@@ -44,7 +45,7 @@ export interface Settings {
 
 const MILLISECOND = 1e6
 export const quick: Settings = {
-  warmUp: 3 * MILLISECOND,
+  warmUp: 5 * MILLISECOND,
   batch: 0.3 * MILLISECOND,
   rounds: { least: 7, most: 20 },
   tolerance: 0.02,
@@ -82,6 +83,11 @@ const CLEARLY = 0.25
 /** What is known of a hopeless one: its warm-up, to so much. */
 const ROUGH = 0.25
 
+/** The second warm-up is so many times longer. */
+const SECOND = 5
+/** Runs that cannot be as short as a batch. */
+const MANY = 2 ** 40
+
 interface Lane {
   readonly run: Run
   /** Undefined: the yardstick. */
@@ -108,25 +114,33 @@ const laneOf = (run: Run, checked: Checked | undefined): Lane => ({
 const now = Effect.map(Clock.monotonicTimeNanos, Number)
 const isRunning = ({ end }: Lane) => end === undefined
 
+const broken = (detail: string) =>
+  new MeasurerError({ detail, action: "this is a fault of the target's measurer: report it" })
+
 /** Nanoseconds of `iterations` runs; undefined, and the lane ended, when the candidate is rejected. */
 const batch = (lane: Lane, iterations: number, inputs: Inputs): Effect.Effect<number | undefined, MeasurerError> =>
-  Effect.map(
+  Effect.flatMap(
     lane.run({ iterations, inputs }).pipe(
       Effect.map((took) => Result.succeed(took)),
       Effect.catchTag("Rejected", (rejected) => Effect.succeed(Result.fail(rejected)))
     ),
     (result) => {
-      if (Result.isSuccess(result)) return result.success
+      if (Result.isSuccess(result)) {
+        const took = result.success
+        return took >= 1 && took < Infinity
+          ? Effect.succeed(took)
+          : Effect.fail(broken(`${iterations} runs took ${took} ns`))
+      }
       lane.end = "rejected"
       lane.rejected = result.failure
-      return undefined
+      return Effect.succeed(undefined)
     }
   )
 
-/** Warms up, and finds how many runs make a batch. */
-const warmUp = (lane: Lane, settings: Settings, deadline: number) =>
+/** Warms up for so many nanoseconds, and finds how many runs make a batch. */
+const warmUp = (lane: Lane, settings: Settings, deadline: number, least = settings.warmUp) =>
   Effect.gen(function* () {
-    let [iterations, spent] = [1, 0]
+    let [iterations, spent] = [lane.iterations, 0]
     for (let turn = 0; ; turn++) {
       if ((yield* now) >= deadline) {
         lane.end = "skipped"
@@ -137,11 +151,28 @@ const warmUp = (lane: Lane, settings: Settings, deadline: number) =>
       spent += took
       lane.least = Math.min(lane.least, took / iterations)
       // The first run may have compiled: what it took says little.
-      if (turn > 0 && spent >= settings.warmUp && took >= settings.batch / 2) break
+      if (turn > 0 && spent >= least && took >= settings.batch / 2) break
       const enough = Math.ceil(settings.batch / lane.least)
+      if (iterations > MANY) return yield* broken(`${iterations} runs took no longer than one: ${took} ns`)
       if (turn > 0 && took < settings.batch) iterations = Math.min(iterations * 8, Math.max(iterations, enough))
     }
-    lane.iterations = Math.max(1, Math.round(settings.batch / lane.least))
+    fitBatch(lane, settings)
+  })
+
+const fitBatch = (lane: Lane, settings: Settings) => {
+  lane.iterations = Math.max(1, Math.round(settings.batch / lane.least))
+}
+
+const isHopeless = (lane: Lane, fastest: number, settings: Settings) =>
+  isRunning(lane) && lane.least > settings.hopeless * fastest
+
+/** What looks hopeless may only not be compiled yet, on a machine whose compiling thread has no core: it is asked again. */
+const secondChance = (candidates: ReadonlyArray<Lane>, settings: Settings, deadline: number) =>
+  Effect.gen(function* () {
+    const fastest = Math.min(...candidates.filter(isRunning).map(({ least }) => least))
+    for (const lane of candidates) {
+      if (isHopeless(lane, fastest, settings)) yield* warmUp(lane, settings, deadline, SECOND * settings.warmUp)
+    }
   })
 
 const batchesOf = ({ least }: Lane, settings: Settings) => (least > 4 * settings.batch ? 1 : BATCHES)
@@ -156,6 +187,8 @@ const sample = (lane: Lane, settings: Settings) =>
       least = Math.min(least, took / lane.iterations)
     }
     lane.least = Math.min(lane.least, least)
+    // It became faster since it was warmed up: its batches are too short now.
+    if (lane.least * lane.iterations < settings.batch / 2) fitBatch(lane, settings)
     return least
   })
 
@@ -167,11 +200,14 @@ const trim = (candidates: ReadonlyArray<Lane>, yardstick: Lane, settings: Settin
   const running = candidates.filter(isRunning).toSorted((a, b) => a.least - b.least)
   const [fastest] = running
   if (fastest === undefined) return
-  let price_ = FEWEST * price(yardstick, settings)
+  let spent = FEWEST * price(yardstick, settings)
   for (const lane of running) {
-    price_ += FEWEST * price(lane, settings)
-    if (lane.least > settings.hopeless * fastest.least) lane.end = "hopeless"
-    else if (price_ > left) lane.end = "skipped"
+    if (isHopeless(lane, fastest.least, settings)) {
+      lane.end = "hopeless"
+      continue
+    }
+    spent += FEWEST * price(lane, settings)
+    if (spent > left) lane.end = "skipped"
   }
 }
 
@@ -199,16 +235,20 @@ const standingOf = (lanes: ReadonlyArray<Lane>): Standing => {
   return { fit, error }
 }
 
-/** Drops sure losers; whether all that is left is equal. */
+/** Drops sure losers, and takes back what was dropped and looks best after all; whether all that is left is equal. */
 const judge = (lanes: ReadonlyArray<Lane>, { fit, error }: Standing, settings: Settings, round: number): boolean => {
-  const running = lanes.flatMap((lane, i) =>
-    lane.checked === undefined || !isRunning(lane)
-      ? []
-      : [{ lane, score: fit.score[i] ?? Number.NaN, error: error[i] ?? Infinity }]
+  const all = lanes.flatMap((lane, i) =>
+    lane.checked === undefined ? [] : [{ lane, score: fit.score[i] ?? Number.NaN, error: error[i] ?? Infinity }]
   )
+  const running = all.filter(({ lane }) => isRunning(lane))
   const leader = running.toSorted((a, b) => a.score - b.score)[0]
   if (leader === undefined) return true
   let settled = true
+  for (const { lane, score } of all) {
+    if (lane.end !== "slower" || score >= leader.score) continue
+    lane.end = undefined
+    settled = false
+  }
   for (const one of running) {
     if (one === leader) continue
     const gap = one.score - leader.score
@@ -268,11 +308,11 @@ export const race = (
     const lanes = [...competitors, yardstick]
     for (const lane of [yardstick, ...competitors]) yield* warmUp(lane, settings, deadline)
     if (yardstick.rejected !== undefined) {
-      const detail = `the yardstick itself fails: ${yardstick.rejected.message}`
-      return yield* new MeasurerError({ detail, action: "this is a fault of the target: report it" })
+      return yield* broken(`the yardstick itself fails: ${yardstick.rejected.message}`)
     }
     // Without a yardstick nothing can be said that holds later.
     if (yardstick.end !== undefined) return candidates.map((checked) => ({ _tag: "Skipped", checked }) as const)
+    yield* secondChance(competitors, settings, deadline)
     trim(competitors, yardstick, settings, deadline - (yield* now))
 
     const { least, most } = settings.rounds

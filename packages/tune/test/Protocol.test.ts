@@ -109,6 +109,26 @@ describe("Protocol", () => {
     })
   )
 
+  it.effect("what becomes fast only after a while is not given up", () =>
+    Effect.gen(function* () {
+      for (const late of [20, 200]) {
+        let runs = 0
+        const { ranked, timing } = yield* race({
+          times: { a: 1000, late: 900 },
+          // Interpreted for its first runs: forty times slower.
+          wrap: (name, run) => (batch) => {
+            if (name !== "late") return run(batch)
+            runs += batch.iterations
+            return Effect.map(run(batch), (took) => (runs < late ? 40 * took : took))
+          }
+        })
+        assert.strictEqual(ranked[0]?.candidate.name, "late", `${late} runs`)
+        assert.closeTo(timing("late")?.relative ?? 0, 0.9, 0.001)
+        assert.isAtLeast((timing("late")?.iterations ?? 0) * 900, Protocol.quick.batch * 0.9)
+      }
+    })
+  )
+
   it.effect("a short run is batched, a long one is not", () =>
     Effect.gen(function* () {
       const { timing } = yield* race({ times: { short: 20, long: 30 } })
@@ -167,6 +187,16 @@ describe("Protocol", () => {
       })
       assert.strictEqual(byName.get("bad")?._tag, "Rejected")
       assert.strictEqual(timing("a")?.end, "finalist")
+    })
+  )
+
+  it.effect("a measurer whose clock stands still, or gives no number, is a typed failure", () =>
+    Effect.gen(function* () {
+      for (const took of [1, 0, Number.NaN, Infinity]) {
+        const error = yield* Effect.flip(race({ times: { a: 1000 }, wrap: () => () => Effect.succeed(took) }))
+        assert.strictEqual(error._tag, "MeasurerError")
+        assert.include(error.message, "runs took")
+      }
     })
   )
 
