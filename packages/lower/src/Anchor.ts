@@ -173,7 +173,7 @@ const folded = (region: Contraction): Contraction => {
     b,
     epilogue: {
       operands,
-      results: epilogue.results.map((result, position) => ({ ...result, view: views[position] ?? result.view }))
+      results: epilogue.results.map(({ value, view }, position) => ({ value, view: views[position] ?? view }))
     }
   }
 }

@@ -103,11 +103,7 @@ export const rows = (region: Omit<Rows, "outer" | "inner">, domain: Shape, inner
     outer: extents.slice(0, outerRuns.length),
     inner: extents.slice(outerRuns.length),
     operands: operands.map((view) => viewOver(runs, domain, view)),
-    stages: stages.map((stage) => ({ ...stage, value: change(stage.value) })),
-    results: results.map((result) => ({
-      ...result,
-      value: change(result.value),
-      view: viewOver(runs, domain, result.view)
-    }))
+    stages: stages.map((stage) => Object.assign({}, stage, { value: change(stage.value) })),
+    results: results.map(({ per, value, view }) => ({ per, value: change(value), view: viewOver(runs, domain, view) }))
   }
 }

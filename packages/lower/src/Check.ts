@@ -198,7 +198,11 @@ class Checker {
     const same =
       view.shape.length === domain.length &&
       view.shape.every((extent, axis) => this.size(extent) === this.size(domain[axis] ?? 0))
-    if (!same) this.say(at, `a view over [${view.shape.map(Dim.format)}] in a domain of [${domain.map(Dim.format)}]`)
+    if (!same)
+      this.say(
+        at,
+        `a view over [${view.shape.map(Dim.format).join()}] in a domain of [${domain.map(Dim.format).join()}]`
+      )
   }
 
   steps(steps: ReadonlyArray<Step>): void {

@@ -218,7 +218,7 @@ const resultsOf = (
 
 /** A loop, rows or anchored group as its region; nothing when nobody reads it from memory. */
 export const group = (
-  { grouping: _, prefix, scope }: Pick<Emitting, "grouping" | "prefix" | "scope">,
+  { prefix, scope }: Pick<Emitting, "prefix" | "scope">,
   emitter: Emitter,
   one: Group,
   memory: ReadonlySet<string>

@@ -60,8 +60,7 @@ export const flatten = (
   const add = (node: Node, from: Node): void => {
     const operands = node.inputs.map((id) => (id === null ? undefined : types.get(id)))
     for (const { id, type } of node.outputs) types.set(id, type)
-    const { expand } = node.op
-    if (expand === undefined || keep(node, operands)) {
+    if (node.op.expand === undefined || keep(node, operands)) {
       nodes.push(node)
       origin.set(node, from)
       return
@@ -90,10 +89,13 @@ export const flatten = (
     })
     const results = node.op.expand?.(builder, inputs, node.attributes) ?? []
     const renamed = new Map(results.map((value, position) => [value.id, node.outputs[position]?.id ?? value.id]))
-    return made.map((inner) => ({
-      ...inner,
-      inputs: inner.inputs.map((id) => (id === null ? null : (renamed.get(id) ?? id))),
-      outputs: inner.outputs.map(({ id, type }) => ({ id: renamed.get(id) ?? id, type }))
+    return made.map(({ attributes, graphs, inputs: operandIds, lineage, op, outputs }) => ({
+      op,
+      attributes,
+      graphs,
+      lineage,
+      inputs: operandIds.map((id) => (id === null ? null : (renamed.get(id) ?? id))),
+      outputs: outputs.map(({ id, type }) => ({ id: renamed.get(id) ?? id, type }))
     }))
   }
   for (const node of graph.nodes) add(node, node)
