@@ -151,7 +151,7 @@ const planScope = (
   const isOff = (id: string): boolean => off.has(`${prefix}${id}`)
   const grouping = Fuse.fuse(scope, isOff)
   const memory = Storage.inMemory(scope, grouping)
-  const allocate = (id: string, dtype: DType, shape: Shape, prepared: boolean, order?: ReadonlyArray<number>): View => {
+  const allocate = (id: string, dtype: DType, shape: Shape, prepared: boolean): View => {
     const buffer = `${prefix}${id}`
     buffers.set(buffer, {
       id: buffer,
@@ -159,7 +159,7 @@ const planScope = (
       size: Dim.product(shape),
       kind: prepared ? "prepared" : "arena"
     })
-    return order === undefined ? Views.contiguous(buffer, dtype, shape) : Views.ordered(buffer, dtype, shape, order)
+    return Views.contiguous(buffer, dtype, shape)
   }
   const constantView = (root: string): View | undefined => {
     const constant: Constant | undefined = flat.constants.get(root)
@@ -169,16 +169,22 @@ const planScope = (
     if (!buffers.has(id)) buffers.set(id, { id, dtype: constant.dtype, size, kind: "constant", constant })
     return Views.contiguous(id, constant.dtype, constant.shape)
   }
+  const preferred = Layout.make(scope, grouping)
   const storage = Storage.assign(scope, grouping, memory, {
     targets,
     given: new Map([...given].flatMap(([id, place]) => ("host" in place ? [] : [[id, place] as const]))),
-    allocate: (root, prepared, order) => {
+    allocate: (root, prepared, layout) => {
       const { dtype, shape } = scope.typeOf(root)
-      return allocate(root, dtype, shape, prepared, order)
+      const whole = allocate(root, dtype, shape, prepared)
+      return layout === undefined ? whole : { ...whole, strides: layout.strides, offset: layout.offset }
     },
     constant: constantView,
     isOff,
-    layout: (root) => decisions.layouts[`${prefix}${root}`] ?? Layout.preferred(scope, grouping, root)
+    layout: (root, placeOf) => {
+      const order = decisions.layouts[`${prefix}${root}`]
+      const { dtype, shape } = scope.typeOf(root)
+      return order === undefined ? preferred(root, placeOf) : Views.ordered("", dtype, shape, order)
+    }
   })
   const record = (fusion: Fusion): void => void building.fusions.push({ ...fusion, id: `${prefix}${fusion.id}` })
   for (const fusion of [...grouping.fusions, ...storage.fusions]) record(fusion)

@@ -10,6 +10,7 @@ import * as Ops from "@anneal/ir/Ops"
 import type { Grouping } from "./Fuse.ts"
 import type { Group } from "./Group.ts"
 import * as Groups from "./Group.ts"
+import type { Preference } from "./Layout.ts"
 import * as Movement from "./Movement.ts"
 import type { Fusion } from "./Program.ts"
 import type { Scope } from "./Scope.ts"
@@ -30,13 +31,13 @@ export interface Wanted {
   readonly targets: ReadonlyArray<View.View | undefined>
   /** Where values from outside lie: inputs. */
   readonly given: ReadonlyMap<string, View.View>
-  /** A new buffer that holds the shape, with the axes in that order (outermost first); row-major when absent. */
-  readonly allocate: (root: string, prepared: boolean, order?: ReadonlyArray<number>) => View.View
+  /** A new buffer for a root; row-major where no layout is given. */
+  readonly allocate: (root: string, prepared: boolean, layout?: View.View) => View.View
   /** Where a constant lies. */
   readonly constant: (root: string) => View.View | undefined
   readonly isOff: (id: string) => boolean
-  /** The order of axes that a value should be stored in, if any but row-major. */
-  readonly layout: (root: string) => ReadonlyArray<number> | undefined
+  /** The layout of a root, if any but row-major. */
+  readonly layout: Preference
 }
 
 /** Roots that somebody reads from memory. */
@@ -93,7 +94,7 @@ export const assign = (scope: Scope, grouping: Grouping, memory: ReadonlySet<str
     if (known !== undefined) return known
     const group = grouping.groupOf(root)
     if (group === undefined) return undefined
-    const liked = wanted.layout(root)
+    const liked = wanted.layout(root, settle)
     const prepared = group.prepared
     const view = liked === undefined ? undefined : wanted.allocate(root, prepared, liked)
     const place = mayWrite(group, root, view) ? view : wanted.allocate(root, prepared)
