@@ -28,10 +28,12 @@ import * as Precision from "@anneal/quantize/Precision"
 import * as MemoryPlan from "@anneal/runtime/MemoryPlan"
 import * as Profiles from "@anneal/runtime/Profiles"
 import { MemoryError } from "@anneal/runtime/RuntimeError"
+import type * as Lock from "@anneal/tune/Lock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
+import * as Compiling from "./Compiling.ts"
 import * as DefaultPipeline from "./DefaultPipeline.ts"
 import * as Evaluate from "./Evaluate.ts"
 import type { InputShapes } from "./Model.ts"
@@ -84,6 +86,12 @@ export interface BuildOptions {
   readonly strip?: boolean
   /** Also write the optimised graph as ONNX, for others' tools. */
   readonly saveOnnx?: string
+  /** The lock: its decisions are kept, what it leaves open is decided by the `Tuner` that is provided, and it is written. */
+  readonly lock?: string
+  /** The lock decides everything, or the build fails with the list of what it does not settle. */
+  readonly frozen?: boolean
+  /** Ids of fusions that are not to be made; `anneal inspect --fusions` lists them. */
+  readonly fusionsOff?: ReadonlyArray<string>
 }
 
 export interface Built {
@@ -95,6 +103,8 @@ export interface Built {
   readonly graph: IR.Graph
   readonly ledger: Ledger
   readonly manifest: Manifest.Manifest
+  /** What was decided; undefined for a target that has nothing to decide. */
+  readonly lock: Lock.Lock | undefined
 }
 
 /** What a pipeline made. */
@@ -129,20 +139,34 @@ const buildBy =
       const { choices, graph, ledger } = yield* run(options, plugins, source)
       const profiles = yield* profilesOf(graph, options.profiles ?? [])
       yield* withinLimit(options, graph, profiles)
+      const { lock, payload } = yield* Compiling.compile(target, graph, profiles, options)
       const about: Manifest.About = {
         ...Manifest.aboutModel(source.name, Hash.content(source), imported.provenance),
         stages: Manifest.stagesOf(ledger),
-        decisions: { disabled: [...(options.disable ?? [])].sort(), plugins: plugins.names },
+        decisions: {
+          disabled: [...(options.disable ?? [])].sort(),
+          fusionsOff: [...(options.fusionsOff ?? [])].sort(),
+          plugins: plugins.names
+        },
         precision: choices === undefined ? narrowNodes(graph) : precisionOf(choices),
         calibration: yield* calibrationOf(ledger),
         accuracy: yield* accuracyOf(options, source, graph, choices)
       }
-      const variants = [{ name: target.name, target: target.name, features: target.features, graph, profiles }]
+      const variants = [{ name: target.name, target: target.name, features: target.features, graph, profiles, payload }]
       const layout = Engine.assemble({ about, source, variants, strip: options.strip ?? false })
       yield* EngineFile.write(options.output, layout)
       if (options.saveOnnx !== undefined) yield* writeOnnx(options.saveOnnx, graph)
       const { digest, manifest } = yield* EngineFile.read(options.output, { verify: "lazily" })
-      const built: Built = { output: options.output, bytes: layout.byteLength, digest, source, graph, ledger, manifest }
+      const built: Built = {
+        output: options.output,
+        bytes: layout.byteLength,
+        digest,
+        source,
+        graph,
+        ledger,
+        manifest,
+        lock
+      }
       return built
     })
 

@@ -6,6 +6,7 @@ import { Samples } from "@anneal/pipeline/Samples"
 import * as Store from "@anneal/pipeline/Store"
 import * as Target from "@anneal/pipeline/Target"
 import * as Validation from "@anneal/pipeline/Validation"
+import * as WasmTarget from "@anneal/wasm/Target"
 import * as Graphs from "@anneal/ir/Graph"
 import * as Dim from "@anneal/ir/Dim"
 import * as Effect from "effect/Effect"
@@ -23,6 +24,7 @@ import * as Modules from "../Modules.ts"
 import * as Plugin from "../Plugin.ts"
 import * as Report from "../Report.ts"
 import * as ShapeOption from "../ShapeOption.ts"
+import * as Tuning from "../Tuning.ts"
 import { UsageError } from "../UsageError.ts"
 import * as Options from "./Options.ts"
 
@@ -146,9 +148,28 @@ export const build = Command.make(
     pipeline: Options.text("pipeline", "A module (FILE.ts) with a pipeline of your own"),
     plugin: Options.plugin,
     disable: Options.repeated("disable", "A pass to leave out, by name; may be repeated"),
-    target: Flag.Literals("target", ["reference"]).pipe(
-      Flag.withDescription("What the engine is for"),
-      Flag.withDefault("reference")
+    target: Flag.Literals("target", ["wasm", "reference"]).pipe(
+      Flag.withDescription("What the engine is for: generated WebAssembly, or the oracle (to debug)"),
+      Flag.withDefault("wasm")
+    ),
+    tune: Flag.Literals("tune", ["none", "quick", "full"]).pipe(
+      Flag.withDescription(
+        "How kernels are chosen: predicted, or measured on this machine for a while, or until all are"
+      ),
+      Flag.withDefault("none")
+    ),
+    tuneBudget: Options.text(
+      "tune-budget",
+      'Time for measuring: "2 minutes" (default: 20 s for quick, no limit for full)'
+    ),
+    lock: Options.text(
+      "lock",
+      "The lock file: its decisions are kept, new ones are written to it; FILE.journal has timings"
+    ),
+    frozen: flag("frozen", "Decide nothing that is not in the lock: the same engine, or a list of what is missing"),
+    fusionOff: Options.repeated(
+      "fusion-off",
+      "A fusion not to make, by its id (anneal inspect --fusions); may be repeated"
     ),
     cache: Options.text("cache", "Cache folder (default: $ANNEAL_CACHE, $XDG_CACHE_HOME/anneal, ~/.cache/anneal)"),
     useCache: Flag.Boolean("use-cache").pipe(
@@ -199,9 +220,21 @@ export const build = Command.make(
         state: parseState(given.state),
         ...(limit === undefined ? {} : { memoryLimit: ShapeOption.parseBytes("--mem-limit", limit) }),
         ...(Option.isSome(given.saveOnnx) ? { saveOnnx: given.saveOnnx.value } : {}),
-        strip: given.stripWeights
+        strip: given.stripWeights,
+        ...(Option.isSome(given.lock) ? { lock: given.lock.value } : {}),
+        frozen: given.frozen,
+        fusionsOff: given.fusionOff
       }
     })
+    const tuning = yield* Options.read(() =>
+      Tuning.parse({
+        tune: given.tune,
+        budget: Option.getOrUndefined(given.tuneBudget),
+        lock: options.lock,
+        frozen: given.frozen,
+        target: given.target
+      })
+    )
     const pipeline = Option.isSome(given.pipeline) ? { pipeline: yield* userPipeline(given.pipeline.value) } : {}
     const model =
       Option.isSome(given.calibrate) && !Modules.isModule(given.calibrate.value)
@@ -219,7 +252,8 @@ export const build = Command.make(
     const calibrator = quantizes ? given.calibrator : "minmax"
     // Samples, calibrator and evaluator are asked for only where the checks above have seen to it that they are there.
     const data = Layer.mergeAll(samples, evaluator, Calibration.calibrators[calibrator]) as Layer.Layer<Needed>
-    const services = Layer.mergeAll(Options.execution(plugins), Target.layerReference, validation, store, data)
+    const target = given.target === "wasm" ? WasmTarget.layer : Target.layerReference
+    const services = Layer.mergeAll(Options.execution(plugins), target, Tuning.layer(tuning), validation, store, data)
     const work = Effect.gen(function* () {
       const { hits, stages, value } = yield* Options.watched(explained(Builds.build({ ...options, ...pipeline })))
       const { bytes, digest, graph, manifest, output, source } = value
