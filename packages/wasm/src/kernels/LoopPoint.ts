@@ -59,6 +59,8 @@ export interface Variation {
   readonly operand: (operand: number) => boolean
   readonly index: (axis: number) => boolean
   readonly previous: (name: string) => boolean
+  /** Whether an operand whose indirections do not vary becomes a displaced one; else it stays as it is. Default: it does. */
+  readonly displaces?: boolean
 }
 
 /** Takes apart what is the same all along the axis. `count`: how many operands there are. */
@@ -96,7 +98,7 @@ export const split = (values: ReadonlyArray<Scalar>, variation: Variation, count
       case "load": {
         const { indirect } = scalar
         if (indirect === undefined) return scalar
-        if (indirect.some(({ index }) => isVarying(index)))
+        if (variation.displaces === false || indirect.some(({ index }) => isVarying(index)))
           return { ...scalar, indirect: indirect.map((step) => ({ ...step, index: visit(step.index) })) }
         displaced.push({ operand: scalar.operand, steps: indirect })
         return Scalars.load(count + displaced.length - 1, scalar.dtype)

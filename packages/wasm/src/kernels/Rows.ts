@@ -1,0 +1,109 @@
+/**
+ * Rows: kernels for rows regions. Elements of a row one after another, or rows side by side; one or more vectors at a time;
+ * elements that several passes need kept, or computed again.
+ */
+import * as Dim from "@anneal/ir/Dim"
+import type { Region, Rows } from "@anneal/lower/Region"
+import * as Scalars from "@anneal/lower/Scalar"
+import type { Features } from "../Emission.ts"
+import type { Kernel, TypicalSizes } from "../Kernel.ts"
+import * as ScalarCode from "../ScalarCode.ts"
+import type { Axis } from "./LoopAxes.ts"
+import * as LoopAxes from "./LoopAxes.ts"
+import * as LoopCost from "./LoopCost.ts"
+import * as LoopNest from "./LoopNest.ts"
+import { bytesOf } from "./LoopPoint.ts"
+import * as RowsInner from "./RowsInner.ts"
+import * as RowsOuter from "./RowsOuter.ts"
+import * as RowsPlan from "./RowsPlan.ts"
+
+/** Kernels for a rows region; none for other regions, or where an expression has no code. */
+export const candidates = (region: Region, typical: TypicalSizes, _features: Features): ReadonlyArray<Kernel> => {
+  if (region.kind !== "rows") return []
+  const expressions = [...region.stages, ...region.results].map(({ value }) => value)
+  if (ScalarCode.refusal(...expressions) !== undefined) return []
+  const { inner, outer } = axesOf(region, expressions, typical)
+  const plans = [RowsPlan.make(region, false)]
+  const keeping = RowsPlan.make(region, true)
+  if (keeping.kept.length > 0) plans.push(keeping)
+  return plans.flatMap((plan) => [
+    ...[1, 4].map((unroll) => kernel("inner", { region, plan, outer, inner, unroll }, typical)),
+    ...(canBeSideBySide(region, outer) ? [1, 4] : []).map((unroll) =>
+      kernel("outer", { region, plan, outer, inner, unroll }, typical)
+    )
+  ])
+}
+
+type Direction = "inner" | "outer"
+type Shape = Omit<RowsInner.RowsShape, "nest">
+
+const axesOf = (
+  region: Rows,
+  expressions: ReadonlyArray<Scalars.Scalar>,
+  typical: TypicalSizes
+): { readonly outer: ReadonlyArray<Axis>; readonly inner: ReadonlyArray<Axis> } => {
+  const { operands, results } = region
+  const views = [...operands, ...results.map(({ view }) => view)]
+  const all = LoopAxes.ofViews([...region.outer, ...region.inner], views)
+  const kept = new Set(Scalars.parts(expressions).flatMap((part) => (part.kind === "index" ? [part.axis] : [])))
+  // The operand with the most axes decides the order in which memory is gone through.
+  const moving = (place: number): number => all.filter(({ strides }) => strides[place] !== 0).length
+  const order = views.map((_, place) => place).sort((a, b) => moving(b) - moving(a) || a - b)
+  const arrange = (axes: ReadonlyArray<Axis>): ReadonlyArray<Axis> =>
+    LoopAxes.collapse(LoopAxes.ordered(axes, order, typical), kept)
+  return { outer: arrange(all.slice(0, region.outer.length)), inner: arrange(all.slice(region.outer.length)) }
+}
+
+/** Rows in the lanes of a vector: where some operand's rows are neighbours. Positions of 64-bit values have no such code. */
+const canBeSideBySide = (region: Rows, outer: ReadonlyArray<Axis>): boolean => {
+  const along = outer.at(-1)
+  if (along === undefined) return false
+  const positions = region.stages.every(
+    (stage) => stage.kind !== "reduce" || !stage.combine.startsWith("arg") || bytesOf(stage.value.dtype) < 8
+  )
+  return positions && region.operands.some((_, operand) => along.strides[operand] === 1)
+}
+
+const one: Axis = { extent: 1, strides: [], source: undefined }
+
+const kernel = (direction: Direction, shape: Shape, typical: TypicalSizes): Kernel => {
+  const nest = LoopNest.make(direction === "inner" ? [...shape.outer, one] : shape.outer, typical)
+  const full: RowsInner.RowsShape = { ...shape, nest }
+  const { emit, scratchOf } = direction === "inner" ? RowsInner : RowsOuter
+  return {
+    name: `rows-${direction}`,
+    config: { unroll: shape.unroll, keep: shape.plan.kept.length > 0 },
+    cost: cost(direction, full, typical),
+    packed: [],
+    scratch: scratchOf(full),
+    units: nest.units,
+    emit: (emission, name) => emit(full, emission, name)
+  }
+}
+
+/** Nanoseconds: work and memory of each pass, and what each row costs. */
+const cost = (direction: Direction, shape: RowsInner.RowsShape, typical: TypicalSizes): number => {
+  const { inner, outer, plan, region, unroll } = shape
+  const size = (dim: Dim.Dim): number => Math.max(1, Dim.evaluate(dim, typical) ?? 1)
+  const rows = outer.reduce((total, { extent }) => total * size(extent), 1)
+  const length = inner.reduce((total, { extent }) => total * size(extent), 1)
+  const along = direction === "inner" ? inner.at(-1) : outer.at(-1)
+  const run = size(along?.extent ?? 1)
+  const passes = [
+    ...plan.passes.map(({ keeps, reduces }) => [...reduces, ...keeps].map(({ value }) => value)),
+    plan.elements.map(({ value }) => value)
+  ]
+  const work = passes.reduce((total, values) => {
+    const strided = region.operands.filter((_, operand) => {
+      const stride = Math.abs(Dim.evaluate(along?.strides[operand] ?? 0, typical) ?? 1)
+      return stride > 1 && Scalars.parts(values).some((part) => part.kind === "load" && part.operand === operand)
+    }).length
+    // A single accumulator waits for its last addition.
+    const waiting = values.length > 0 && unroll === 1 ? 3 : 0
+    return total + LoopCost.workOf(values) + 5 * strided + waiting
+  }, 0)
+  // Lanes that are empty where the run is short.
+  const filled = run < 4 ? 0.3 : run / (4 * Math.ceil(run / 4))
+  const perRow = direction === "inner" ? 8 * passes.length + 6 * unroll : (8 * passes.length) / 4
+  return ((rows * length) / 4 / filled) * work * 0.2 + rows * perRow + 30
+}
