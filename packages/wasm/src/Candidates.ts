@@ -13,6 +13,7 @@ import * as Gemm from "./kernels/Gemm.ts"
 import * as IntegerContraction from "./kernels/IntegerContraction.ts"
 import * as IntegerConvolution from "./kernels/IntegerConvolution.ts"
 import * as Loop from "./kernels/Loop.ts"
+import * as Rows from "./kernels/Rows.ts"
 
 /** Kernels for a region, none when it is not of their kind. */
 export type Source = (region: Region, typical: TypicalSizes, features: Features) => ReadonlyArray<Kernel>
@@ -23,7 +24,8 @@ export const sources: ReadonlyArray<Source> = [
   ConvDepthwise.candidates,
   IntegerContraction.candidates,
   IntegerConvolution.candidates,
-  Loop.candidates
+  Loop.candidates,
+  Rows.candidates
 ]
 
 /** The view that a packed constant is made from. */

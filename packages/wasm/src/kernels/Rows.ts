@@ -26,12 +26,12 @@ export const candidates = (region: Region, typical: TypicalSizes, _features: Fea
   const plans = [RowsPlan.make(region, false)]
   const keeping = RowsPlan.make(region, true)
   if (keeping.kept.length > 0) plans.push(keeping)
-  return plans.flatMap((plan) => [
-    ...[1, 4].map((unroll) => kernel("inner", { region, plan, outer, inner, unroll }, typical)),
-    ...(canBeSideBySide(region, outer) ? [1, 4] : []).map((unroll) =>
-      kernel("outer", { region, plan, outer, inner, unroll }, typical)
+  const directions: ReadonlyArray<Direction> = canBeSideBySide(region, outer) ? ["inner", "outer"] : ["inner"]
+  return plans.flatMap((plan) =>
+    directions.flatMap((direction) =>
+      [1, 4].map((unroll) => kernel(direction, { region, plan, outer, inner, unroll }, typical))
     )
-  ])
+  )
 }
 
 type Direction = "inner" | "outer"
