@@ -8,10 +8,17 @@ import type { Measurements } from "./Measurements.ts"
 import type { View } from "./Strategy.ts"
 import * as Timing from "./Timing.ts"
 
+/** A timing that is not journalled yet: its candidate is still being timed. */
+export interface Provisional {
+  readonly candidate: Tuner.Candidate
+  readonly timing: Timing.Timing
+}
+
 /** What the measurements say of a choice. */
-export const view = (choice: Tuner.Choice, measurements: Measurements): View => {
+export const view = (choice: Tuner.Choice, measurements: Measurements, provisional?: Provisional): View => {
   const right = choice.candidates.filter((candidate) => measurements.rejection(choice.key, candidate) === undefined)
-  const timings = (candidate: Tuner.Candidate) => measurements.timings(choice.key, candidate)
+  const timings = (candidate: Tuner.Candidate) =>
+    provisional?.candidate === candidate ? [provisional.timing] : measurements.timings(choice.key, candidate)
   return {
     choice,
     measured: Timing.rank(right, timings),

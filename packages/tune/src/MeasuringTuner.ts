@@ -1,21 +1,22 @@
 /**
  * MeasuringTuner: checks and times what a strategy proposes, until it proposes nothing or the budget ends.
  *
- *   for each choice, heaviest first: propose → check side by side → journal rejections → race alone → journal timings
+ *   for each choice, heaviest first: propose → check side by side → journal rejections → heat alone → journal timings → …
  *
- * In waves: each choice gets a race before any gets its second, and its share of the time that is left by its weight. So
- * whenever the budget ends, what matters most is known best. What is journalled is not checked or timed again.
+ * Each choice gets its share of the time that is left, by its weight; what one doesn't need is the next ones'. So whenever the
+ * budget ends, what matters most is known best. What is journalled is not checked or timed again.
  */
 import * as Diagnostic from "@anneal/pipeline/Diagnostic"
-import type { MeasurerError } from "@anneal/pipeline/Measurer"
 import { Measurer, type Checked, type MeasurerService, type Rejected } from "@anneal/pipeline/Measurer"
 import * as Progress from "@anneal/pipeline/Progress"
 import * as Tuner from "@anneal/pipeline/Tuner"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as Deciding from "./Deciding.ts"
 import type { Entry } from "./Entry.ts"
 import * as Event from "./Event.ts"
@@ -24,7 +25,7 @@ import * as Machine from "./Machine.ts"
 import * as Measurements from "./Measurements.ts"
 import * as Protocol from "./Protocol.ts"
 import * as Space from "./Space.ts"
-import type { Strategy } from "./Strategy.ts"
+import type { Strategy, View } from "./Strategy.ts"
 import * as Yardstick from "./Yardstick.ts"
 
 export interface Options {
@@ -98,104 +99,141 @@ const rejectionOf = (
     return { ...entryOf(tuning, choice, candidate, at), kind: "rejection" as const, reason, detail, evidence }
   })
 
-type Verdict = { readonly checked: Checked } | { readonly entry: Entry } | undefined
+/** A candidate that is alive: released when nothing more is to be timed of it. */
+interface Alive {
+  readonly checked: Checked
+  readonly scope: Scope.Closeable
+}
 
-/** Checks one candidate; undefined: time was up. */
+const release = ({ scope }: Alive) => Scope.close(scope, Exit.void)
+
+/** Checks one candidate: alive, or the entry that says why not; undefined: time was up. */
 const check = (tuning: Tuning, choice: Tuner.Choice, candidate: Tuner.Candidate, deadline: number) =>
   Effect.gen(function* () {
     const left = deadline - (yield* now)
     if (left <= 0) return undefined
     const { key, node } = choice
+    const scope = yield* Scope.fork(yield* Scope.Scope)
     const passed = Effect.gen(function* () {
-      const checked = yield* tuning.measurer.check(choice, candidate)
+      const checked = yield* Scope.provide(tuning.measurer.check(choice, candidate), scope)
       yield* Event.tell({ _tag: "Checked", key, node, candidate: Tuner.identify(candidate) })
-      return { checked }
+      return { checked, scope }
     })
     const verdict = Effect.catchTag(passed, "Rejected", (rejected) =>
       Effect.map(rejectionOf(tuning, choice, candidate, rejected), (entry) => ({ entry }))
     )
-    if (left === Infinity) return yield* verdict
-    return Option.getOrUndefined(yield* Effect.timeoutOption(verdict, Duration.millis(left / 1e6)))
+    const found =
+      left === Infinity
+        ? yield* verdict
+        : Option.getOrUndefined(yield* Effect.timeoutOption(verdict, Duration.millis(left / 1e6)))
+    if (found === undefined || "entry" in found) yield* Scope.close(scope, Exit.void)
+    return found
   })
 
-/** Checks and times some candidates of a choice; how many of them are settled. */
-const measure = (
-  tuning: Tuning,
-  choice: Tuner.Choice,
-  candidates: ReadonlyArray<Tuner.Candidate>,
-  deadline: number
-): Effect.Effect<number, MeasurerError> =>
+/** Checks candidates side by side; those that are right, and how many are not. */
+const checkAll = (tuning: Tuning, choice: Tuner.Choice, candidates: ReadonlyArray<Tuner.Candidate>, deadline: number) =>
   Effect.gen(function* () {
-    const verdicts: ReadonlyArray<Verdict> = yield* Effect.forEach(
-      candidates,
-      (candidate) => check(tuning, choice, candidate, deadline),
-      { concurrency: "unbounded" }
-    )
-    const wrong = verdicts.flatMap((verdict) => (verdict !== undefined && "entry" in verdict ? [verdict.entry] : []))
+    const found = yield* Effect.forEach(candidates, (candidate) => check(tuning, choice, candidate, deadline), {
+      concurrency: "unbounded"
+    })
+    const wrong = found.flatMap((one) => (one !== undefined && "entry" in one ? [one.entry] : []))
     yield* keep(tuning, wrong)
-    const right = verdicts.flatMap((verdict) =>
-      verdict !== undefined && "checked" in verdict ? [verdict.checked] : []
-    )
-    if (right.length === 0 || choice.candidates.length === 1) return wrong.length
-    const { measurer, settings } = tuning
-    const yardstick = measurer.yardstick ?? Yardstick.spin
-    const outcomes = yield* measurer.alone(Protocol.race(right, { settings, yardstick, deadline }))
+    return { right: found.flatMap((one) => (one !== undefined && "checked" in one ? [one] : [])), wrong: wrong.length }
+  })
+
+/** Journals what is known at the end of a candidate's race; whether anything is. */
+const settle = (tuning: Tuning, choice: Tuner.Choice, outcomes: ReadonlyArray<Protocol.Outcome>) =>
+  Effect.gen(function* () {
+    const { key, node } = choice
     const entries: Array<Entry> = []
     for (const outcome of outcomes) {
       const { candidate } = outcome.checked
       if (outcome._tag === "Rejected") entries.push(yield* rejectionOf(tuning, choice, candidate, outcome.rejected))
       if (outcome._tag !== "Timed") continue
       const { timing } = outcome
-      const { key, node } = choice
       yield* Event.tell({ _tag: "Timed", key, node, candidate: Tuner.identify(candidate), timing })
       entries.push({ ...entryOf(tuning, choice, candidate, yield* Clock.currentTimeMillis), kind: "timing", timing })
     }
     yield* keep(tuning, entries)
-    return wrong.length + entries.length
-  }).pipe(Effect.scoped)
+    return entries.length
+  })
 
-/** A choice that is still being measured. `width`: candidates in its next race. */
+/** A choice that is still being measured. `width`: candidates in its next heat. */
 interface Active extends Space.Group {
   width: number
 }
 
+const provisionalOf = (outcome: Protocol.Outcome | undefined): Deciding.Provisional | undefined =>
+  outcome?._tag === "Timed" ? { candidate: outcome.checked.candidate, timing: outcome.timing } : undefined
+
+/**
+ * One race for a choice, of as many heats as its strategy asks for and time allows; how many candidates it settled. The
+ * leader is journalled at the end, so a kill in between costs its measurement, which then is made again.
+ */
+const visit = (tuning: Tuning, { choice, width }: Active, views: ReadonlyArray<View>, deadline: number) =>
+  Effect.gen(function* () {
+    const { measurer, settings, strategy, measurements } = tuning
+    const race = Protocol.open({ settings, yardstick: measurer.yardstick ?? Yardstick.spin })
+    const alive = new Map<Checked, Alive>()
+    let settled = 0
+    while ((yield* now) < deadline) {
+      const known = Deciding.view(choice, measurements, provisionalOf(race.leader()))
+      const others = views.filter((one) => one.choice.key !== choice.key)
+      const proposed = strategy.propose(known, [known, ...others]).slice(0, width)
+      if (proposed.length === 0) break
+      const { right, wrong } = yield* checkAll(tuning, choice, proposed, deadline)
+      settled += wrong
+      for (const one of right) alive.set(one.checked, one)
+      const before = race.leader()
+      const heat = race.heat(
+        right.map(({ checked }) => checked),
+        deadline
+      )
+      const outcomes = right.length === 0 ? [] : yield* measurer.alone(heat)
+      const made = yield* settle(tuning, choice, outcomes)
+      settled += made
+      yield* Effect.forEach(outcomes, ({ checked }) => {
+        const done = alive.get(checked)
+        alive.delete(checked)
+        return done === undefined ? Effect.void : release(done)
+      })
+      if (wrong + made === 0 && race.leader()?.checked === before?.checked) break
+    }
+    const leader = race.leader()
+    return settled + (leader === undefined ? 0 : yield* settle(tuning, choice, [leader]))
+  }).pipe(Effect.scoped)
+
 /** All choices with several candidates, in waves. */
 const search = (tuning: Tuning, groups: ReadonlyArray<Space.Group>, width: number) =>
   Effect.gen(function* () {
-    const { strategy, measurements, deadline } = tuning
-    let active: Array<Active> = Space.heaviestFirst(groups)
+    const { measurements, deadline, strategy } = tuning
+    let active: ReadonlyArray<Active> = Space.heaviestFirst(groups)
       .filter(({ choice }) => choice.candidates.length > 1)
       .map(({ choice, weight }) => ({ choice, weight, width }))
     const views = new Map(active.map(({ choice }) => [choice.key, Deciding.view(choice, measurements)]))
-    // A share that was too small for one race: then the whole of what is left.
+    // A share that was too small for one heat: then the whole of what is left.
     let whole = false
     while (active.length > 0 && (yield* now) < deadline) {
-      const going: Array<Active> = []
       let progress = 0
       let weights = active.reduce((sum, { weight }) => sum + weight, 0)
       for (const one of active) {
-        const { choice, weight } = one
         const at = yield* now
-        if (at >= deadline) break
-        const known = Deciding.view(choice, measurements)
-        const proposed = strategy.propose(known, [...views.values()]).slice(0, one.width)
-        const share = whole || weights <= 0 ? 1 : weight / weights
-        weights -= weight
-        if (proposed.length === 0) continue
-        const settled = yield* measure(
-          tuning,
-          choice,
-          proposed,
-          deadline === Infinity ? Infinity : at + share * (deadline - at)
-        )
-        views.set(choice.key, Deciding.view(choice, measurements))
+        if (at >= deadline) return
+        const share = whole || weights <= 0 ? 1 : one.weight / weights
+        weights -= one.weight
+        const until = deadline === Infinity ? Infinity : at + share * (deadline - at)
+        const settled = yield* visit(tuning, one, [...views.values()], until)
+        views.set(one.choice.key, Deciding.view(one.choice, measurements))
         progress += settled
-        one.width = settled === 0 ? Math.max(1, one.width >> 2) : one.width
-        going.push(one)
+        if (settled === 0) one.width = Math.max(1, one.width >> 2)
       }
-      if (progress === 0 && whole) break
+      if (progress === 0 && whole) return
       whole = progress === 0
-      active = going
+      const all = [...views.values()]
+      active = active.filter(({ choice }) => {
+        const known = views.get(choice.key)
+        return known !== undefined && strategy.propose(known, all).length > 0
+      })
     }
   })
 
@@ -207,7 +245,7 @@ const checkOnly = (tuning: Tuning, groups: ReadonlyArray<Space.Group>) =>
       const { open } = Deciding.view(choice, tuning.measurements)
       return choice.candidates.length > 1 || open.length === 0
         ? Effect.void
-        : measure(tuning, choice, open, tuning.deadline)
+        : Effect.scoped(checkAll(tuning, choice, open, tuning.deadline))
     },
     { concurrency: "unbounded", discard: true }
   )

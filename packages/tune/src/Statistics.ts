@@ -29,14 +29,14 @@ export interface Fit {
   readonly rounds: ReadonlyArray<number>
   /** For each round: how much slower it was than the others, as a logarithm; only differences mean something. */
   readonly slowness: ReadonlyArray<number>
-  /** Rounds in which nothing disturbed. */
-  readonly quiet: number
 }
 
 const SWEEPS = 8
-/** The quietest fifth of the rounds is taken to be quiet, and what is within so much of it (3 %). */
-const QUIET_SHARE = 0.2
-const QUIET_WITHIN = 0.03
+/** So many rounds are taken to be quiet, the quietest ones; and all that are hardly more disturbed. */
+const SURELY_QUIET = 3
+/** Hardly more: by 3 %, or by three standard deviations of what rounds differ by anyway. */
+const HARDLY = 0.03
+const DEVIATIONS = 3
 const isNumber = (value: number | undefined): value is number => value !== undefined
 
 /** For each round: by how much its lanes were above their least, on average. It tells what hurts one lane from what hurts none. */
@@ -51,13 +51,24 @@ const disturbance = (rounds: Rounds, count: number): ReadonlyArray<number> => {
   })
 }
 
-/** Of these rounds, the quiet ones: at least a fifth of them, and three. */
-const quietOf = (own: ReadonlyArray<number>, disturbed: ReadonlyArray<number>): ReadonlyArray<number> => {
+/** By how much rounds differ anyway: from the differences of neighbours, of which bursts change few. */
+const unrest = (disturbed: ReadonlyArray<number>): number => {
+  const steps = disturbed.slice(1).map((value, i) => Math.abs(value - (disturbed[i] ?? 0)))
+  const usual = median(steps.filter((step) => step < Infinity))
+  // 0.95: the median of the absolute difference of two normal values, in deviations.
+  return Number.isNaN(usual) ? 0 : usual / 0.95
+}
+
+/** Of these rounds, the quiet ones. */
+const quietOf = (
+  own: ReadonlyArray<number>,
+  disturbed: ReadonlyArray<number>,
+  hardly: number
+): ReadonlyArray<number> => {
   const at = (round: number) => disturbed[round] ?? Infinity
   const sorted = own.toSorted((a, b) => at(a) - at(b) || a - b)
-  const limit = at(sorted[Math.floor(QUIET_SHARE * (sorted.length - 1))] ?? -1) + QUIET_WITHIN
-  const within = sorted.filter((round) => at(round) <= limit).length
-  return sorted.slice(0, Math.max(3, Math.ceil(QUIET_SHARE * sorted.length), within))
+  const limit = at(sorted[Math.min(SURELY_QUIET, sorted.length) - 1] ?? -1) + hardly
+  return sorted.filter((round) => at(round) <= limit)
 }
 
 /**
@@ -69,10 +80,12 @@ export const fit = (rounds: Rounds): Fit => {
   const count = Math.max(0, ...rounds.map(({ length }) => length))
   const all = Array.from({ length: count }, (_, round) => round)
   const disturbed = disturbance(rounds, count)
+  const hardly = Math.max(HARDLY, DEVIATIONS * unrest(disturbed))
   const chosen = rounds.map((row) =>
     quietOf(
       all.filter((round) => isNumber(row[round])),
-      disturbed
+      disturbed,
+      hardly
     )
   )
   const slowness = new Array<number>(count).fill(0)
@@ -93,7 +106,6 @@ export const fit = (rounds: Rounds): Fit => {
     score,
     spread: rounds.map((_, lane) => spread(restOf(lane), score[lane])),
     rounds: chosen.map(({ length }) => length),
-    slowness,
-    quiet: quietOf(all, disturbed).length
+    slowness
   }
 }

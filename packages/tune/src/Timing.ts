@@ -77,12 +77,11 @@ export const choose = (
   return { chosen, equals: equals.length }
 }
 
-/** The timing of samples: `scores` are logarithms of time, of the candidate and of the yardstick. */
+/** The timing of samples; `score`: the logarithm of the time, by the yardstick's. */
 export const of = (
   samples: ReadonlyArray<number>,
   found: {
     readonly score: number
-    readonly yardstick: number
     readonly error: number
     readonly iterations: number
     readonly inputs: Measurer.Inputs
@@ -91,7 +90,7 @@ export const of = (
 ): Timing => {
   const median = Statistics.median(samples)
   return {
-    relative: significant(Math.exp(found.score - found.yardstick)),
+    relative: significant(Math.exp(found.score)),
     error: significant(found.error),
     median: significant(median),
     mad: significant(Statistics.spread(samples, median)),
