@@ -74,12 +74,19 @@ const rowTiles = [6, 2, 1] as const
 
 /**
  * `name(x, rowBytes, rows, panels, bias, target)`: target[row][panel][vector] = bias[panel][vector] + Σ_k x[row][k] ·
- * panels[panel][k][vector], all panels of one direction. `bias` is 0 for none.
+ * panels[panel][k][vector], all panels of one direction. Blocks of the target and of the bias may have more gates than the
+ * panels, after theirs; `bias` with 0 gates is none.
  */
-export const projection = (emission: Emission, name: string, panels: RecurrentPanels, biasGates: number): Func => {
+export const projection = (
+  emission: Emission,
+  name: string,
+  panels: RecurrentPanels,
+  gates: { readonly bias: number; readonly target: number }
+): Func => {
   const vectors = vectorsOf(panels)
   const widest = emission.features.wide ? 4 : 2
-  const rowBytesOfTarget = blocks(panels) * vectors * 16
+  const blockBytes = gates.target * panels.lanes * 4
+  const rowBytesOfTarget = blocks(panels) * blockBytes
   return emission.module.func(name, ["i32", "i32", "i32", "i32", "i32", "i32"], [], (f, params) => {
     const w = new Writer(f, emission)
     const [x, rowBytes, rows, panel, bias, target] = params.map(({ index }): I32 => f.get({ type: "i32", index }))
@@ -94,9 +101,7 @@ export const projection = (emission: Emission, name: string, panels: RecurrentPa
       return
     f.range(0, blocks(panels), 1, (block) => {
       const weights = f.let(i32.add(panel, i32.mul(f.get(block), i32.const(panelBytes(panels)))))
-      const biases = f.let(
-        i32.add(bias, i32.mul(f.get(block), i32.const((biasGates / panels.gates.length) * vectors * 16)))
-      )
+      const biases = f.let(i32.add(bias, i32.mul(f.get(block), i32.const(gates.bias * panels.lanes * 4))))
       const done = f.let(i32.const(0))
       for (const tile of rowTiles) {
         f.block((out) =>
@@ -106,7 +111,7 @@ export const projection = (emission: Emission, name: string, panels: RecurrentPa
             const to = f.let(
               i32.add(
                 i32.add(target, i32.mul(f.get(done), i32.const(rowBytesOfTarget))),
-                i32.mul(f.get(block), i32.const(vectors * 16))
+                i32.mul(f.get(block), i32.const(blockBytes))
               )
             )
             // Few vectors and many rows, or one row and as many vectors as there are registers for.
@@ -121,7 +126,7 @@ export const projection = (emission: Emission, name: string, panels: RecurrentPa
                 sums: pointers.map(() => f.local("v128"))
               }))
               for (const { offset, sums } of columns) {
-                const initial = biasGates === 0 ? w.splatF32(0) : v128.load(f.get(biases), offset)
+                const initial = gates.bias === 0 ? w.splatF32(0) : v128.load(f.get(biases), offset)
                 for (const sum of sums) f.set(sum, initial)
               }
               const moving = f.let(f.get(weights))

@@ -1,0 +1,322 @@
+/**
+ * RecurrentStep: one step of a recurrent layer for a few sequences.
+ *
+ *   gates += R·h      block of units after block, all gates in one pass, sums in registers
+ *   h', c' = cell(gates)        over all units: activations of different units don't wait for each other
+ *
+ * Gates lie in scratch memory, [rows][blocks][gates][lanes]: what the inputs' product of a run has left there, or, in a layer
+ * of one step, nothing yet: the step begins with bias + W·x then.
+ */
+import type { Emission } from "../Emission.ts"
+import type { I32, V128 } from "../Instruction.ts"
+import { f32x4, i32, v128 } from "../Instruction.ts"
+import type { Func, Local } from "../ModuleBuilder.ts"
+import { Writer } from "../Writer.ts"
+import type { CellOptions } from "./RecurrentCell.ts"
+import * as Cell from "./RecurrentCell.ts"
+import type { RecurrentPanels } from "./RecurrentPanels.ts"
+import { blocks, panelBytes, termBytes } from "./RecurrentPanels.ts"
+import { accumulate } from "./RecurrentProduct.ts"
+
+export interface StepPlan {
+  readonly cell: "lstm" | "gru" | "rnn"
+  readonly linearBeforeReset: boolean
+  readonly options: CellOptions
+  readonly w: RecurrentPanels
+  /** One matrix; for a GRU that resets before the product two: update and reset, then the candidate. */
+  readonly r: ReadonlyArray<RecurrentPanels>
+  /** Gates of the bias's panels; 0 for none. */
+  readonly biasGates: number
+  readonly peepholes: boolean
+  /** The input's product belongs to the step: x is given, and gates hold nothing yet. */
+  readonly fused: boolean
+  /** Never more than one sequence. */
+  readonly single: boolean
+}
+
+/** Gates that lie side by side: a GRU that resets after the product keeps the candidate's two halves apart. */
+export const gatesBeside = (cell: StepPlan["cell"], linearBeforeReset: boolean): number =>
+  cell === "lstm" ? 4 : cell === "rnn" ? 1 : linearBeforeReset ? 4 : 3
+
+/** Parameters of a step's function, all i32, in this order. Rows are sequences; row sizes are in bytes. */
+export interface StepArguments {
+  /** The state before: [rows][hidden]. Whole vectors of it are read. */
+  readonly h: I32
+  readonly hRow: I32
+  /** The state after; not the same memory. */
+  readonly next: I32
+  readonly nextRow: I32
+  /** LSTM: the cell state, in place, [rows][hidden in whole blocks]. */
+  readonly c: I32
+  readonly gates: I32
+  /** Rows of x, where the step is fused. */
+  readonly x: I32
+  readonly xRow: I32
+  readonly rows: I32
+  readonly w: I32
+  readonly r: I32
+  readonly candidate: I32
+  readonly bias: I32
+  readonly peepholes: I32
+  /** GRU that resets before the product: reset states, [rows][hidden in whole blocks]. */
+  readonly reset: I32
+}
+
+const order: ReadonlyArray<keyof StepArguments> = [
+  "h",
+  "hRow",
+  "next",
+  "nextRow",
+  "c",
+  "gates",
+  "x",
+  "xRow",
+  "rows",
+  "w",
+  "r",
+  "candidate",
+  "bias",
+  "peepholes",
+  "reset"
+]
+
+export const argumentsOf = (values: StepArguments): ReadonlyArray<I32> => order.map((name) => values[name])
+
+export const stepFunction = (emission: Emission, name: string, plan: StepPlan): Func =>
+  emission.module.func(name, new Array<"i32">(order.length).fill("i32"), [], (f) => {
+    const w = new Writer(f, emission)
+    const given = (name: keyof StepArguments): I32 => f.get({ type: "i32", index: order.indexOf(name) })
+    const [recurrent, candidate] = plan.r
+    if (recurrent === undefined) throw new RangeError("a recurrent layer has a recurrent matrix")
+    const { lanes } = plan.w
+    const across = lanes / 4
+    const unitBytes = lanes * 4
+    const count = blocks(plan.w)
+    const beside = gatesBeside(plan.cell, plan.linearBeforeReset)
+    const blockBytes = beside * unitBytes
+    const stateRow = count * unitBytes
+    const limit = emission.features.wide ? 16 : 12
+
+    // ---- products ----
+
+    /** One gate of a pass: its place beside the others, and its place in the matrices and the bias. */
+    interface PassGate {
+      readonly slot: number
+      /** Undefined where the matrix, or the input, has no share. */
+      readonly r: number | undefined
+      readonly x: number | undefined
+    }
+
+    /** Sums in registers, one for each row; places are bytes in a block of gates, a term of a matrix, a block of biases. */
+    interface Column {
+      readonly panel: number
+      readonly gate: number
+      readonly r: number | undefined
+      readonly x: number | undefined
+      readonly bias: number | undefined
+      readonly sums: ReadonlyArray<Local<"v128">>
+    }
+
+    const columnsOf = (gates: ReadonlyArray<PassGate>, panels: number, rows: number): ReadonlyArray<Column> =>
+      Array.from({ length: panels }, (_, panel) =>
+        gates.flatMap(({ r, slot, x }) =>
+          Array.from({ length: across }, (__, half) => {
+            const place = (index: number): number => (index * across + half) * 16
+            return {
+              panel,
+              gate: place(slot),
+              r: r === undefined ? undefined : place(r),
+              x: x === undefined ? undefined : place(x),
+              bias: plan.biasGates === 0 ? undefined : place(slot),
+              sums: Array.from({ length: rows }, () => f.local("v128"))
+            }
+          })
+        )
+      ).flat()
+
+    const tile = (
+      matrix: RecurrentPanels,
+      base: I32,
+      state: keyof StepArguments,
+      stateRowBytes: I32,
+      block: I32,
+      row: I32,
+      rows: number,
+      columns: ReadonlyArray<Column>
+    ): void => {
+      const pointers = (base_: I32, rowBytes: I32, offset?: I32): ReadonlyArray<Local<"i32">> =>
+        Array.from({ length: rows }, (_, r) => {
+          const start = i32.add(base_, i32.mul(i32.add(row, i32.const(r)), rowBytes))
+          return f.let(offset === undefined ? start : i32.add(start, offset))
+        })
+      const gates = pointers(given("gates"), i32.const(count * blockBytes), i32.mul(block, i32.const(blockBytes)))
+      const inBlock = (panel: number, offset: number): number => panel * blockBytes + offset
+      const bias = f.let(i32.add(given("bias"), i32.mul(block, i32.const(plan.biasGates * unitBytes))))
+      // Row by row: neighbouring vectors one after another are what V8's revectorizer joins.
+      const each = (body: (column: Column, sum: Local<"v128">, pointer: Local<"i32">) => void): void =>
+        gates.forEach((pointer, r) => {
+          for (const column of columns) {
+            const sum = column.sums[r]
+            if (sum !== undefined) body(column, sum, pointer)
+          }
+        })
+      each((column, sum, pointer) => {
+        const fromInput = !plan.fused && column.x !== undefined
+        const begun = fromInput
+          ? v128.load(f.get(pointer), inBlock(column.panel, column.gate))
+          : column.bias === undefined
+            ? w.splatF32(0)
+            : v128.load(f.get(bias), column.panel * plan.biasGates * unitBytes + column.bias)
+        f.set(sum, begun)
+      })
+      const multiply = (
+        panels: RecurrentPanels,
+        address: I32,
+        sources: ReadonlyArray<Local<"i32">>,
+        place: (column: Column) => number | undefined
+      ): void =>
+        accumulate(w, {
+          rows: sources,
+          panel: f.let(i32.add(address, i32.mul(block, i32.const(panelBytes(panels))))),
+          columns: columns.flatMap((column) => {
+            const at = place(column)
+            return at === undefined ? [] : [{ offset: column.panel * panelBytes(panels) + at, sums: column.sums }]
+          }),
+          k: panels.k,
+          termBytes: termBytes(panels)
+        })
+      if (plan.fused && columns.some(({ x }) => x !== undefined))
+        multiply(plan.w, given("w"), pointers(given("x"), given("xRow")), ({ x }) => x)
+      if (columns.some(({ r }) => r !== undefined))
+        multiply(matrix, base, pointers(given(state), stateRowBytes), ({ r }) => r)
+      each((column, sum, pointer) => f.do(v128.store(f.get(pointer), f.get(sum), inBlock(column.panel, column.gate))))
+    }
+
+    /** Some gates of every row. Blocks are outside: their weights stay near while rows go by. */
+    const product = (
+      matrix: RecurrentPanels,
+      base: I32,
+      passGates: ReadonlyArray<PassGate>,
+      state: keyof StepArguments,
+      rowBytes: I32
+    ): void => {
+      const panels = plan.single ? Math.max(1, Math.floor(limit / (passGates.length * across))) : 1
+      const rowLoop = (block: I32, width: number): void => {
+        const some = (row: I32, rows: number): void => {
+          const columns = columnsOf(passGates, width, rows)
+          // As many columns as there are registers for, in equal parts; two rows share what is loaded.
+          const parts = Math.ceil((columns.length * rows) / limit)
+          const most = Math.ceil(columns.length / parts)
+          for (let first = 0; first < columns.length; first += most)
+            tile(matrix, base, state, rowBytes, block, row, rows, columns.slice(first, first + most))
+        }
+        if (plan.single) return some(i32.const(0), 1)
+        const row = f.let(i32.const(0))
+        f.block((out) =>
+          f.loop((again) => {
+            f.brIf(out, i32.gt_s(i32.add(f.get(row), i32.const(2)), given("rows")))
+            some(f.get(row), 2)
+            f.set(row, i32.add(f.get(row), i32.const(2)))
+            f.br(again)
+          })
+        )
+        f.if(i32.lt_s(f.get(row), given("rows")), () => some(f.get(row), 1))
+      }
+      const whole = count - (count % panels)
+      if (whole > 0) f.range(0, whole, panels, (block) => rowLoop(f.get(block), panels))
+      if (count > whole) rowLoop(i32.const(whole), count - whole)
+    }
+
+    // ---- cells ----
+
+    interface Unit {
+      /** A gate of four units. */
+      readonly gate: (index: number) => V128
+      readonly store: (index: number, value: V128) => void
+      readonly state: (name: "h" | "next" | "c" | "reset") => { readonly address: I32; readonly offset: number }
+      readonly peephole: (which: number) => V128
+    }
+
+    const cells = (body: (unit: Unit) => void): void => {
+      const row = (index: I32): void => {
+        const at = (base: keyof StepArguments, rowBytes: I32): Local<"i32"> =>
+          f.let(i32.add(given(base), i32.mul(index, rowBytes)))
+        const places = {
+          gates: at("gates", i32.const(count * blockBytes)),
+          h: at("h", given("hRow")),
+          next: at("next", given("nextRow")),
+          c: at("c", i32.const(stateRow)),
+          reset: at("reset", i32.const(stateRow)),
+          peepholes: f.let(given("peepholes"))
+        }
+        f.range(0, count, 1, () => {
+          for (let half = 0; half < across; half++) {
+            const offset = (index: number): number => (index * across + half) * 16
+            body({
+              gate: (index) => v128.load(f.get(places.gates), offset(index)),
+              store: (index, value) => f.do(v128.store(f.get(places.gates), value, offset(index))),
+              state: (name) => ({ address: f.get(places[name]), offset: half * 16 }),
+              peephole: (which) => v128.load(f.get(places.peepholes), offset(which))
+            })
+          }
+          const forward = (local: Local<"i32">, bytes: number): void =>
+            f.set(local, i32.add(f.get(local), i32.const(bytes)))
+          forward(places.gates, blockBytes)
+          forward(places.peepholes, 3 * unitBytes)
+          for (const local of [places.h, places.next, places.c, places.reset]) forward(local, unitBytes)
+        })
+      }
+      if (plan.single) row(i32.const(0))
+      else f.range(0, given("rows"), 1, (index) => row(f.get(index)))
+    }
+    const load = ({ address, offset }: { readonly address: I32; readonly offset: number }): V128 =>
+      v128.load(address, offset)
+    const save = (place: { readonly address: I32; readonly offset: number }, value: V128): void =>
+      f.do(v128.store(place.address, value, place.offset))
+
+    const { options } = plan
+    /** Gates that stand at the same place in everything. */
+    const same = (indices: ReadonlyArray<number>): ReadonlyArray<PassGate> =>
+      indices.map((index) => ({ slot: index, r: index, x: index }))
+    const recurrentProduct = (gates: ReadonlyArray<PassGate>): void =>
+      product(recurrent, given("r"), gates, "h", given("hRow"))
+    switch (plan.cell) {
+      case "lstm":
+        recurrentProduct(same([0, 1, 2, 3]))
+        return cells(({ gate, peephole, state }) => {
+          const next = Cell.lstm(
+            w,
+            options,
+            [gate(0), gate(1), gate(2), gate(3)],
+            load(state("c")),
+            plan.peepholes ? [peephole(0), peephole(1), peephole(2)] : undefined
+          )
+          save(state("c"), next.c)
+          save(state("next"), next.h)
+        })
+      case "rnn":
+        recurrentProduct(same([0]))
+        return cells(({ gate, state }) => save(state("next"), Cell.rnn(w, options, gate(0))))
+      case "gru":
+        if (plan.linearBeforeReset) {
+          // The candidate's two halves: gate 2 from the input, gate 3 from the state.
+          const fromInput = plan.fused ? [{ slot: 2, r: undefined, x: 2 }] : []
+          recurrentProduct([...same([0, 1]), { slot: 3, r: 2, x: undefined }, ...fromInput])
+          return cells(({ gate, state }) => {
+            const fresh = w.madd(Cell.gruGate(w, options, gate(1)), gate(3), gate(2))
+            const update = Cell.gruGate(w, options, gate(0))
+            save(state("next"), Cell.gruState(w, options, update, fresh, load(state("h"))))
+          })
+        }
+        recurrentProduct(same([0, 1]))
+        cells(({ gate, state, store }) => {
+          store(0, Cell.gruGate(w, options, gate(0)))
+          save(state("reset"), f32x4.mul(Cell.gruGate(w, options, gate(1)), load(state("h"))))
+        })
+        if (candidate !== undefined)
+          product(candidate, given("candidate"), [{ slot: 2, r: 0, x: 2 }], "reset", i32.const(stateRow))
+        return cells(({ gate, state }) =>
+          save(state("next"), Cell.gruState(w, options, gate(0), gate(2), load(state("h"))))
+        )
+    }
+  })
