@@ -1,7 +1,7 @@
 /**
  * How fast an engine is: latency and throughput of one caller, the first inference, memory, and where the time goes.
  *
- *   const measured = yield* Bench.measure(session, { duration: 3000 })
+ *   const measured = yield* Bench.measure(session, graph, inputs, { duration: 3000 })
  *
  * Runs follow each other without a pause; percentiles are by nearest rank, over all runs after the warm-up.
  */
@@ -206,12 +206,18 @@ const measureBound = (session: Session, given: Tensors, duration: number, warmUp
     return latency(yield* timedNow(run, duration, atLeast))
   })
 
-/** Steps with what the engine says of their regions. */
-export const profile = (steps: ReadonlyArray<StepTime>, regions: ReadonlyArray<Reports.RegionEntry>): Profile => {
+/** Steps with what the engine says of their regions. `bindings`: the sizes that they ran at. */
+export const profile = (
+  steps: ReadonlyArray<StepTime>,
+  regions: ReadonlyArray<Reports.RegionEntry>,
+  bindings: Bind.Bindings
+): Profile => {
   const known = new Map(regions.map((region) => [region.id, region]))
   const sum = steps.reduce((total, { nanoseconds }) => total + nanoseconds, 0)
-  const rate = (amount: number | null | undefined, nanoseconds: number): number | null =>
-    amount === null || amount === undefined || nanoseconds <= 0 ? null : amount / nanoseconds
+  const rate = (amount: Dim.Dim | undefined, nanoseconds: number): number | null => {
+    const count = amount === undefined ? undefined : Dim.evaluate(amount, bindings)
+    return count === undefined || nanoseconds <= 0 ? null : count / nanoseconds
+  }
   const rows = steps.map(({ id, kernel, nanoseconds, node }): RegionTime => {
     const region = known.get(id) ?? null
     return {
@@ -228,8 +234,10 @@ export const profile = (steps: ReadonlyArray<StepTime>, regions: ReadonlyArray<R
   return { regions: rows.toSorted((a, b) => b.nanoseconds - a.nanoseconds), sum }
 }
 
+/** `graph`: the session's. */
 export const measure = (
   session: Session,
+  graph: Graph,
   given: Tensors,
   { atLeast = 10, duration = 3000, seed = 0, warmUp = 500 }: Options = {}
 ): Effect.Effect<Measured, InputError | MemoryError | ExecutionError> =>
@@ -240,12 +248,20 @@ export const measure = (
     const bound = yield* measureBound(session, given, duration, warmUp, atLeast)
     const found = yield* session.profile(given, { milliseconds: duration, seed })
     const use = session.memoryUse()
+    const shapes = new Map(Object.entries(given).map(([name, { shape }]) => [name, shape] as const))
     return {
       run,
       bound,
       throughput: 1000 / Math.min(run.mean, bound?.mean ?? Infinity),
       memory: use === undefined ? null : { weights: use.weights, values: use.values },
       process: process.memoryUsage.rss(),
-      profile: found === undefined ? null : profile(found.steps, Regions.at(session.engine, found.report))
+      profile:
+        found === undefined
+          ? null
+          : profile(
+              found.steps,
+              Regions.at(session.engine, session.variant, found.fixed)?.regions ?? [],
+              Profiles.bindShapes(graph, shapes)
+            )
     }
   })

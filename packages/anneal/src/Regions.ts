@@ -29,6 +29,14 @@ export const reports = (engine: Engine, variant: string): ReadonlyMap<string, Re
   return new Map(sections.map(({ name }) => [name, read(engine, name)]))
 }
 
-/** The regions in a report; none where the target has none. Throws `EngineError`. */
-export const at = (engine: Engine, section: string | undefined): ReadonlyArray<Report.RegionEntry> =>
-  section === undefined ? [] : read(engine, section).regions
+/** The report of the code for these fixed sizes; undefined where the target has none. Throws `EngineError`. */
+export const at = (
+  engine: Engine,
+  variant: string,
+  fixed: Readonly<Record<string, number>>
+): Report.Report | undefined => {
+  const same = (other: Readonly<Record<string, number>>): boolean =>
+    Object.keys(other).length === Object.keys(fixed).length &&
+    Object.entries(fixed).every(([symbol, value]) => other[symbol] === value)
+  return [...reports(engine, variant).values()].find((report) => same(report.fixed))
+}

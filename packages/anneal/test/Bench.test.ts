@@ -102,7 +102,7 @@ const region: RegionEntry = {
   config: {},
   offered: 3,
   predicted: 900,
-  operations: 20_000,
+  operations: Dim.mul(Dim.symbol("n"), 200),
   bytes: 4000
 }
 
@@ -111,7 +111,7 @@ describe("the profile of regions", () => {
     { id: "gather", node: "/gather", kernel: "loop", nanoseconds: 250, runs: 9 },
     { id: "conv", node: "/skip (add %conv)", kernel: "conv-direct", nanoseconds: 750, runs: 9 }
   ]
-  const profile = Bench.profile(steps, [region])
+  const profile = Bench.profile(steps, [region], new Map([["n", 100]]))
 
   it("is sorted by time, with shares and rates where the work is known", () => {
     assert.deepStrictEqual(

@@ -7,6 +7,7 @@ import type { Bindings } from "@anneal/ir/Bind"
 import * as Dim from "@anneal/ir/Dim"
 import * as Graphs from "@anneal/ir/Graph"
 import type { Node } from "@anneal/ir/Graph"
+import * as Op from "@anneal/ir/Op"
 import type { Choice } from "@anneal/pipeline/Tuner"
 import * as Schema from "effect/Schema"
 import * as Footprint from "./Footprint.ts"
@@ -34,9 +35,9 @@ export const RegionEntry = Schema.Struct({
   offered: Schema.Int,
   /** Predicted nanoseconds. */
   predicted: Schema.NullOr(Schema.Finite),
-  /** At the sizes that the program is made or tuned for; null where they are open. */
-  operations: Schema.NullOr(Schema.Finite),
-  bytes: Schema.NullOr(Schema.Finite)
+  /** As in `Footprint`. */
+  operations: Op.DimSchema,
+  bytes: Op.DimSchema
 })
 export type RegionEntry = typeof RegionEntry.Type
 
@@ -57,7 +58,7 @@ export const HostEntry = Schema.Struct({ node: Schema.String, op: Schema.String,
 export const Report = Schema.Struct({
   /** Symbols that have their only value in this program. */
   fixed: Schema.Record(Schema.String, Schema.Int),
-  /** Symbols that stay free, at the values that figures here are for. */
+  /** Symbols that stay free, at the values that kernels were chosen for. */
   typical: Schema.Record(Schema.String, Schema.Int),
   /** In the order in which they run. */
   regions: Schema.Array(RegionEntry),
@@ -81,7 +82,7 @@ export const decode = (bytes: Uint8Array): Report =>
   Schema.decodeUnknownSync(codec)(JSON.parse(new TextDecoder().decode(bytes)))
 
 export interface Options {
-  /** Values of the free symbols that figures are given for. */
+  /** Values of the free symbols that kernels are chosen for. */
   readonly typical: Bindings
   /** The choice that a region was: its key, and what there was to choose from. */
   readonly choice: (region: Region) => Pick<Choice, "key" | "candidates"> | undefined
@@ -96,11 +97,10 @@ const pathOf = ({ lineage, outputs }: Node): string =>
 const regionEntry = (
   step: Extract<Step, { readonly kind: "region" }>,
   prepared: boolean,
-  { choice, typical }: Options
+  { choice }: Options
 ): RegionEntry => {
   const { region, tactic } = step
   const found = choice(region)
-  const footprint = Footprint.of(region, typical)
   const first = Regions.writes(region).find((view) => view !== null)
   return {
     id: region.id,
@@ -113,8 +113,7 @@ const regionEntry = (
     config: tactic.config,
     offered: found?.candidates.length ?? 1,
     predicted: tactic.cost ?? null,
-    operations: footprint?.operations ?? null,
-    bytes: footprint?.bytes ?? null
+    ...Footprint.of(region)
   }
 }
 

@@ -63,8 +63,8 @@ export interface StepTime {
 export interface StepProfile {
   /** In the order in which they ran. */
   readonly steps: ReadonlyArray<StepTime>
-  /** Section of the engine that says what the steps' regions are. */
-  readonly report?: string
+  /** Symbols that have their only value in the code that ran: says which of the engine's reports is of it. */
+  readonly fixed: Readonly<Record<string, number>>
 }
 
 /** A graph ready to run. Released with its scope. */

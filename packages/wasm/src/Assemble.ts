@@ -67,7 +67,13 @@ export interface Assembled {
 /** A step as it stands in generated code. */
 type Piece =
   /** `divided`: long enough for threads to share it. */
-  | { readonly kind: "call"; readonly step: number; readonly func: Func; readonly units: Dim.Dim; readonly divided: boolean }
+  | {
+      readonly kind: "call"
+      readonly step: number
+      readonly func: Func
+      readonly units: Dim.Dim
+      readonly divided: boolean
+    }
   | {
       readonly kind: "branch"
       readonly condition: View
@@ -93,13 +99,6 @@ const isDivided = (pieces: ReadonlyArray<Piece>): boolean =>
       (piece.kind === "call" && piece.divided) ||
       (piece.kind === "branch" && (isDivided(piece.whenTrue) || isDivided(piece.whenFalse)))
   )
-
-/** Numbers of the steps that are called, those of both sides of branches too. */
-const stepsOf = (pieces: ReadonlyArray<Piece>): ReadonlyArray<number> =>
-  pieces.flatMap((piece) => {
-    if (piece.kind === "call") return [piece.step]
-    return piece.kind === "branch" ? [...stepsOf(piece.whenTrue), ...stepsOf(piece.whenFalse)] : []
-  })
 
 const nothing: Bindings = new Map()
 
@@ -341,7 +340,7 @@ class Assembler {
       const part = this.#parts++
       this.#part(`run_${part}`, stretch)
       if (this.#options.features.threads && isDivided(stretch)) this.#join(`join_${part}`, stretch)
-      actions.push({ kind: "run", part, steps: stepsOf(stretch) })
+      actions.push({ kind: "run", part, calls: this.#listed(stretch) })
       stretch = []
     }
     for (const piece of pieces) {
@@ -361,6 +360,17 @@ class Assembler {
     }
     finish()
     return actions
+  }
+
+  /** What a stretch calls, for those who want to call it step by step. */
+  #listed(pieces: ReadonlyArray<Piece>): ReadonlyArray<Image.Call> {
+    return pieces.flatMap((piece): ReadonlyArray<Image.Call> => {
+      if (piece.kind === "host") return []
+      if (piece.kind === "call") return [piece.step]
+      const { condition, whenFalse, whenTrue } = piece
+      const sides = { whenTrue: this.#listed(whenTrue), whenFalse: this.#listed(whenFalse) }
+      return [{ condition: this.#placeOf(condition), ...sides }]
+    })
   }
 
   #part(name: string, pieces: ReadonlyArray<Piece>): void {

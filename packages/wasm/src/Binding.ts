@@ -185,6 +185,15 @@ export class Binding {
     return this.#table
   }
 
+  get arena(): number {
+    return this.#arena.address
+  }
+
+  /** Of the first thread. */
+  get scratch(): number {
+    return this.#arena.scratch
+  }
+
   /** Everything in the table but the addresses of inputs and outputs, which each run sets. */
   #fill(): Int32Array {
     this.#arena.reach(this.arenaBytes, this.scratchBytes)

@@ -16,7 +16,7 @@ import * as Bind from "@anneal/ir/Bind"
 import * as Tensor from "@anneal/ir/Tensor"
 import type { OracleService } from "@anneal/pipeline/Oracle"
 import { Oracle } from "@anneal/pipeline/Oracle"
-import type { Bound, BoundPort, Executable, ExecutorService, Prepared } from "@anneal/runtime/Executor"
+import type { Bound, BoundPort, Executable, ExecutorService, Prepared, StepProfile } from "@anneal/runtime/Executor"
 import * as Runtime from "@anneal/runtime/Executor"
 import { ExecutionError } from "@anneal/runtime/RuntimeError"
 import * as Effect from "effect/Effect"
@@ -29,6 +29,7 @@ import { Heap, HeapFull } from "./Heap.ts"
 import * as Host from "./Host.ts"
 import type * as Image from "./Image.ts"
 import { Loaded } from "./Loaded.ts"
+import { Meter } from "./Profile.ts"
 import type { PoolOptions } from "./Threads.ts"
 import { ThreadFailure, ThreadPool } from "./Threads.ts"
 import { host } from "./WebAssembly.ts"
@@ -199,6 +200,34 @@ class WasmSession {
     })
   }
 
+  /** Where the time of runs goes. */
+  profile(
+    inputs: ReadonlyArray<Tensor.Tensor>,
+    { milliseconds, seed }: { readonly milliseconds: number; readonly seed?: number }
+  ): Effect.Effect<StepProfile, ExecutionError> {
+    const { heap } = this.#loaded
+    const work = Effect.gen({ self: this }, function* () {
+      const attempt = <A>(f: () => A, at?: Binding): Effect.Effect<A, ExecutionError> =>
+        Effect.try({ try: f, catch: (cause) => explain(this.#what.engine, cause, at) })
+      const binding = yield* attempt(() => this.binding(inputs.map(({ shape }) => shape)))
+      const meter = yield* attempt(() => new Meter(binding, heap))
+      const once = Effect.gen({ self: this }, function* () {
+        yield* attempt(() => {
+          this.#give(binding, inputs)
+          binding.enter()
+        })
+        yield* Host.run(this.#what, heap, this.#oracle, binding, attempt, seed, meter)
+      })
+      // What runs first runs while V8 is still compiling.
+      const begin = performance.now()
+      for (let runs = 0; runs < 1 || performance.now() - begin < milliseconds / 4; runs++) yield* once
+      meter.reset()
+      for (let runs = 0; runs < 2 || performance.now() - begin < milliseconds; runs++) yield* once
+      return { steps: meter.times(), fixed: binding.program.unit.fixed }
+    })
+    return this.#exclusive.withPermits(1)(work)
+  }
+
   bind(shapes: ReadonlyArray<ReadonlyArray<number>>): Bound {
     const { engine, graph } = this.#what
     const binding = this.bound(shapes)
@@ -353,6 +382,7 @@ export const make = (options: Options = {}): Effect.Effect<ExecutorService, neve
             Effect.try({ try: () => session.bind(shapes), catch: (cause) => explain(what.engine, cause) }),
           allocate: (dtype, shape) =>
             Effect.try({ try: () => session.allocate(dtype, shape), catch: (cause) => explain(what.engine, cause) }),
+          profile: (inputs, profileOptions) => session.profile(inputs, profileOptions),
           memory: () => ({ weights: entry.loaded.weightBytes, values: session.valueBytes() })
         })
       )

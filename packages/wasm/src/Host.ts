@@ -19,6 +19,7 @@ import type { Binding } from "./Binding.ts"
 import type { Heap } from "./Heap.ts"
 import type * as Image from "./Image.ts"
 import * as Places from "./Places.ts"
+import type { Meter } from "./Profile.ts"
 
 type Attempt = <A>(f: () => A, binding?: Binding) => Effect.Effect<A, ExecutionError>
 
@@ -47,14 +48,15 @@ const parse = (text: string, engine: Engine): Graph =>
     }
   })
 
-/** Runs a program with its inputs in place. */
+/** Runs a program with its inputs in place; step by step where a meter is given. */
 export const run = (
   { engine, graph }: Prepared,
   heap: Heap,
   oracle: OracleService,
   binding: Binding,
   attempt: Attempt,
-  seed: number | undefined
+  seed: number | undefined,
+  meter?: Meter
 ): Effect.Effect<ReadonlyArray<Tensor.Tensor>, ExecutionError> => {
   const { image, unit } = binding.program
   const symbols = new Map<string, number>([
@@ -118,12 +120,14 @@ export const run = (
       for (const action of actions)
         switch (action.kind) {
           case "run": {
-            yield* attempt(() => binding.part(action.part), binding)
+            const part = meter === undefined ? () => binding.part(action.part) : () => meter.part(action)
+            yield* attempt(part, binding)
             break
           }
           case "host": {
             const step = image.hosts[action.step]
-            if (step !== undefined) yield* hostStep(step)
+            if (step !== undefined)
+              yield* meter === undefined ? hostStep(step) : meter.host(action.step, hostStep(step))
             break
           }
           case "branch": {

@@ -51,12 +51,20 @@ export const HostStep = Schema.Struct({
 })
 export type HostStep = typeof HostStep.Type
 
-/**
- * What is done, in order: a run of generated code (the export `run_N`, which calls these steps, those of branches where they
- * are taken), a host step, a branch that holds host steps.
- */
+/** What `run_N` calls: a step by its number, or one side of a branch. */
+export type Call =
+  | number
+  | { readonly condition: Place; readonly whenTrue: ReadonlyArray<Call>; readonly whenFalse: ReadonlyArray<Call> }
+export const Call: Schema.Codec<Call, unknown> = Schema.suspend(() =>
+  Schema.Union([
+    Schema.Int,
+    Schema.Struct({ condition: Place, whenTrue: Schema.Array(Call), whenFalse: Schema.Array(Call) })
+  ])
+)
+
+/** What is done, in order: a run of generated code (the export `run_N`), a host step, a branch that holds host steps. */
 export type Action =
-  | { readonly kind: "run"; readonly part: number; readonly steps: ReadonlyArray<number> }
+  | { readonly kind: "run"; readonly part: number; readonly calls: ReadonlyArray<Call> }
   | { readonly kind: "host"; readonly step: number }
   | {
       readonly kind: "branch"
@@ -66,7 +74,7 @@ export type Action =
     }
 export const Action: Schema.Codec<Action, unknown> = Schema.suspend(() =>
   Schema.Union([
-    Schema.Struct({ kind: Schema.Literal("run"), part: Schema.Int, steps: Schema.Array(Schema.Int) }),
+    Schema.Struct({ kind: Schema.Literal("run"), part: Schema.Int, calls: Schema.Array(Call) }),
     Schema.Struct({ kind: Schema.Literal("host"), step: Schema.Int }),
     Schema.Struct({
       kind: Schema.Literal("branch"),

@@ -113,7 +113,10 @@ export const bench = Command.make(
       const before = performance.now()
       yield* session.run(inputs, { seed: given.seed })
       const first = { load: loaded - began, run: performance.now() - before }
-      const measured = yield* Benches.measure(session, inputs, { ...options, seed: given.seed })
+      const measured = yield* Benches.measure(session, yield* graphOf(session, plugins), inputs, {
+        ...options,
+        seed: given.seed
+      })
       const plan = yield* planAt(session, plugins, inputs)
       const { features, name: variant } = session.engine.manifest.variants.find(
         ({ name }) => name === session.variant
