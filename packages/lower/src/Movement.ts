@@ -108,8 +108,9 @@ export const ofNode = (
       from,
       node.attributes.axes.map((axis) => normal(axis, from.length))
     )
+  // Of one element each: nothing is combined.
   const reduction = [Ops.reduceSum, Ops.reduceMean, Ops.reduceMax, Ops.reduceMin, Ops.reduceProd].some(
-    (op) => Graphs.isOp(node, op) && node.attributes.axes.length === 0
+    (op) => Graphs.isOp(node, op) && node.attributes.axes.every((axis) => from[axis] === 1)
   )
   if (reduction) return reshape(from, to)
   if (Graphs.isOp(node, Ops.gather)) {

@@ -3,10 +3,11 @@
  * row need and that are too dear to compute again.
  */
 import type { Node } from "@anneal/ir/Graph"
+import * as Dear from "./Dear.ts"
 import type { Reader } from "./Emit.ts"
 import type { Group, Place } from "./Group.ts"
 import type { Result, Stage } from "./Region.ts"
-import type { Scalar, Unary } from "./Scalar.ts"
+import type { Scalar } from "./Scalar.ts"
 import * as Scalars from "./Scalar.ts"
 import type { Scope } from "./Scope.ts"
 import type { View } from "./View.ts"
@@ -21,29 +22,6 @@ export interface Made {
   readonly stages: ReadonlyArray<Stage>
   readonly results: ReadonlyArray<Result & { readonly per: "element" | "row" }>
 }
-
-const cheap: ReadonlySet<Unary> = new Set([
-  "neg",
-  "abs",
-  "sign",
-  "ceil",
-  "floor",
-  "round",
-  "isNaN",
-  "isInf",
-  "not",
-  "bitwiseNot",
-  "bitcast"
-])
-
-/** Whether computing it again costs more than keeping it. */
-const isDear = (scalar: Scalar): boolean =>
-  Scalars.parts([scalar]).some(
-    (part) =>
-      (part.kind === "unary" && !cheap.has(part.op)) ||
-      (part.kind === "binary" && (part.op === "pow" || part.op === "div" || part.op === "mod")) ||
-      (part.kind === "load" && part.indirect !== undefined)
-  )
 
 const outputOf = (node: Node): string => node.outputs[0]?.id ?? ""
 
@@ -119,7 +97,7 @@ export const make = (
     const value = read.build(work.recipe, place)
     if (place.per === "row" && value.kind !== "previous" && value.kind !== "constant")
       read.made.set(id, keep({ kind: "row", name: id, value }, value.dtype))
-    else if (place.per === "element" && (passes.get(id)?.size ?? 0) > 1 && isDear(value))
+    else if (place.per === "element" && (passes.get(id)?.size ?? 0) > 1 && Dear.isDearScalar(value))
       read.made.set(id, keep({ kind: "element", name: id, value }, value.dtype))
     else read.made.set(id, value)
   }

@@ -1,0 +1,204 @@
+/**
+ * Fusing: groups while they are made: who belongs to which, who needs whose results, and the questions that every rule asks
+ * before it puts nodes together.
+ */
+import * as Dim from "@anneal/ir/Dim"
+import * as DTypes from "@anneal/ir/DType"
+import type { Node } from "@anneal/ir/Graph"
+import type { TensorType } from "@anneal/ir/Type"
+import type { Group, GroupKind, Place } from "./Group.ts"
+import * as Groups from "./Group.ts"
+import type { Shape } from "./Movement.ts"
+import type { Fusion, FusionKind } from "./Program.ts"
+import type { Recipe } from "./Recipe.ts"
+import type { Scope } from "./Scope.ts"
+
+/** A group stops growing here: more operands than any kernel has registers for. */
+export const MOST_MEMBERS = 64
+
+export const bytes = ({ dtype, shape }: TensorType): Dim.Dim => Dim.mul(Dim.product(shape), DTypes.slotBytes(dtype))
+
+/** Ids of values that a node reads, each once. */
+export const operandsOf = (node: Node): ReadonlyArray<string> =>
+  [...new Set(node.inputs)].flatMap((id) => (id === null ? [] : [id]))
+
+export const outputOf = (node: Node): string => node.outputs[0]?.id ?? ""
+
+/** Another group's members with their places in this one. */
+export interface Merge {
+  readonly places: ReadonlyMap<string, Place>
+  readonly inner: ReadonlyArray<boolean> | undefined
+}
+
+/** Places of the values of a group, or of a group as it would be. */
+export type Places = ReadonlyMap<string, Place>
+
+export class Fusing {
+  readonly groups: Array<Group> = []
+  readonly fusions: Array<Fusion> = []
+  readonly scope: Scope
+  private readonly isOff: (id: string) => boolean
+  private readonly byRoot = new Map<string, Group>()
+  private readonly readersOf = new Map<string, Array<Node>>()
+  private readonly leaving: ReadonlySet<string>
+  private begun = 0
+
+  constructor(scope: Scope, isOff: (id: string) => boolean) {
+    this.scope = scope
+    this.isOff = isOff
+    this.leaving = new Set(scope.flat.outputs.map(({ id }) => scope.resolve(id).root))
+    for (const node of scope.flat.nodes) {
+      if (scope.work.get(node)?.kind === "movement") continue
+      for (const root of new Set(operandsOf(node).map((id) => scope.resolve(id).root))) {
+        const list = this.readersOf.get(root)
+        if (list === undefined) this.readersOf.set(root, [node])
+        else list.push(node)
+      }
+    }
+  }
+
+  groupOf = (root: string): Group | undefined => this.byRoot.get(root)
+
+  /** Nodes that read a root or a view of it. */
+  readers = (root: string): ReadonlyArray<Node> => this.readersOf.get(root) ?? []
+
+  leaves = (root: string): boolean => this.leaving.has(root)
+
+  /** Whether a value is in memory whatever its own group does: somebody of another group reads it. */
+  isStored(root: string, except?: Node): boolean {
+    const group = this.groupOf(root)
+    if (group === undefined || this.leaves(root)) return true
+    return this.readers(root).some((node) => node !== except && this.groupOf(outputOf(node)) !== group)
+  }
+
+  /** Whether a group needs the results of another, directly (unless it is excepted) or through others. */
+  needs(group: Group, other: Group, except?: Group): boolean {
+    const seen = new Set<Group>()
+    const visit = (one: Group): boolean => {
+      if (one === other) return true
+      if (seen.has(one)) return false
+      seen.add(one)
+      return [...one.dependencies].some((next) => !(one === group && next === except) && visit(next))
+    }
+    return group !== other && visit(group)
+  }
+
+  /** The groups whose results a node reads from memory or from registers. */
+  operandGroups(node: Node): ReadonlyArray<Group> {
+    const found = new Set<Group>()
+    for (const id of operandsOf(node)) {
+      const { root } = this.scope.resolve(id)
+      const group = this.scope.inline(root) === undefined ? this.groupOf(root) : undefined
+      if (group !== undefined) found.add(group)
+    }
+    return [...found]
+  }
+
+  isPrepared = (node: Node): boolean => this.scope.constantOnly.has(outputOf(node))
+
+  begin(
+    node: Node,
+    kind: GroupKind,
+    domain: Shape,
+    places: ReadonlyArray<readonly [string, Place]>,
+    inner?: ReadonlyArray<boolean>
+  ): Group {
+    const group: Group = {
+      order: this.begun++,
+      kind,
+      anchor: kind === "loop" ? undefined : node,
+      domain,
+      inner,
+      members: new Set([node]),
+      places: new Map(places),
+      prepared: this.isPrepared(node),
+      dependencies: new Set(this.operandGroups(node))
+    }
+    this.groups.push(group)
+    for (const { id } of node.outputs) this.byRoot.set(id, group)
+    return group
+  }
+
+  join(node: Node, group: Group, place: Place): void {
+    group.members.add(node)
+    group.places.set(outputOf(node), place)
+    this.byRoot.set(outputOf(node), group)
+    for (const other of this.operandGroups(node)) if (other !== group) group.dependencies.add(other)
+  }
+
+  /** Takes a node out of its group, for another one to take it. */
+  part(node: Node, group: Group): void {
+    group.members.delete(node)
+    group.places.delete(outputOf(node))
+    this.byRoot.delete(outputOf(node))
+  }
+
+  merge(other: Group, group: Group, { inner, places }: Merge): void {
+    group.inner = inner
+    for (const [value, place] of places) group.places.set(value, place)
+    for (const member of other.members) group.members.add(member)
+    for (const value of other.places.keys()) this.byRoot.set(value, group)
+    for (const dependency of other.dependencies) if (dependency !== group) group.dependencies.add(dependency)
+    group.dependencies.delete(other)
+    for (const one of this.groups) if (one !== group && one.dependencies.delete(other)) one.dependencies.add(group)
+    this.groups.splice(this.groups.indexOf(other), 1)
+  }
+
+  /** Notes a fusion; gives whether it is made. */
+  record(
+    kind: FusionKind,
+    producer: string,
+    consumer: string,
+    refused: string | undefined,
+    why = "the value stays in registers",
+    saving: Dim.Dim = Dim.mul(2, bytes(this.scope.typeOf(producer)))
+  ): boolean {
+    const id = `${kind} ${producer} ${consumer}`
+    const off = refused === undefined && this.isOff(id)
+    const taken = refused === undefined && !off
+    this.fusions.push({
+      id,
+      kind,
+      members: [producer, consumer],
+      taken,
+      reason: off ? "switched off" : (refused ?? why),
+      saving
+    })
+    return taken
+  }
+
+  /**
+   * Whether a node at this place reads right what the group makes (`made`), and whether the rest can be read at all: why
+   * not, if not.
+   */
+  misreads(recipe: Recipe, place: Place, made: Places): string | undefined {
+    const { scope } = this
+    const isMade = (root: string): boolean => made.has(root) && scope.inline(root) === undefined
+    for (const { id, spread } of recipe.displaced) {
+      if (isMade(scope.resolve(id).root)) return "it reads the value at places that the data decides"
+      const read = Groups.readProbe(scope, id, spread)
+      if (read === undefined || Groups.toDomain(place, read) === undefined)
+        return "the gathered value cannot be read along the group's axes"
+    }
+    for (const { id, spread } of recipe.reads) {
+      const { root } = scope.resolve(id)
+      const maker = isMade(root) ? made.get(root) : undefined
+      if (maker !== undefined) {
+        if (!Groups.readsInPlace(scope, id, spread, place, maker))
+          return "it reads other elements of the value at a point than the one made there"
+        continue
+      }
+      const read = Groups.readProbe(scope, id, spread)
+      if (read === undefined || Groups.toDomain(place, read) === undefined)
+        return "another operand cannot be read along the group's axes"
+    }
+    const isStuck = recipe.indices.some(
+      (axis) => Groups.toDomain(place, Groups.indexView(recipe.shape, axis)) === undefined
+    )
+    return isStuck ? "its indices are no linear function of the group's" : undefined
+  }
+}
+
+/** Axes of one element belong to either side. */
+export const sameAxes = (domain: Shape, a: ReadonlyArray<boolean>, b: ReadonlyArray<boolean>): boolean =>
+  domain.every((extent, axis) => extent === 1 || a[axis] === b[axis])

@@ -1,0 +1,151 @@
+/**
+ * Regroup: a second look at groups that are made. A cheap value that one other group alone reads moves over to its reader,
+ * when what it is made from is in memory anyway; loops over one domain that read the same values become one loop.
+ */
+import * as Dim from "@anneal/ir/Dim"
+import type { Node } from "@anneal/ir/Graph"
+import * as Dear from "./Dear.ts"
+import type { Fusing } from "./Fusing.ts"
+import { bytes, MOST_MEMBERS, operandsOf, outputOf, sameAxes } from "./Fusing.ts"
+import type { Group, Place } from "./Group.ts"
+import * as Movement from "./Movement.ts"
+
+// ---- over to the reader ---------------------------------------------------------------------------------------------
+
+/**
+ *   contraction {…, x, mul(x, x)}, rows {sum(x), sum(mul)}  ⇒  contraction {…, x}, rows {sum(x), mul(x, x), sum}
+ */
+export const sink = (fusing: Fusing): void => {
+  for (const node of [...fusing.scope.flat.nodes].reverse()) {
+    const work = fusing.scope.work.get(node)
+    const root = outputOf(node)
+    const group = fusing.groupOf(root)
+    if (work?.kind !== "loop" || group === undefined || node === group.anchor || group.members.size < 2) continue
+    if (fusing.leaves(root) || Dear.isDear(fusing.scope, node)) continue
+    const readers = fusing.readers(root)
+    const targets = new Set(readers.map((reader) => fusing.groupOf(outputOf(reader))))
+    const [target] = targets
+    if (targets.size !== 1 || target === undefined || target === group || target.kind !== "loop") continue
+    const place = placeIn(fusing, node, readers, target)
+    const refused = place === undefined ? "it has no place where it is read" : mayMove(fusing, node, group, target)
+    const kind = target.inner === undefined ? "elementwise" : "rows"
+    const [reader] = readers
+    if (refused !== undefined || place === undefined || reader === undefined) continue
+    if (!fusing.record(kind, root, outputOf(reader), undefined, "its reader computes it from what is in memory anyway"))
+      continue
+    fusing.part(node, group)
+    fusing.join(node, target, place)
+  }
+}
+
+/** The place that all readers of a value see it at. */
+const placeIn = (fusing: Fusing, node: Node, readers: ReadonlyArray<Node>, target: Group): Place | undefined => {
+  const { scope } = fusing
+  const root = outputOf(node)
+  for (const reader of readers) {
+    const work = scope.work.get(reader)
+    const own = target.places.get(outputOf(reader))
+    if (own === undefined) continue
+    const ids = operandsOf(reader).filter((id) => scope.resolve(id).root === root)
+    for (const id of ids) {
+      const { chain } = scope.resolve(id)
+      const isElement = work?.kind === "reduce" || own.per === "element"
+      const shape = work?.kind === "reduce" ? scope.typeOf(id).shape : (reader.outputs[0]?.type.shape ?? [])
+      if (!isElement || !Movement.isBijective(chain) || !Movement.sameShape(scope.typeOf(id).shape, shape)) continue
+      const at = work?.kind === "reduce" ? own.chain.slice(0, -1) : own.chain
+      const place: Place = { per: "element", chain: [...at, ...Movement.reversed(chain)] }
+      if (readers.every((one) => readsAt(fusing, one, target, root, place))) return place
+    }
+  }
+  return undefined
+}
+
+/** Whether a member reads right when the value has this place. */
+const readsAt = (fusing: Fusing, reader: Node, target: Group, root: string, place: Place): boolean => {
+  const work = fusing.scope.work.get(reader)
+  const own = target.places.get(outputOf(reader))
+  if (own === undefined) return false
+  const made = new Map(target.places).set(root, place)
+  if (work?.kind === "loop") return fusing.misreads(work.recipe, own, made) === undefined
+  if (work?.kind !== "reduce") return false
+  const element: Place = { per: "element", chain: own.chain.slice(0, -1) }
+  const id = reader.inputs[0] ?? ""
+  const { shape } = fusing.scope.typeOf(id)
+  const reads = [{ id, spread: (view: Parameters<Movement.Movement["apply"]>[0]) => view }]
+  const recipe = {
+    shape,
+    reads,
+    displaced: [],
+    indices: [],
+    build: () => ({ kind: "dim", dtype: "i64", dim: 0 }) as const
+  }
+  return fusing.misreads(recipe, element, made) === undefined
+}
+
+const mayMove = (fusing: Fusing, node: Node, group: Group, target: Group): string | undefined => {
+  const { scope } = fusing
+  const work = scope.work.get(node)
+  const place = work?.kind === "loop" ? target.places : undefined
+  if (target.prepared !== group.prepared || place === undefined) return "they are computed at different times"
+  if (target.members.size >= MOST_MEMBERS) return `the group has ${MOST_MEMBERS} nodes`
+  for (const id of operandsOf(node)) {
+    const { root } = scope.resolve(id)
+    if (scope.inline(root) !== undefined) continue
+    if (fusing.groupOf(root) === group && !fusing.isStored(root, node)) return "what it reads would have to be stored"
+  }
+  const cyclic = fusing.operandGroups(node).some((other) => other !== target && fusing.needs(other, target))
+  return cyclic ? "what it reads depends on its reader" : undefined
+}
+
+// ---- side by side ---------------------------------------------------------------------------------------------------
+
+/** Loops this small are merged even where they read nothing in common: what counts is the call. */
+const SMALL = 4096
+
+/** Loops over the same domain, neither of which needs the other, as one. */
+export const sideBySide = (fusing: Fusing): void => {
+  const loops = fusing.groups.filter(({ kind }) => kind === "loop")
+  const gone = new Set<Group>()
+  for (const [position, group] of loops.entries()) {
+    if (gone.has(group)) continue
+    for (const other of loops.slice(position + 1)) {
+      if (gone.has(other)) continue
+      const refused = notTogether(fusing, group, other)
+      if (refused === "unrelated") continue
+      const [a, b] = [firstOf(group), firstOf(other)]
+      const saving = Dim.sum(shared(fusing, group, other).map((root) => bytes(fusing.scope.typeOf(root))))
+      if (!fusing.record("horizontal", a, b, refused, "one pass over what both read", saving)) continue
+      fusing.merge(other, group, { places: other.places, inner: group.inner })
+      gone.add(other)
+    }
+  }
+}
+
+const firstOf = (group: Group): string => {
+  const [first] = group.members
+  return first === undefined ? "" : outputOf(first)
+}
+
+/** Roots that both read from memory. */
+const shared = (fusing: Fusing, a: Group, b: Group): ReadonlyArray<string> => {
+  const rootsOf = (group: Group): ReadonlySet<string> =>
+    new Set(
+      [...group.members]
+        .flatMap((node) => operandsOf(node).map((id) => fusing.scope.resolve(id).root))
+        .filter((root) => fusing.scope.inline(root) === undefined && fusing.groupOf(root) !== group)
+    )
+  const other = rootsOf(b)
+  return [...rootsOf(a)].filter((root) => other.has(root))
+}
+
+/** Why two loops stay apart; undefined: they may be one. Pairs that nobody would think of are `unrelated`. */
+const notTogether = (fusing: Fusing, a: Group, b: Group): string | undefined => {
+  if (!Movement.sameShape(a.domain, b.domain) || a.prepared !== b.prepared) return "unrelated"
+  if ((a.inner === undefined) !== (b.inner === undefined)) return "unrelated"
+  const size = Dim.product(a.domain)
+  const isSmall = typeof size === "number" && size <= SMALL
+  if (shared(fusing, a, b).length === 0 && !isSmall) return "unrelated"
+  if (a.inner !== undefined && b.inner !== undefined && !sameAxes(a.domain, a.inner, b.inner)) return "unrelated"
+  if (fusing.needs(a, b) || fusing.needs(b, a)) return "one needs the other's results"
+  return a.members.size + b.members.size > MOST_MEMBERS ? `more than ${MOST_MEMBERS} nodes` : undefined
+}
