@@ -99,12 +99,12 @@ export const flatten = (
     }))
   }
   for (const node of graph.nodes) add(node, node)
-  return { inputs: graph.inputs, outputs: graph.outputs, nodes: live(nodes, graph), origin, types, constants }
+  return { inputs: graph.inputs, outputs: graph.outputs, nodes: live(nodes, graph.outputs), origin, types, constants }
 }
 
 /** The nodes that a result depends on, and those that give sizes their values. */
-const live = (nodes: ReadonlyArray<Node>, graph: Graph): ReadonlyArray<Node> => {
-  const wanted = new Set(graph.outputs.map(({ id }) => id))
+export const live = (nodes: ReadonlyArray<Node>, outputs: ReadonlyArray<Output>): ReadonlyArray<Node> => {
+  const wanted = new Set(outputs.map(({ id }) => id))
   const kept: Array<Node> = []
   for (const node of [...nodes].reverse()) {
     const isNeeded = node.outputs.some(({ id }) => wanted.has(id)) || bindsSizes(node)

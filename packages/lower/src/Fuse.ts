@@ -234,11 +234,8 @@ const attemptMerge = (fusing: Fusing, node: Node, read: Read, other: Group, grou
     inner = mapped
   }
   const made = new Map([...group.places, ...places])
-  for (const member of other.members) {
-    const work = scope.work.get(member)
-    const place = places.get(outputOf(member))
-    if (place === undefined) return { refused: "a member has no place" }
-    const wrong = work?.kind === "loop" ? fusing.misreads(work.recipe, place, made) : undefined
+  for (const member of [...group.members, ...other.members]) {
+    const wrong = fusing.memberMisreads(member, made)
     if (wrong !== undefined) return { refused: wrong }
   }
   return { places, inner }

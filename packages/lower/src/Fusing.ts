@@ -197,6 +197,29 @@ export class Fusing {
     )
     return isStuck ? "its indices are no linear function of the group's" : undefined
   }
+
+  /** `misreads` of any member of a group whose values have these places. */
+  memberMisreads(node: Node, made: Places): string | undefined {
+    const work = this.scope.work.get(node)
+    const place = made.get(outputOf(node))
+    if (place === undefined) return "a member has no place"
+    if (work?.kind === "loop") return this.misreads(work.recipe, place, made)
+    if (work?.kind !== "reduce") {
+      const isMade = operandsOf(node).some((id) => made.has(this.scope.resolve(id).root))
+      return isMade ? "the main loop reads it from memory" : undefined
+    }
+    // Its elements are at its place before the reduction.
+    const element: Place = { per: "element", chain: place.chain.slice(0, -1) }
+    const id = node.inputs[0] ?? ""
+    const elements: Recipe = {
+      shape: this.scope.typeOf(id).shape,
+      reads: [{ id, spread: (view) => view }],
+      displaced: [],
+      indices: [],
+      build: (point) => point.read(0)
+    }
+    return this.misreads(elements, element, made)
+  }
 }
 
 /** Axes of one element belong to either side. */

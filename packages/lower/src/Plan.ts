@@ -17,6 +17,7 @@ import type { Group } from "./Group.ts"
 import * as Layout from "./Layout.ts"
 import type { Shape } from "./Movement.ts"
 import * as Nodes from "./Nodes.ts"
+import * as OneHot from "./OneHot.ts"
 import type { Buffer, Fusion, Program, Step } from "./Program.ts"
 import type { Region } from "./Region.ts"
 import type { Generator } from "./RegionKey.ts"
@@ -25,6 +26,7 @@ import type { Rules } from "./Rules.ts"
 import * as Scopes from "./Scope.ts"
 import type { Space } from "./Space.ts"
 import * as Storage from "./Storage.ts"
+import * as Table from "./Table.ts"
 import type { View } from "./View.ts"
 import * as Views from "./View.ts"
 
@@ -138,7 +140,15 @@ const planScope = (
   targets: ReadonlyArray<View | undefined>
 ): { readonly steps: ReadonlyArray<Step>; readonly outputs: ReadonlyArray<Place> } => {
   const { buffers, decisions, rules } = building
-  const flat = Flatten.flatten(graph, Scopes.keeps(rules))
+  const off = new Set(decisions.fusionsOff)
+  const isOff = (id: string): boolean => off.has(`${prefix}${id}`)
+  const record = (fusion: Fusion): void => void building.fusions.push({ ...fusion, id: `${prefix}${fusion.id}` })
+  const decide = (fusion: Omit<Fusion, "taken">, refused: boolean): boolean => {
+    const switchedOff = !refused && isOff(fusion.id)
+    record({ ...fusion, taken: !refused && !switchedOff, reason: switchedOff ? "switched off" : fusion.reason })
+    return !refused && !switchedOff
+  }
+  const flat = Table.rewrite(OneHot.rewrite(Flatten.flatten(graph, Scopes.keeps(rules)), decide), decide)
   const hosted = new Set([...given].flatMap(([id, place]) => ("host" in place ? [id] : [])))
   const constantOnly = new Set(
     [...given].flatMap(([id, place]) => {
@@ -147,8 +157,6 @@ const planScope = (
     })
   )
   const scope = Scopes.make(flat, rules, { hosted, constantOnly })
-  const off = new Set(decisions.fusionsOff)
-  const isOff = (id: string): boolean => off.has(`${prefix}${id}`)
   const grouping = Fuse.fuse(scope, isOff)
   const memory = Storage.inMemory(scope, grouping)
   const allocate = (id: string, dtype: DType, shape: Shape, prepared: boolean): View => {
@@ -186,7 +194,6 @@ const planScope = (
       return order === undefined ? preferred(root, placeOf) : Views.ordered("", dtype, shape, order)
     }
   })
-  const record = (fusion: Fusion): void => void building.fusions.push({ ...fusion, id: `${prefix}${fusion.id}` })
   for (const fusion of [...grouping.fusions, ...storage.fusions]) record(fusion)
   const steps: Array<Step> = []
   const tactic = (region: Region): Candidate => {

@@ -55,6 +55,8 @@ export type FusionKind =
   | "inPlace"
   /** A product with a one-hot matrix is a gather. */
   | "oneHot"
+  /** What is done to gathered elements of a constant is done to the constant, once. */
+  | "table"
   /** Integers stay integers between dequantise, product and quantise. */
   | "integer"
 

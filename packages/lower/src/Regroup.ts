@@ -54,39 +54,16 @@ const placeIn = (fusing: Fusing, node: Node, readers: ReadonlyArray<Node>, targe
       if (!isElement || !Movement.isBijective(chain) || !Movement.sameShape(scope.typeOf(id).shape, shape)) continue
       const at = work?.kind === "reduce" ? own.chain.slice(0, -1) : own.chain
       const place: Place = { per: "element", chain: [...at, ...Movement.reversed(chain)] }
-      if (readers.every((one) => readsAt(fusing, one, target, root, place))) return place
+      const made = new Map(target.places).set(root, place)
+      if ([node, ...readers].every((one) => fusing.memberMisreads(one, made) === undefined)) return place
     }
   }
   return undefined
 }
 
-/** Whether a member reads right when the value has this place. */
-const readsAt = (fusing: Fusing, reader: Node, target: Group, root: string, place: Place): boolean => {
-  const work = fusing.scope.work.get(reader)
-  const own = target.places.get(outputOf(reader))
-  if (own === undefined) return false
-  const made = new Map(target.places).set(root, place)
-  if (work?.kind === "loop") return fusing.misreads(work.recipe, own, made) === undefined
-  if (work?.kind !== "reduce") return false
-  const element: Place = { per: "element", chain: own.chain.slice(0, -1) }
-  const id = reader.inputs[0] ?? ""
-  const { shape } = fusing.scope.typeOf(id)
-  const reads = [{ id, spread: (view: Parameters<Movement.Movement["apply"]>[0]) => view }]
-  const recipe = {
-    shape,
-    reads,
-    displaced: [],
-    indices: [],
-    build: () => ({ kind: "dim", dtype: "i64", dim: 0 }) as const
-  }
-  return fusing.misreads(recipe, element, made) === undefined
-}
-
 const mayMove = (fusing: Fusing, node: Node, group: Group, target: Group): string | undefined => {
   const { scope } = fusing
-  const work = scope.work.get(node)
-  const place = work?.kind === "loop" ? target.places : undefined
-  if (target.prepared !== group.prepared || place === undefined) return "they are computed at different times"
+  if (target.prepared !== group.prepared) return "they are computed at different times"
   if (target.members.size >= MOST_MEMBERS) return `the group has ${MOST_MEMBERS} nodes`
   for (const id of operandsOf(node)) {
     const { root } = scope.resolve(id)
