@@ -9,11 +9,13 @@ import type { Features } from "./Emission.ts"
 import type { Kernel, TypicalSizes } from "./Kernel.ts"
 import * as ConvDepthwise from "./kernels/ConvDepthwise.ts"
 import * as ConvGemm from "./kernels/ConvGemm.ts"
+import * as ConvWinograd from "./kernels/ConvWinograd.ts"
 import * as Gemm from "./kernels/Gemm.ts"
 import * as IntegerContraction from "./kernels/IntegerContraction.ts"
 import * as IntegerConvolution from "./kernels/IntegerConvolution.ts"
 import * as Loop from "./kernels/Loop.ts"
 import * as Rows from "./kernels/Rows.ts"
+import * as Window from "./kernels/Window.ts"
 
 /** Kernels for a region, none when it is not of their kind. */
 export type Source = (region: Region, typical: TypicalSizes, features: Features) => ReadonlyArray<Kernel>
@@ -22,10 +24,12 @@ export const sources: ReadonlyArray<Source> = [
   Gemm.candidates,
   ConvGemm.candidates,
   ConvDepthwise.candidates,
+  ConvWinograd.candidates,
   IntegerContraction.candidates,
   IntegerConvolution.candidates,
   Loop.candidates,
-  Rows.candidates
+  Rows.candidates,
+  Window.candidates
 ]
 
 /** The view that a packed constant is made from. */

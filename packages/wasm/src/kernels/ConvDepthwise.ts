@@ -11,7 +11,7 @@ import * as Tensor from "@anneal/ir/Tensor"
 import type { Convolution, Region } from "@anneal/lower/Region"
 import type { Emission, Features } from "../Emission.ts"
 import type { I32, V128 } from "../Instruction.ts"
-import { f32, f32x4, i32, v128 } from "../Instruction.ts"
+import { i32, v128 } from "../Instruction.ts"
 import type { Kernel, Packed, TypicalSizes } from "../Kernel.ts"
 import type { Func, FunctionBuilder, Local } from "../ModuleBuilder.ts"
 import { isPlain } from "./ConvGemm.ts"
@@ -20,7 +20,7 @@ import * as GemmEpilogue from "./GemmEpilogue.ts"
 import { toFloat32 } from "./GemmPack.ts"
 import { byteStride, evenly, viewsOf } from "./GemmProduct.ts"
 import type { Size } from "./GemmTile.ts"
-import { advance, loadLanes, multiplyAdd, offsetBy, Registers, step, value } from "./GemmTile.ts"
+import { advance, loadLanes, multiplyAdd, offsetBy, Registers, step, value, zeros } from "./GemmTile.ts"
 
 const groupAxis = 1
 const firstSpatial = 3
@@ -265,7 +265,7 @@ const clearedSums = (context: Context, pixels: number, vectors: number): GemmSum
   Array.from({ length: pixels }, (_, pixel) =>
     Array.from({ length: vectors }, (__, vector) => {
       const local = context.registers.at(pixel * vectors + vector)
-      context.f.set(local, f32x4.splat(f32.const(0)))
+      context.f.set(local, zeros)
       return local
     })
   )

@@ -8,10 +8,10 @@ import * as Dim from "@anneal/ir/Dim"
 import type { View } from "@anneal/lower/View"
 import type { Emission } from "../Emission.ts"
 import type { I32 } from "../Instruction.ts"
-import { f32, f32x4, i32, v128 } from "../Instruction.ts"
+import { f32, i32, v128 } from "../Instruction.ts"
 import type { FunctionBuilder, Local } from "../ModuleBuilder.ts"
 import type { Size } from "./GemmTile.ts"
-import { value } from "./GemmTile.ts"
+import { value, zeros } from "./GemmTile.ts"
 
 export interface StagedAxis {
   /** Which axis of the input's view. */
@@ -54,8 +54,6 @@ export const layOut = (
 export const stagedBytes = (axes: ReadonlyArray<StagedAxis>): Dim.Dim =>
   Dim.mul(4, Dim.product(axes.map(({ extent }) => extent)))
 
-const zeroVector = f32x4.splat(f32.const(0))
-
 /** `bytes` bytes, a multiple of 4, from `to` on: zeros, or what lies at `from`. Moves both pointers behind them. */
 const stretch = (f: FunctionBuilder, to: Local<"i32">, from: Local<"i32"> | undefined, bytes: I32 | number): void => {
   const end = f.get(f.let(i32.add(f.get(to), typeof bytes === "number" ? i32.const(bytes) : bytes)))
@@ -67,7 +65,7 @@ const stretch = (f: FunctionBuilder, to: Local<"i32">, from: Local<"i32"> | unde
           f.do(
             size === 4
               ? f32.store(f.get(to), from === undefined ? f32.const(0) : f32.load(f.get(from)))
-              : v128.store(f.get(to), from === undefined ? zeroVector : v128.load(f.get(from), at), at)
+              : v128.store(f.get(to), from === undefined ? zeros : v128.load(f.get(from), at), at)
           )
         f.set(to, i32.add(f.get(to), i32.const(size)))
         if (from !== undefined) f.set(from, i32.add(f.get(from), i32.const(size)))

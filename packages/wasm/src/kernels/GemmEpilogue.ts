@@ -123,10 +123,10 @@ export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: E
     return begin
   }
 
-  /** Four columns from the spot on. */
-  const four = (point: EpiloguePoint, spot: Spot, sum: V128): void => {
+  /** Four columns from the spot on: the values that are to be stored. */
+  const four = (point: EpiloguePoint, spot: Spot, sum: V128): ReadonlyArray<Lanes.Lanes> => {
     const across = (view: number): Size => point.columnBytes[view] ?? 0
-    const made = ScalarCode.vector(w, values, {
+    return ScalarCode.vector(w, values, {
       previous: () => [sum],
       load: ({ dtype, operand }) => {
         const { address: at, offset } = address(point, operand, spot)
@@ -147,17 +147,19 @@ export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: E
         return [i64x2.extend_low_i32x4_s(kept), i64x2.extend_high_i32x4_s(kept)]
       }
     })
-    epilogue.results.forEach(({ view }, result) => {
-      const value = made[result]
-      if (value === undefined) throw new RangeError(`the epilogue has no result ${result}`)
-      const { address: at, offset } = address(point, operands + result, spot)
-      const stride = across(operands + result)
-      f.do(
-        stride === DType.slotBytes(view.dtype)
-          ? Lanes.store(w, view.dtype, at, value, offset)
-          : Lanes.storeStrided(w, view.dtype, at, typeof stride === "number" ? stride : f.get(stride), value, offset)
-      )
-    })
+  }
+
+  const storeFour = (point: EpiloguePoint, spot: Spot, result: number, made: ReadonlyArray<Lanes.Lanes>): void => {
+    const value = made[result]
+    const view = epilogue.results[result]?.view
+    if (value === undefined || view === undefined) throw new RangeError(`the epilogue has no result ${result}`)
+    const { address: at, offset } = address(point, operands + result, spot)
+    const stride = point.columnBytes[operands + result] ?? 0
+    f.do(
+      stride === DType.slotBytes(view.dtype)
+        ? Lanes.store(w, view.dtype, at, value, offset)
+        : Lanes.storeStrided(w, view.dtype, at, typeof stride === "number" ? stride : f.get(stride), value, offset)
+    )
   }
 
   /** One column. */
@@ -188,20 +190,30 @@ export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: E
     })
   }
 
-  /** One row of a tile whose width is known. */
+  /**
+   * One row of a tile whose width is known. Vectors go in pairs, both computed before either is stored: V8's revectorizer
+   * joins neighbouring stores with nothing between them.
+   */
   const row = (
     point: EpiloguePoint,
     width: number,
     spot: Omit<Spot, "column">,
     sum: (vector: number) => V128
   ): void => {
-    for (let column = 0; column < width; column += 4) {
-      const lanes = Math.min(4, width - column)
+    const whole = one ? 0 : width - (width % 4)
+    for (let column = 0; column < whole; column += 8) {
+      const pair = [column, column + 4]
+        .filter((at) => at < whole)
+        .map((at) => {
+          const here = { ...spot, column: at }
+          return { here, made: four(point, here, w.keep(sum(at / 4))) }
+        })
+      values.forEach((_, result) => pair.forEach(({ here, made }) => storeFour(point, here, result, made)))
+    }
+    for (let column = whole; column < width; column += 4) {
       const kept = w.keep(sum(column / 4))
-      if (lanes === 4 && !one) four(point, { ...spot, column }, kept)
-      else
-        for (let lane = 0; lane < lanes; lane++)
-          single(point, { ...spot, column: column + lane }, f32x4.extract_lane(kept, lane))
+      for (let lane = 0; lane < Math.min(4, width - column); lane++)
+        single(point, { ...spot, column: column + lane }, f32x4.extract_lane(kept, lane))
     }
   }
 

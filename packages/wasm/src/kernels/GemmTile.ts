@@ -7,7 +7,7 @@
  */
 import type { Features } from "../Emission.ts"
 import type { I32, V128 } from "../Instruction.ts"
-import { f32, f32x4, i32, v128 } from "../Instruction.ts"
+import { f32x4, i32, v128 } from "../Instruction.ts"
 import type { FunctionBuilder, Local } from "../ModuleBuilder.ts"
 
 /** Bytes or counts that are known, or in a local that nothing changes. */
@@ -78,6 +78,9 @@ export type Sums = ReadonlyArray<ReadonlyArray<Local<"v128">>>
 /** a · b + c: rounded once where the host can, else twice. */
 export const multiplyAdd = (features: Features, a: V128, b: V128, c: V128): V128 =>
   features.relaxed ? f32x4.relaxed_madd(a, b, c) : f32x4.add(f32x4.mul(a, b), c)
+
+/** As a constant of 128 bits: V8's revectorizer does not join splats of two zeros. */
+export const zeros = v128.const(new Array<number>(16).fill(0))
 
 /** The first `lanes` floats at an address; nothing behind them is touched. */
 export const loadLanes = (address: I32, lanes: number, offset = 0): V128 => {
@@ -198,8 +201,7 @@ const move = (loop: Loop, count: number, stride: Size): void => {
 const settle = (loop: Loop): void => {
   if (!loop.zero.pending) return
   loop.zero.pending = false
-  for (const phase of loop.sums)
-    for (const row of phase) for (const sum of row) loop.f.set(sum, f32x4.splat(f32.const(0)))
+  for (const phase of loop.sums) for (const row of phase) for (const sum of row) loop.f.set(sum, zeros)
 }
 
 const reduce = (loop: Loop, axes: ReadonlyArray<Reduction>): void => {

@@ -1,0 +1,688 @@
+/**
+ * ConvWinograd: convolutions with steps of 1 by minimal filtering, F(m, r) along one or two axes.
+ *
+ *   tiles of the input → Bᵀ d B → products with transformed weights, one matrix product for each place in the tile →
+ *   Aᵀ … A → epilogue
+ *
+ * A unit is some rows of tiles: its transformed input lies in scratch memory as [tile][place][channel], the products of one
+ * panel of output channels as [tile][place][NR]. Weights are transformed when they are packed.
+ */
+import * as Dim from "@anneal/ir/Dim"
+import * as Tensor from "@anneal/ir/Tensor"
+import type { Convolution, Region } from "@anneal/lower/Region"
+import type { Emission, Features } from "../Emission.ts"
+import type { I32, V128 } from "../Instruction.ts"
+import { i32, v128 } from "../Instruction.ts"
+import type { Kernel, Packed, TypicalSizes } from "../Kernel.ts"
+import type { Func, FunctionBuilder, Local } from "../ModuleBuilder.ts"
+import { isPlain } from "./ConvGemm.ts"
+import type { StagedAxis } from "./ConvStage.ts"
+import { emitStage, layOut, stagedBytes } from "./ConvStage.ts"
+import { tilesFor } from "./GemmBlocking.ts"
+import {
+  bytesPerCycle,
+  callNanoseconds,
+  cyclesOfStep,
+  epilogueCyclesOf,
+  nanosecondsPerCycle,
+  typicalSize
+} from "./GemmCost.ts"
+import * as GemmEpilogue from "./GemmEpilogue.ts"
+import { toFloat32 } from "./GemmPack.ts"
+import { byteStride, evenly, viewsOf } from "./GemmProduct.ts"
+import type { Size, Tile } from "./GemmTile.ts"
+import { advance, emitTile, offsetBy, Registers, value } from "./GemmTile.ts"
+import type { Filtering } from "./WinogradTransform.ts"
+import { amplification, filtering, transform, transformCost } from "./WinogradTransform.ts"
+
+const [batchAxis, groupAxis, channelAxis, firstSpatial] = [0, 1, 2, 3]
+
+/** One of the two axes that tiles run along; `axis` is undefined for one that is not there. */
+interface TileAxis {
+  readonly axis: number | undefined
+  readonly out: number
+  readonly source: number
+  readonly pad: number
+  readonly filter: Filtering
+  readonly tiles: number
+}
+
+interface Shape {
+  readonly region: Convolution
+  readonly y: TileAxis
+  readonly x: TileAxis
+  readonly channels: number
+  readonly outChannels: number
+  /** Products of a tile. */
+  readonly places: number
+  readonly tile: Tile
+  /** Rows of tiles in a unit; tiles along x where there is no y. */
+  readonly rows: number
+}
+
+const nrOf = ({ tile }: Shape): number => tile.vectors * 4
+const panelsOf = (shape: Shape): number => Math.ceil(shape.outChannels / nrOf(shape))
+/** Units are blocks along y, or along x where there is no y. */
+const isBlockedAlongX = ({ y }: Shape): boolean => y.axis === undefined
+const tileRows = (shape: Shape): number => (isBlockedAlongX(shape) ? 1 : shape.rows)
+const tileColumns = (shape: Shape): number => (isBlockedAlongX(shape) ? shape.rows : shape.x.tiles)
+const tilesOf = (shape: Shape): number => tileRows(shape) * tileColumns(shape)
+const blocksOf = (shape: Shape): number =>
+  Math.ceil((isBlockedAlongX(shape) ? shape.x.tiles : shape.y.tiles) / shape.rows)
+
+/** Bytes from one tile to the next; not a multiple of a page, whose lines would share a place in the cache. */
+const apart = (bytes: number): number => (bytes % 1024 === 0 ? bytes + 64 : bytes)
+const inputTileBytes = ({ channels, places }: Shape): number => apart(places * channels * 4)
+const productTileBytes = (shape: Shape): number => apart(shape.places * nrOf(shape) * 4)
+
+/** Input that a unit reads along an axis. */
+const reach = (axis: TileAxis, tiles: number): number => tiles * axis.filter.m + axis.filter.r - 1
+
+/** The copy of a unit's input; undefined where all that tiles read is there. */
+const copyOf = (shape: Shape): ReadonlyArray<StagedAxis> | undefined => {
+  const { region, x, y } = shape
+  const rest = (axis: TileAxis): boolean => axis.pad !== 0 || reach(axis, axis.tiles) > axis.source
+  // The last block may have fewer tiles than the others.
+  const blocked = isBlockedAlongX(shape) ? x : y
+  if (!rest(x) && !rest(y) && blocked.tiles % shape.rows === 0) return undefined
+  return layOut(region.input, [
+    ...(y.axis === undefined ? [] : [{ axis: firstSpatial + y.axis, extent: reach(y, tileRows(shape)), pad: y.pad }]),
+    { axis: firstSpatial + (x.axis ?? 0), extent: reach(x, tileColumns(shape)), pad: x.pad },
+    { axis: channelAxis, extent: shape.channels, pad: 0 }
+  ])
+}
+
+// ---- weights --------------------------------------------------------------------------------------------------------
+
+/** G g Gᵀ of every filter, as [group][panel][place][channel][NR]; computed in float64, rounded once. */
+const packWeights = (shape: Shape): Packed => {
+  const { channels, outChannels, places, region, x, y } = shape
+  const nr = nrOf(shape)
+  const panels = panelsOf(shape)
+  const groups = region.groups
+  const bytes = groups * panels * places * channels * nr * 4
+  return {
+    read: 1,
+    layout: `winograd ${y.filter.m}.${y.filter.r} ${x.filter.m}.${x.filter.r} nr=${nr}`,
+    bytes,
+    pack: (elements) => {
+      const source = toFloat32(elements)
+      const strides = Tensor.strides(elements.shape)
+      const stride = (axis: number | undefined): number =>
+        axis === undefined ? 0 : (strides[firstSpatial + axis] ?? 0)
+      const [down, across] = [stride(y.axis), stride(x.axis)]
+      const target = new Float32Array(bytes / 4)
+      for (let group = 0; group < groups; group++)
+        for (let o = 0; o < outChannels; o++)
+          for (let c = 0; c < channels; c++) {
+            const begin =
+              group * (strides[groupAxis - 1] ?? 0) + o * (strides[1] ?? 0) + c * (strides[channelAxis] ?? 0)
+            // Along x first: [r of y][size of x].
+            const half = Array.from({ length: y.filter.r }, (_, row) =>
+              x.filter.filter.map((factors) =>
+                factors.reduce((sum, factor, k) => sum + factor * (source[begin + row * down + k * across] ?? 0), 0)
+              )
+            )
+            y.filter.filter.forEach((factors, j) =>
+              x.filter.filter.forEach((_, i) => {
+                const sum = factors.reduce((total, factor, row) => total + factor * (half[row]?.[i] ?? 0), 0)
+                const place = j * x.filter.size + i
+                const panel = group * panels + Math.floor(o / nr)
+                target[((panel * places + place) * channels + c) * nr + (o % nr)] = sum
+              })
+            )
+          }
+      return new Uint8Array(target.buffer)
+    }
+  }
+}
+
+// ---- code -----------------------------------------------------------------------------------------------------------
+
+interface Context {
+  readonly f: FunctionBuilder
+  readonly features: Features
+  readonly shape: Shape
+  /** Vectors of channels that are transformed side by side. */
+  readonly group: number
+  /** Scratch: the transformed input, the products of a panel, a half-transformed tile. */
+  readonly input: Local<"i32">
+  readonly products: Local<"i32">
+  readonly half: Local<"i32">
+}
+
+/** A group of vectors of each of several places. */
+type Vectors = ReadonlyArray<ReadonlyArray<V128>>
+
+const keepAll = (f: FunctionBuilder, vectors: ReadonlyArray<V128>): ReadonlyArray<V128> =>
+  vectors.map((vector) => f.get(f.let(vector)))
+
+/**
+ * matrixY · values · matrixXᵀ: `load(row, column, vector)` gives what comes in, `done(row, values)` takes each row of what
+ * comes out. The half-transformed tile goes through memory: it does not fit the registers.
+ */
+const both = (
+  context: Context,
+  along: { readonly y: ReadonlyArray<ReadonlyArray<number>>; readonly x: ReadonlyArray<ReadonlyArray<number>> },
+  group: number,
+  load: (row: number, column: number, vector: number) => V128,
+  done: (row: number, values: Vectors) => void
+): void => {
+  const { f, features, half } = context
+  const width = along.x[0]?.length ?? 1
+  const inRows = along.y[0]?.length ?? 1
+  const rows = along.y.length
+  const alongX = (row: number, from: (column: number, vector: number) => V128): void => {
+    const columns = Array.from({ length: group }, (_, vector) =>
+      transform(
+        f,
+        features,
+        along.x,
+        keepAll(
+          f,
+          Array.from({ length: width }, (__, column) => from(column, vector))
+        )
+      )
+    )
+    done(
+      row,
+      along.x.map((_, column) =>
+        columns.map((values) => {
+          const made = values[column]
+          if (made === undefined) throw new RangeError(`the transform has no column ${column}`)
+          return made
+        })
+      )
+    )
+  }
+  if (inRows === 1) return alongX(0, (column, vector) => load(0, column, vector))
+  const at = (row: number, column: number, vector: number): number => ((row * width + column) * group + vector) * 16
+  for (let column = 0; column < width; column++) {
+    const made = Array.from({ length: group }, (_, vector) =>
+      transform(
+        f,
+        features,
+        along.y,
+        keepAll(
+          f,
+          Array.from({ length: inRows }, (__, row) => load(row, column, vector))
+        )
+      )
+    )
+    for (let row = 0; row < rows; row++)
+      for (let vector = 0; vector < group; vector++) {
+        const done1 = made[vector]?.[row]
+        if (done1 !== undefined) f.do(v128.store(f.get(half), done1, at(row, column, vector)))
+      }
+  }
+  for (let row = 0; row < rows; row++) alongX(row, (column, vector) => v128.load(f.get(half), at(row, column, vector)))
+}
+
+interface InputStrides {
+  readonly y: number
+  readonly x: number
+}
+
+/** Bᵀ d B of all tiles of a unit. */
+const inputTransforms = (
+  context: Context,
+  from: Local<"i32">,
+  strides: InputStrides,
+  rows: Size,
+  columns: Size
+): void => {
+  const { f, group, shape } = context
+  const { channels, x, y } = shape
+  const vectors = channels / 4
+  const to = f.let(f.get(context.input))
+  const line = f.let(f.get(from))
+  f.range(0, value(f, rows), 1, () => {
+    const tile = f.let(f.get(line))
+    f.range(0, value(f, columns), 1, () => {
+      const source = f.let(f.get(tile))
+      const target = f.let(f.get(to))
+      const some = (count: number): void =>
+        both(
+          context,
+          { y: y.filter.input, x: x.filter.input },
+          count,
+          (row, column, vector) => v128.load(f.get(source), row * strides.y + column * strides.x + vector * 16),
+          (row, values) =>
+            values.forEach((group1, column) =>
+              group1.forEach((vector, index) =>
+                f.do(v128.store(f.get(target), vector, (row * x.filter.size + column) * channels * 4 + index * 16))
+              )
+            )
+        )
+      const whole = Math.floor(vectors / group)
+      f.range(0, whole, 1, () => {
+        some(group)
+        if (whole > 1 || vectors % group > 0) {
+          f.set(source, i32.add(f.get(source), i32.const(group * 16)))
+          f.set(target, i32.add(f.get(target), i32.const(group * 16)))
+        }
+      })
+      if (vectors % group > 0) some(vectors % group)
+      f.set(tile, i32.add(f.get(tile), i32.const(x.filter.m * strides.x)))
+      f.set(to, i32.add(f.get(to), i32.const(inputTileBytes(shape))))
+    })
+    f.set(line, i32.add(f.get(line), i32.const(y.filter.m * strides.y)))
+  })
+}
+
+/** The products of one panel, place by place. */
+const panelProducts = (context: Context, registers: Registers, weights: Local<"i32">, tiles: Size): void => {
+  const { f, features, shape } = context
+  const { channels, places, tile } = shape
+  const nr = nrOf(shape)
+  const [a, b, c] = [f.let(f.get(context.input)), f.let(f.get(weights)), f.let(f.get(context.products))]
+  f.range(0, places, 1, () => {
+    const [row, result] = [f.let(f.get(a)), f.let(f.get(c))]
+    const some = (rows: number): void => {
+      const sums = emitTile(
+        f,
+        features,
+        registers,
+        { ...tile, rows },
+        { step: nr * 4, lastLanes: 4 },
+        {
+          a: row,
+          rowBytes: inputTileBytes(shape),
+          b,
+          reduction: [{ extent: channels, a: 4 }]
+        }
+      )
+      sums.forEach((vectors, r) =>
+        vectors.forEach((sum, v) => f.do(v128.store(f.get(result), f.get(sum), r * productTileBytes(shape) + v * 16)))
+      )
+      f.set(row, i32.add(f.get(row), i32.const(rows * inputTileBytes(shape))))
+      f.set(result, i32.add(f.get(result), i32.const(rows * productTileBytes(shape))))
+    }
+    if (typeof tiles === "number")
+      for (const { count, size } of evenly(tiles, tile.rows)) f.range(0, count, 1, () => some(size))
+    else {
+      const left = f.let(f.get(tiles))
+      const loop = (rows: number): void =>
+        f.block((out) =>
+          f.loop((again) => {
+            f.brIf(out, i32.lt_s(f.get(left), i32.const(rows)))
+            some(rows)
+            f.set(left, i32.sub(f.get(left), i32.const(rows)))
+            f.br(again)
+          })
+        )
+      loop(tile.rows)
+      if (tile.rows > 3) loop(2)
+      if (tile.rows > 1) loop(1)
+    }
+    f.set(a, i32.add(f.get(a), i32.const(channels * 4)))
+    f.set(b, i32.add(f.get(b), i32.const(channels * nr * 4)))
+    f.set(c, i32.add(f.get(c), i32.const(nr * 4)))
+  })
+}
+
+interface OutputPlace {
+  /** The unit's first output row and column. */
+  readonly row: I32
+  readonly column: I32
+  readonly views: ReadonlyArray<Local<"i32">>
+  readonly viewBytes: ReadonlyArray<{ readonly y: Size; readonly x: Size; readonly channel: Size }>
+  readonly indices: ReadonlyMap<number, I32>
+  readonly channel: I32
+}
+
+/** Aᵀ … A and the epilogue for one panel of channels, of which `width` are there. */
+const outputTransforms = (
+  context: Context,
+  epilogue: GemmEpilogue.EpilogueCode,
+  memory: Local<"i32"> | undefined,
+  place: OutputPlace,
+  width: number,
+  rows: Size,
+  columns: Size
+): void => {
+  const { f, group, shape } = context
+  const { x, y } = shape
+  const nr = nrOf(shape)
+  const bytes = (view: number, axis: "y" | "x" | "channel"): Size => place.viewBytes[view]?.[axis] ?? 0
+  const from = f.let(f.get(context.products))
+  const line = place.views.map((pointer) => f.let(f.get(pointer)))
+  const rowIndex = f.let(place.row)
+  f.range(0, value(f, rows), 1, () => {
+    const tile = line.map((pointer) => f.let(f.get(pointer)))
+    const columnIndex = f.let(place.column)
+    f.range(0, value(f, columns), 1, () => {
+      for (let first = 0; first < width; first += group * 4) {
+        const vectors = Math.min(group, Math.ceil((width - first) / 4))
+        const lanes = Math.min(vectors * 4, width - first)
+        const pixels = (row: number, begin: number, sums: ReadonlyArray<ReadonlyArray<V128>>): void => {
+          const views = tile.map((pointer, view) => {
+            let at: I32 = f.get(pointer)
+            for (const [index, axis] of [
+              [row, "y"],
+              [begin, "x"],
+              [first, "channel"]
+            ] as const)
+              at = offsetBy(f, at, i32.const(index), index === 0 ? 0 : bytes(view, axis))
+            return f.let(at)
+          })
+          epilogue.tile({
+            sums: sums.map((vectorsOfPixel) => vectorsOfPixel.map((sum) => f.let(sum))),
+            width: lanes,
+            views,
+            rowBytes: tile.map((_, view) => bytes(view, "x")),
+            columnBytes: tile.map((_, view) => bytes(view, "channel")),
+            rowDomain: x.axis === undefined ? undefined : firstSpatial + x.axis,
+            columnDomain: channelAxis,
+            indices: new Map([
+              ...place.indices,
+              ...(y.axis === undefined
+                ? []
+                : [[firstSpatial + y.axis, i32.add(f.get(rowIndex), i32.const(row))] as const]),
+              ...(x.axis === undefined
+                ? []
+                : [[firstSpatial + x.axis, i32.add(f.get(columnIndex), i32.const(begin))] as const]),
+              [channelAxis, i32.add(place.channel, i32.const(first))]
+            ]),
+            memory
+          })
+        }
+        both(
+          context,
+          { y: y.filter.output, x: x.filter.output },
+          vectors,
+          (row, column, vector) =>
+            v128.load(f.get(from), (row * x.filter.size + column) * nr * 4 + (first / 4 + vector) * 16),
+          (row, values) => {
+            const kept = values.map((vectorsOfPixel) => keepAll(f, vectorsOfPixel))
+            const all = (): void => {
+              if (x.out % x.filter.m === 0) return pixels(row, 0, kept)
+              // The last tile reaches over the output's end.
+              f.if(
+                i32.le_s(i32.add(f.get(columnIndex), i32.const(x.filter.m)), i32.const(x.out)),
+                () => pixels(row, 0, kept),
+                () => pixels(row, 0, kept.slice(0, x.out % x.filter.m))
+              )
+            }
+            if (y.out % y.filter.m === 0 || row < y.out % y.filter.m) all()
+            else f.if(i32.lt_s(i32.add(f.get(rowIndex), i32.const(row)), i32.const(y.out)), all)
+          }
+        )
+      }
+      f.set(from, i32.add(f.get(from), i32.const(productTileBytes(shape))))
+      tile.forEach((pointer, view) => advance(f, pointer, x.filter.m, bytes(view, "x")))
+      f.set(columnIndex, i32.add(f.get(columnIndex), i32.const(x.filter.m)))
+    })
+    line.forEach((pointer, view) => advance(f, pointer, y.filter.m, bytes(view, "y")))
+    f.set(rowIndex, i32.add(f.get(rowIndex), i32.const(y.filter.m)))
+  })
+}
+
+interface Scratch {
+  readonly staged: number
+  readonly input: number
+  readonly products: number
+  readonly half: number
+  readonly memory: number
+}
+
+const align = (bytes: number): number => Math.ceil(bytes / 64) * 64
+
+const scratchOf = (shape: Shape, copy: ReadonlyArray<StagedAxis> | undefined, group: number): Scratch => ({
+  staged: copy === undefined ? 0 : align(Number(stagedBytes(copy))),
+  input: align(tilesOf(shape) * inputTileBytes(shape)),
+  products: align(tilesOf(shape) * productTileBytes(shape)),
+  half: align(shape.places * group * 16),
+  memory: GemmEpilogue.needsMemory(shape.region.epilogue, true) ? shape.x.filter.m * group * 16 : 0
+})
+
+const emitWinograd = (emission: Emission, name: string, shape: Shape, group: number): Func => {
+  const { channels, outChannels, places, region, x, y } = shape
+  const { epilogue, groups, input } = region
+  const views = viewsOf(epilogue)
+  const parameters = 2 + views.length + 4
+  const copy = copyOf(shape)
+  const bytes = scratchOf(shape, copy, group)
+  const nr = nrOf(shape)
+  const panels = panelsOf(shape)
+  return emission.module.func(name, new Array<"i32">(parameters).fill("i32"), [], (f) => {
+    const parameter = (index: number): Local<"i32"> => ({ type: "i32", index })
+    const size = (dim: Dim.Dim): Size => (typeof dim === "number" ? dim : f.let(emission.dim(dim)))
+    const code = GemmEpilogue.epilogueCode(f, emission, epilogue)
+    const registers = new Registers(f)
+    const scratch = parameter(parameters - 3)
+    const at = (offset: number): Local<"i32"> => f.let(i32.add(f.get(scratch), i32.const(offset)))
+    const context: Context = {
+      f,
+      features: emission.features,
+      shape,
+      group,
+      input: at(bytes.staged),
+      products: at(bytes.staged + bytes.input),
+      half: at(bytes.staged + bytes.input + bytes.products)
+    }
+    const memory = bytes.memory > 0 ? at(bytes.staged + bytes.input + bytes.products + bytes.half) : undefined
+    const along = (axis: number | undefined, view: (typeof views)[number]): Size =>
+      axis === undefined ? 0 : size(byteStride(view, firstSpatial + axis))
+    const viewBytes = views.map((view) => ({
+      y: along(y.axis, view),
+      x: along(x.axis, view),
+      channel: size(byteStride(view, channelAxis)),
+      group: size(byteStride(view, groupAxis)),
+      batch: size(byteStride(view, batchAxis))
+    }))
+    const inputBytes = (axis: number): Size => size(byteStride(input, axis))
+    const [batchBytes, groupBytes] = [inputBytes(batchAxis), inputBytes(groupAxis)]
+    const stagedStride = (axis: number | undefined): number => {
+      if (axis === undefined) return 0
+      if (copy === undefined) return Number(byteStride(input, firstSpatial + axis))
+      return Number(copy.find((one) => one.axis === firstSpatial + axis)?.to ?? 0)
+    }
+    const strides: InputStrides = { y: stagedStride(y.axis), x: stagedStride(x.axis) }
+    const isX = isBlockedAlongX(shape)
+    const blocked = isX ? x : y
+    const blocks = blocksOf(shape)
+    f.range(f.get(parameter(parameters - 2)), f.get(parameter(parameters - 1)), 1, (unit) => {
+      const rest = f.let(f.get(unit))
+      const taken = (count: number): I32 => {
+        if (count === 1) return i32.const(0)
+        const index = f.let(i32.rem_u(f.get(rest), i32.const(count)))
+        f.set(rest, i32.div_u(f.get(rest), i32.const(count)))
+        return f.get(index)
+      }
+      const block = taken(blocks)
+      const group1 = taken(groups)
+      const batch = f.get(rest)
+      const firstTile = f.get(f.let(i32.mul(block, i32.const(shape.rows))))
+      // The number of tiles along the blocked axis.
+      const count = ((): Size => {
+        if (blocks === 1) return blocked.tiles
+        if (blocked.tiles % shape.rows === 0) return shape.rows
+        const left = f.let(i32.sub(i32.const(blocked.tiles), firstTile))
+        f.if(i32.gt_s(f.get(left), i32.const(shape.rows)), () => f.set(left, i32.const(shape.rows)))
+        return left
+      })()
+      const rows = isX ? 1 : count
+      const columns = isX ? count : x.tiles
+      const tiles: Size =
+        typeof count === "number"
+          ? count * (isX ? 1 : x.tiles)
+          : isX
+            ? count
+            : f.let(i32.mul(f.get(count), i32.const(x.tiles)))
+      const firstOut = f.get(f.let(i32.mul(firstTile, i32.const(blocked.filter.m))))
+      const source = f.let(offsetBy(f, offsetBy(f, f.get(parameter(0)), batch, batchBytes), group1, groupBytes))
+      if (copy !== undefined) {
+        emitStage(
+          f,
+          emission,
+          copy,
+          { axis: firstSpatial + (blocked.axis ?? 0), begin: firstOut },
+          f.get(source),
+          f.get(scratch)
+        )
+        f.set(source, f.get(scratch))
+      } else f.set(source, offsetBy(f, f.get(source), firstOut, isX ? strides.x : strides.y))
+      inputTransforms(context, source, strides, rows, columns)
+      const weights = f.let(
+        offsetBy(f, f.get(parameter(2 + views.length)), group1, panels * places * channels * nr * 4)
+      )
+      const pointers = views.map((_, view) => {
+        const own = viewBytes[view]
+        let pointer: I32 = f.get(parameter(2 + view))
+        if (own !== undefined) {
+          pointer = offsetBy(f, pointer, batch, own.batch)
+          pointer = offsetBy(f, pointer, group1, own.group)
+          pointer = offsetBy(f, pointer, firstOut, isX ? own.x : own.y)
+        }
+        return f.let(pointer)
+      })
+      const channel = f.let(i32.const(0))
+      const panel = (width: number): void => {
+        panelProducts(context, registers, weights, tiles)
+        const place: OutputPlace = {
+          row: isX ? i32.const(0) : firstOut,
+          column: isX ? firstOut : i32.const(0),
+          views: pointers,
+          viewBytes,
+          indices: new Map([
+            [batchAxis, batch],
+            [groupAxis, group1]
+          ]),
+          channel: f.get(channel)
+        }
+        outputTransforms(context, code, memory, place, width, rows, columns)
+      }
+      const whole = Math.floor(outChannels / nr)
+      f.range(0, whole, 1, () => {
+        panel(nr)
+        f.set(weights, i32.add(f.get(weights), i32.const(places * channels * nr * 4)))
+        pointers.forEach((pointer, view) => advance(f, pointer, nr, viewBytes[view]?.channel ?? 0))
+        f.set(channel, i32.add(f.get(channel), i32.const(nr)))
+      })
+      if (outChannels % nr > 0) panel(outChannels % nr)
+    })
+  })
+}
+
+// ---- candidates -----------------------------------------------------------------------------------------------------
+
+const costOf = (shape: Shape, batch: number, features: Features, group: number): number => {
+  const { channels, outChannels, places, region, tile, x, y } = shape
+  const tiles = x.tiles * y.tiles
+  const passes = (filter: "input" | "output"): number => {
+    const [alongX, alongY] = [x.filter[filter], y.filter[filter]]
+    const linesY = y.filter.size === 1 ? 0 : x.filter.size
+    const linesX = alongY.length
+    const arithmetic = linesY * transformCost(alongY) + linesX * transformCost(alongX)
+    const moved =
+      x.filter.size * y.filter.size + alongX.length * alongY.length + (linesY === 0 ? 0 : 2 * linesY * alongY.length)
+    return (arithmetic * 0.55 + moved * 0.6) / (group === 2 ? 1.7 : 1)
+  }
+  const vectors = channels / 4
+  const outVectors = Math.ceil(outChannels / 4)
+  const input = tiles * (vectors * (passes("input") + 4) + 4)
+  const output =
+    tiles *
+    outVectors *
+    (passes("output") + 4 + x.filter.m * y.filter.m * (1 + epilogueCyclesOf(region.epilogue, channelAxis)))
+  const perBlock = tilesOf(shape)
+  const blocks = blocksOf(shape)
+  const products = evenly(perBlock, tile.rows).reduce(
+    (cycles, { count, size }) =>
+      cycles + count * (channels * cyclesOfStep({ ...tile, rows: size }, features) + 9 + size * tile.vectors * 0.8),
+    0
+  )
+  const product = Math.max(
+    blocks * panelsOf(shape) * places * products,
+    (blocks * places * channels * outChannels * 4) / bytesPerCycle(places * channels * outChannels * 4)
+  )
+  const copies = copyOf(shape) === undefined ? 0 : blocks * scratchOf(shape, copyOf(shape), group).staged * 0.12
+  return (
+    callNanoseconds + batch * region.groups * (input + output + product + copies + blocks * 40) * nanosecondsPerCycle
+  )
+}
+
+/** Errors of more than this much more than a direct sum's are not offered. */
+const worstAmplification = 4000
+
+/** The axes that tiles run along: all that have more than one tap or one output, two at most. */
+const axesOf = (region: Convolution, m: number): readonly [TileAxis, TileAxis] | undefined => {
+  const used = region.out.flatMap((extent, axis) =>
+    extent === 1 && region.weight.shape[firstSpatial + axis] === 1 && region.padsBegin[axis] === 0 ? [] : [axis]
+  )
+  const along = (axis: number | undefined): TileAxis | undefined => {
+    if (axis === undefined) return { axis, out: 1, source: 1, pad: 0, filter: filtering(1, 1), tiles: 1 }
+    const [out, source, pad, taps] = [
+      region.out[axis],
+      region.input.shape[firstSpatial + axis],
+      region.padsBegin[axis],
+      region.weight.shape[firstSpatial + axis]
+    ]
+    if (typeof out !== "number" || typeof source !== "number" || typeof pad !== "number" || typeof taps !== "number")
+      return undefined
+    if (m + taps - 1 > 8) return undefined
+    const own = taps === 1 ? 1 : Math.min(m, out)
+    return { axis, out, source, pad, filter: filtering(own, taps), tiles: Math.ceil(out / own) }
+  }
+  if (used.length === 0 || used.length > 2) return undefined
+  const [y, x] = used.length === 1 ? [along(undefined), along(used[0])] : [along(used[0]), along(used[1])]
+  return x === undefined || y === undefined ? undefined : [y, x]
+}
+
+export const candidates = (region: Region, typical: TypicalSizes, features: Features): ReadonlyArray<Kernel> => {
+  if (!isPlain(region) || region.transposed) return []
+  const { dilations, groups, input, strides, weight } = region
+  const [, outChannels, channels] = weight.shape
+  if ([...strides, ...dilations].some((step) => step !== 1)) return []
+  if (typeof channels !== "number" || typeof outChannels !== "number") return []
+  if (channels % 4 !== 0 || input.strides[channelAxis] !== 1) return []
+  if (input.strides.slice(firstSpatial).some((stride) => typeof stride !== "number" || stride < 0)) return []
+  const batch = typicalSize(region.batch, typical)
+  const found = [2, 3, 4, 6].flatMap((m): ReadonlyArray<Kernel> => {
+    const axes = axesOf(region, m)
+    if (axes === undefined) return []
+    const [y, x] = axes
+    if (x.filter.size * y.filter.size === 1 || x.filter.m * y.filter.m === 1) return []
+    const places = x.filter.size * y.filter.size
+    const worst = amplification(x.filter) * amplification(y.filter)
+    if (worst > worstAmplification) return []
+    const isX = y.axis === undefined
+    const perRow = isX ? 1 : x.tiles
+    const along = isX ? x.tiles : y.tiles
+    // Transformed input of 256 KiB, and some units to share.
+    const cached = Math.max(1, Math.floor(262_144 / (perRow * places * channels * 4)))
+    const flops = 2 * batch * groups * x.tiles * y.tiles * places * channels * outChannels
+    const wanted = Math.min(8, Math.max(1, Math.floor(flops / 2.5e6 / (batch * groups))))
+    const atMost = Math.max(1, Math.min(cached, Math.ceil(along / wanted)))
+    const blocks = Math.ceil(along / atMost)
+    const rows = Math.ceil(along / blocks)
+    return tilesFor(rows * perRow, outChannels, features)
+      .filter(({ vectors }) => !features.wide || vectors % 2 === 0)
+      .map((tile): Kernel => {
+        const shape: Shape = { region, y, x, channels, outChannels, places, tile, rows }
+        const group = features.wide && channels % 8 === 0 && tile.vectors % 2 === 0 ? 2 : 1
+        const { half, input: transformed, memory, products, staged } = scratchOf(shape, copyOf(shape), group)
+        return {
+          name: `conv-winograd-${y.axis === undefined ? "" : `${y.filter.m}x`}${x.filter.m}`,
+          config: {
+            tile: [y.filter.m, x.filter.m],
+            taps: [y.filter.r, x.filter.r],
+            amplification: Math.round(worst),
+            mr: tile.rows,
+            nr: tile.vectors * 4,
+            phases: tile.phases,
+            rows
+          },
+          cost: costOf(shape, batch, features, group),
+          packed: [packWeights(shape)],
+          scratch: staged + transformed + products + half + memory,
+          units: Dim.product([region.batch, groups, blocksOf(shape)]),
+          emit: (emission, name) => emitWinograd(emission, name, shape, group)
+        }
+      })
+      .sort((a, b) => a.cost - b.cost)
+      .slice(0, 2)
+  })
+  return found.sort((a, b) => a.cost - b.cost).slice(0, 4)
+}
