@@ -36,33 +36,51 @@ const missOf = (
   return { miss: { reason: "NotOffered", key, node, detail } }
 }
 
+/** What a lock settles of a space, and what it does not. */
+const settle = (lock: Lock.Lock, here: Lock.Header | undefined, choices: ReadonlyArray<Tuner.Choice>) => {
+  const others = here === undefined ? [] : otherTarget(lock, here)
+  const entries = Lock.byKey(lock)
+  const misses: Array<Tuner.Miss> = []
+  const decided = new Map<string, Tuner.Candidate>()
+  for (const choice of choices) {
+    const { key, node } = choice
+    if (others.length > 0) {
+      misses.push({ reason: "OtherTarget", key, node, detail: `the lock is for ${others.join("; ")}` })
+      continue
+    }
+    const found = missOf(choice, entries.get(key))
+    if ("miss" in found) misses.push(found.miss)
+    else decided.set(key, found.candidate)
+  }
+  return { misses, decided }
+}
+
+const choicesOf = (space: ReadonlyArray<Tuner.Choice>) =>
+  Effect.suspend(() => {
+    const { groups, problems } = Space.group(space)
+    if (problems.length > 0) return Effect.fail(new Tuner.TunerError({ problems }))
+    return Effect.succeed(groups.map(({ choice }) => choice))
+  })
+
+const tell = (choices: ReadonlyArray<Tuner.Choice>, decided: ReadonlyMap<string, Tuner.Candidate>) =>
+  Effect.forEach(
+    choices,
+    ({ key, node }) => {
+      const candidate = decided.get(key)
+      if (candidate === undefined) return Effect.void
+      return Event.tell({ _tag: "Decided", key, node, candidate: Tuner.identify(candidate), why: "locked" })
+    },
+    { discard: true }
+  )
+
 const decide =
   (lock: Lock.Lock, here: Lock.Header | undefined): Tuner.TunerService["decide"] =>
   (space) =>
     Effect.gen(function* () {
-      const { groups, problems } = Space.group(space)
-      if (problems.length > 0) return yield* new Tuner.TunerError({ problems })
-      const others = here === undefined ? [] : otherTarget(lock, here)
-      const entries = Lock.byKey(lock)
-      const misses: Array<Tuner.Miss> = []
-      const decided = new Map<string, Tuner.Candidate>()
-      for (const { choice } of groups) {
-        const { key, node } = choice
-        if (others.length > 0) {
-          misses.push({ reason: "OtherTarget", key, node, detail: `the lock is for ${others.join("; ")}` })
-          continue
-        }
-        const found = missOf(choice, entries.get(key))
-        if ("miss" in found) misses.push(found.miss)
-        else decided.set(key, found.candidate)
-      }
+      const choices = yield* choicesOf(space)
+      const { misses, decided } = settle(lock, here, choices)
       if (misses.length > 0) return yield* new Tuner.LockMiss({ misses })
-      for (const { choice } of groups) {
-        const { key, node } = choice
-        const candidate = decided.get(key)
-        if (candidate === undefined) continue
-        yield* Event.tell({ _tag: "Decided", key, node, candidate: Tuner.identify(candidate), why: "locked" })
-      }
+      yield* tell(choices, decided)
       return Space.spread(space, decided)
     })
 
@@ -73,3 +91,26 @@ export const layer = (lock: Lock.Lock, here?: Lock.Header): Layer.Layer<Tuner.Tu
     identity: { name: "locked", version: 1, config: { lock: Lock.digest(lock) } },
     decide: decide(lock, here)
   })
+
+/** Decides by a lock what the lock settles, and leaves the rest to the tuner that there is. */
+export const layerFirst = (lock: Lock.Lock, here?: Lock.Header): Layer.Layer<Tuner.Tuner, never, Tuner.Tuner> =>
+  Layer.effect(
+    Tuner.Tuner,
+    Effect.map(Tuner.Tuner, (tuner) => {
+      const rest: Tuner.TunerService["decide"] = (space) =>
+        Effect.gen(function* () {
+          const choices = yield* choicesOf(space)
+          const { decided } = settle(lock, here, choices)
+          yield* tell(choices, decided)
+          const open = space.filter(({ key }) => !decided.has(key))
+          const others = open.length === 0 ? [] : yield* tuner.decide(open)
+          return Space.spread(space, new Map([...decided, ...others.map((one) => [one.key, one.candidate] as const)]))
+        })
+      const identity = tuner.identity && {
+        name: "locked first",
+        version: 1,
+        config: { lock: Lock.digest(lock), rest: { ...tuner.identity } }
+      }
+      return { name: `locked, then ${tuner.name}`, identity, decide: rest }
+    })
+  )

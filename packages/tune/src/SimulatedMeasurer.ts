@@ -152,6 +152,7 @@ export const make = (options: Options): Effect.Effect<Measurer.MeasurerService> 
     generator,
     features: options.features ?? ["simulated"],
     parallel: options.parallel ?? 2,
+    // No neighbour reaches it: the worst for comparing races by it.
     yardstick: passing(1_000, 0),
     prepare: (choice, candidate) =>
       Effect.suspend(() => {

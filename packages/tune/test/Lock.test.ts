@@ -9,6 +9,7 @@ import * as LockFile from "@anneal/tune/LockFile"
 import * as LockMerge from "@anneal/tune/LockMerge"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Space from "./Space.ts"
@@ -343,6 +344,24 @@ describe("LockedTuner", () => {
       )
       assert.include(error.message, "2 decisions are not in the lock")
       assert.include(error.message, 'gemm {"mr":99,"nr":1,"unroll":1}')
+    })
+  )
+
+  it.effect("before another tuner, it leaves to that one what it does not settle", () =>
+    Effect.gen(function* () {
+      const all = yield* Effect.provide(decided, HeuristicTuner.layer)
+      // The lock has the last candidate for two choices, and one that is gone for another.
+      const entries = space.flatMap(({ key, candidates }, i) => {
+        const last = candidates.at(-1)
+        if (last === undefined || i > 2) return []
+        return [{ key, nodes: [], candidate: last.name, config: i === 2 ? { gone: 1 } : last.config }]
+      })
+      const before = LockedTuner.layerFirst(Lock.make(here, entries), here)
+      const both = yield* Effect.provide(decided, Layer.provide(before, HeuristicTuner.layer))
+      assert.deepStrictEqual(
+        both.map(({ candidate }) => candidate),
+        [space[0]?.candidates.at(-1), space[1]?.candidates.at(-1), all[2]?.candidate, all[3]?.candidate]
+      )
     })
   )
 
