@@ -246,8 +246,15 @@ export const loadSplat = (w: Writer, dtype: DType, address: I32, offset = 0): La
 
 /** Four elements `stride` bytes apart. */
 export const loadStrided = (w: Writer, dtype: DType, address: I32, stride: number | I32, offset = 0): Lanes => {
+  const is32 = dtype === "f32" || dtype === "i32" || dtype === "u32"
+  const near = is32 && typeof stride === "number" ? pairs[stride] : undefined
+  if (near !== undefined) {
+    // Two loads, neither of them beyond the four elements.
+    const from = w.keep(near.back === 0 ? address : i32.sub(address, i32.const(near.back)))
+    return [shuffle(v128.load(from, offset), v128.load(from, offset + near.second), near.lanes.flatMap(wordOf))]
+  }
   const at = addresses(w, address, stride, offset)
-  if (dtype === "f32" || dtype === "i32" || dtype === "u32") {
+  if (is32) {
     const [a, b, c, d] = at
     let all = v128.load32_zero(a.address, a.offset)
     all = v128.load32_lane(b.address, all, 1, b.offset)
@@ -258,6 +265,17 @@ export const loadStrided = (w: Writer, dtype: DType, address: I32, stride: numbe
     dtype,
     at.map((one) => loadOne(w, dtype, one.address, one.offset))
   )
+}
+
+const wordOf = (word: number): ReadonlyArray<number> => [0, 1, 2, 3].map((byte) => 4 * word + byte)
+
+/** By stride in bytes: where two loads begin, and the words of them that are the elements. */
+const pairs: {
+  readonly [stride: number]: { readonly back: number; readonly second: number; readonly lanes: ReadonlyArray<number> }
+} = {
+  8: { back: 0, second: 12, lanes: [0, 2, 5, 7] },
+  12: { back: 0, second: 24, lanes: [0, 3, 4, 7] },
+  [-4]: { back: 12, second: 0, lanes: [3, 2, 1, 0] }
 }
 
 interface Address {

@@ -278,10 +278,12 @@ export const window = (region: Window, dtype: DType, buffers: Buffers, symbols: 
   })
   const attributes = { kernel, strides, dilations, padsBegin, padsEnd, ceil: !floored }
   const x: Tensor = { dtype: input.dtype, shape, data }
+  // A mean of narrow floats is one in the accumulator's dtype.
+  const wide = x.dtype === dtype ? x : apply("cast", [x], { to: dtype, saturate: true })
   const pooled =
     region.combine === "max"
       ? apply("maxPool", [x], { ...attributes, indexOrder: "rowMajor" })
-      : apply("averagePool", [x], { ...attributes, includePad: region.includePad })
+      : apply("averagePool", [wide], { ...attributes, includePad: region.includePad })
   const domain = [...shape.slice(0, 2), ...out]
   const cast = pooled.dtype === dtype ? pooled : apply("cast", [pooled], { to: dtype, saturate: true })
   return epilogue(region.epilogue, { ...cast, shape: [cast.data.length] }, domain, buffers, symbols)

@@ -119,9 +119,8 @@ export const prepare = ({ along, from, index: outerIndex, operands, previous, va
     vectorsAt: (offset) => ScalarCode.vector(w, split.values, LoopPoint.vector(point, offset)),
     singlesAt: (offset) => ScalarCode.single(w, split.values, LoopPoint.single(point, offset)),
     lastVectors: (total) => {
-      const ends = pointers.map((pointer) =>
-        pointer === undefined ? undefined : { ...pointer, address: w.keep(nearEnd(pointer, total)) }
-      )
+      const atEnd = (pointer: Pointer): Pointer => ({ ...pointer, address: w.keep(nearEnd(pointer, total)) })
+      const ends = pointers.map((pointer) => (pointer === undefined ? undefined : atEnd(pointer)))
       const end: Point = {
         ...point,
         pointer: (operand) => pointerOf(ends, operand),
@@ -220,7 +219,8 @@ export const store = (row: Row, results: ReadonlyArray<Pointer>, count: Size, un
       }),
     () => {
       const last = row.lastVectors(total)
-      const ends = targets.map((target) => ({ ...target, address: w.keep(row.nearEnd(target, total)) }))
+      const atEnd = (target: Pointer): Pointer => ({ ...target, address: w.keep(row.nearEnd(target, total)) })
+      const ends = targets.map(atEnd)
       const whole = w.keep(i32.and(total, i32.const(-4 * unroll)))
       rounds(unroll, whole)
       if (unroll > 1) rounds(1, w.keep(i32.and(i32.sub(total, whole), i32.const(-4))))
