@@ -2,6 +2,7 @@
 // against float64 on the problem that is timed; cuDNN is measured by peers.py in the same call.
 #pragma once
 #include "../../native/test-gpu/FewChannelCases.hpp"
+#include "../../native/test-gpu/TiledCases.hpp"
 #include "Timing.hpp"
 
 #include <numeric>
@@ -86,6 +87,7 @@ class ConvBench {
   }
   std::optional<Launch> prepare(const Instance &i, const ConvProblem &p) const {
     if (i.kernel == "ConvSm90" && conv_refusal(i, p).empty() && (p.r > 1 || p.stride > 1)) return prepare_conv(device_, i, p);
+    if (i.kernel == "ConvSm75" && tiled_conv_refusal(i, p).empty()) return prepare_tiled_conv(i, p);
     if (i.kernel == "FewChannelsSm80" && few_channels_refusal(i, p).empty()) return prepare_few_channels(device_, i, p);
     if (i.kernel == "GemmSm90" && p.r == 1 && p.s == 1 && p.stride == 1 && !i.number("A_ALONG_M", 0) && !i.number("B_ALONG_N", 0)) {
       GemmProblem g;

@@ -60,6 +60,7 @@ class TokenBench {
     for (const Instance &i : instances_) {
       if (i.kernel != "PagedDecodeSm80" || i.number("PAGE", 0) != page || i.number("HEAD_DIM", 0) != dim || i.text("INPUT", "") != "f16") continue;
       for (const int splits : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64}) {
+        if (i.number("CLUSTER", 0) && splits > 16) continue;
         if (splits * batch * kv_heads > 8192 || splits * batch * kv_heads < 64) continue;
         Repeated timed(device_, std::max(2, sets * 2), [&](int c, CUstream s) {
           DecodeProblem p;

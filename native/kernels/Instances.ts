@@ -5,6 +5,7 @@
  */
 
 import type { Instance } from "./Instance.ts"
+import { portable, tiles } from "./PortableInstances.ts"
 import { epilogue, products } from "./ProductInstances.ts"
 
 export type { Instance } from "./Instance.ts"
@@ -116,18 +117,22 @@ const attentions: ReadonlyArray<Instance> = [
   attention("f16", 128, 1, 64)
 ]
 
-const decode = (input: string, page: number, dim: number, perSm: number, warps = 4): Instance => ({
-  name: `decode-${input}-d${dim}-p${page}-w${warps}-o${perSm}`,
+const decode = (input: string, page: number, dim: number, perSm: number, warps = 4, cluster = 0): Instance => ({
+  name: `decode-${input}-d${dim}-p${page}-w${warps}-o${perSm}${cluster === 1 ? "-cluster" : ""}`,
   template: "PagedDecodeSm80",
   entry: "decode",
   architecture: "90a",
-  defines: { INPUT: input, PAGE: page, HEAD_DIM: dim, WARPS: warps, BLOCKS_PER_SM: perSm }
+  defines: { INPUT: input, PAGE: page, HEAD_DIM: dim, WARPS: warps, BLOCKS_PER_SM: perSm, CLUSTER: cluster }
 })
 
 const decodes: ReadonlyArray<Instance> = [
   decode("f16", 64, 128, 2),
   decode("f16", 64, 128, 1, 8),
   decode("f16", 64, 128, 4, 2),
+  decode("f16", 64, 128, 1, 8, 1),
+  decode("f16", 64, 128, 2, 4, 1),
+  decode("f16", 64, 128, 1, 4, 1),
+  decode("f16", 16, 64, 1, 8, 1),
   decode("f16", 16, 128, 2),
   decode("bf16", 32, 128, 2),
   decode("f16", 64, 64, 3)
@@ -194,15 +199,28 @@ const planted: ReadonlyArray<Instance> = [
   defines: { BUG: bug }
 }))
 
-/** Everything that is compiled, tested and measured. */
+/** One instance of each other portable template, built for the architectures beside Hopper. */
+const portables: ReadonlyArray<Instance> = [
+  fewChannels(3, 7, 2, 4, 3),
+  skinny("f16", 8, 2, 4, 0),
+  skinny("s4", 8, 2, 4, 0),
+  decode("f16", 64, 128, 1, 8),
+  rows("layernorm", 4, 4, 1),
+  rows("softmax", 1, 3, 4),
+  pointwise(256, 4)
+].flatMap(portable)
+
+/** Everything that is compiled, tested and measured; what is not for 90a is compiled only. */
 export const instances: ReadonlyArray<Instance> = [
   { name: "reference", template: "Reference", entry: "compare", architecture: "90a", defines: {} },
   ...products,
+  ...tiles,
   ...firstLayers,
   ...skinnies,
   ...rings,
   ...attentions,
   ...decodes,
   ...generated,
-  ...planted
+  ...planted,
+  ...portables
 ]

@@ -5,13 +5,14 @@
 //     K: lane (g, q) loads 16 bytes of token g: the order of dim inside the product is free as long as Q follows it
 //     V: lane (g, q) loads 16 bytes (dims 8g..) of its tokens 2q, 2q+1, 8+2q, 9+2q, the same tokens whose scores it holds
 //   K and V go from global memory to the tensor cores without shared memory; warps, then splits, are merged by their row
-//   maxima and sums; the last split of a (sequence, head) to finish merges all of them
+//   maxima and sums: the splits of a (sequence, head) are a cluster that reads one another's shared memory (CLUSTER=1, sm_90,
+//   at most 16), or the last one to finish merges what all left in memory
 //
 // Types      INPUT f16 | bf16 for q, K, V and out; float softmax. HEAD_DIM 64 | 128.
 // Layouts    q, out [batch, heads, dim]; K, V pools by strides of page, head and token; table [batch, pages of a sequence].
 // Needs      sm_80+; pages a multiple of 16 tokens; heads / kv heads <= 8; 16-byte aligned rows.
 // Floor      bytes of K and V once at copy bandwidth.
-// Parameters HEAD_DIM, PAGE, WARPS, BLOCKS_PER_SM; splits (at most 64) at launch. docs/kernels/paged-decode-sm80.md.
+// Parameters HEAD_DIM, PAGE, WARPS, BLOCKS_PER_SM, CLUSTER; splits (at most 64, in a cluster 16) at launch. docs/kernels/paged-decode-sm80.md.
 #include "Element.cuh"
 
 #ifndef INPUT
@@ -31,7 +32,11 @@ static_assert(PAGE % 16 == 0 && HEAD_DIM % 64 == 0, "whole fragments");
 #ifndef WARPS
 #define WARPS 4
 #endif
+#ifndef CLUSTER
+#define CLUSTER 0
+#endif
 constexpr int kMostSplits = 64;
+constexpr int kHeldPages = 64; // of a sequence's table, in registers
 constexpr int kWarps = WARPS, kSteps = HEAD_DIM / 32, kHalves = HEAD_DIM / 64;
 
 struct DecodeShape {
@@ -66,11 +71,21 @@ __device__ __forceinline__ float exp2_fast(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
   return r;
 }
+#if CLUSTER
+__device__ __forceinline__ void cluster_sync() { asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory"); }
+__device__ __forceinline__ float2 cluster_load(const void *mine, u32 block) {
+  float2 r;
+  asm volatile("{\n.reg .b32 at;\nmapa.shared::cluster.u32 at, %2, %3;\nld.shared::cluster.v2.f32 {%0, %1}, [at];\n}" : "=f"(r.x), "=f"(r.y) : "r"((u32)__cvta_generic_to_shared(mine)), "r"(block));
+  return r;
+}
+#endif
 __device__ __forceinline__ u32 word(const uint4 &v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
 
 extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(const __grid_constant__ DecodeShape s) {
   __shared__ float merged[kWarps][8][HEAD_DIM + 2];
+#if !CLUSTER
   __shared__ int last;
+#endif
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
   const int split = blockIdx.x, kv = blockIdx.y, b = blockIdx.z, group = s.heads / s.kv_heads;
   const float kNone = -__int_as_float(0x7f800000);
@@ -78,10 +93,12 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
+  const int *table = s.table + (long long)b * s.pages_of_sequence;
+  // The table's entries load beside the length, not after it.
+  const int held_low = lane < s.pages_of_sequence ? table[lane] : 0, held_high = 32 + lane < s.pages_of_sequence ? table[32 + lane] : 0;
   const int length = s.lengths[b], steps = (length + 15) / 16;
   const int part = (steps + s.splits - 1) / s.splits, from = split * part, to = min(steps, from + part);
   const INPUT *k_pool = (const INPUT *)s.k + kv * s.head_stride, *v_pool = (const INPUT *)s.v + kv * s.head_stride;
-  const int *table = s.table + (long long)b * s.pages_of_sequence;
 
   uint4 query[kSteps];
 #pragma unroll
@@ -96,7 +113,11 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
 
   uint4 key[2][kSteps];
   // Where a step's 16 tokens begin. Tokens beyond the length read the page's own memory and are masked.
-  auto place = [&](int step) { return (long long)table[step * 16 / PAGE] * s.page_stride + (step * 16 % PAGE) * s.token_stride; };
+  auto place = [&](int step) {
+    const int at = step * 16 / PAGE;
+    const int page = at < kHeldPages ? __shfl_sync(~0u, at < 32 ? held_low : held_high, at % 32) : table[at];
+    return (long long)page * s.page_stride + (step * 16 % PAGE) * s.token_stride;
+  };
   auto load_keys = [&](long long at) {
 #pragma unroll
     for (int half = 0; half < 2; half++)
@@ -167,8 +188,13 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
       for (int e = 0; e < 2; e++) merged[warp][g][h * 64 + (q * 2 + e) * 8 + j] = o[h * 8 + j][e];
   if (q == 0) merged[warp][g][HEAD_DIM] = most, merged[warp][g][HEAD_DIM + 1] = sum;
   __syncthreads();
-  const long long pair = (long long)b * s.kv_heads + kv;
+  [[maybe_unused]] const long long pair = (long long)b * s.kv_heads + kv;
+#if CLUSTER
+  __shared__ alignas(16) float own[8 * (HEAD_DIM + 2)];
+  float *mine = own;
+#else
   float *mine = s.partial + (pair * s.splits + split) * group * (HEAD_DIM + 2);
+#endif
   for (int i = threadIdx.x; i < group * HEAD_DIM; i += kWarps * 32) {
     const int head = i / HEAD_DIM, d = i % HEAD_DIM;
     float m = kNone, total = 0.0f, value = 0.0f;
@@ -187,6 +213,31 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
     }
   }
   if (s.splits == 1) return;
+#if CLUSTER
+  cluster_sync();
+  for (int i = split * kWarps * 32 + threadIdx.x; i < group * HEAD_DIM / 2; i += s.splits * kWarps * 32) {
+    const int head = i / (HEAD_DIM / 2), d = i % (HEAD_DIM / 2) * 2;
+    float2 part[16], tail[16];
+#pragma unroll
+    for (int p = 0; p < 16; p++) {
+      const u32 block = p < s.splits ? p : 0;
+      part[p] = cluster_load(mine + head * (HEAD_DIM + 2) + d, block), tail[p] = cluster_load(mine + head * (HEAD_DIM + 2) + HEAD_DIM, block);
+      if (p >= s.splits) tail[p] = make_float2(kNone, 0.0f);
+    }
+    float m = kNone, total = 0.0f;
+    float2 value = make_float2(0.0f, 0.0f);
+#pragma unroll
+    for (int p = 0; p < 16; p++) m = fmaxf(m, tail[p].x);
+#pragma unroll
+    for (int p = 0; p < 16; p++) {
+      const float f = tail[p].x == kNone ? 0.0f : exp2_fast((tail[p].x - m) * s.scale_log2);
+      total += tail[p].y * f, value.x += part[p].x * f, value.y += part[p].y * f;
+    }
+    const float inverse = total > 0.0f ? 1.0f / total : 0.0f;
+    *(u32 *)((INPUT *)s.out + ((long long)b * s.heads + kv * group + head) * HEAD_DIM + d) = pack2<INPUT>(value.x * inverse, value.y * inverse);
+  }
+  cluster_sync(); // no block leaves while another reads its sums
+#else
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) last = atomicAdd(s.arrived + pair, 1) == (u32)s.splits - 1;
@@ -228,4 +279,5 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
     *(u32 *)((INPUT *)s.out + ((long long)b * s.heads + kv * group + head) * HEAD_DIM + d) = pack2<INPUT>(value.x, value.y);
   }
   if (threadIdx.x == 0) s.arrived[pair] = 0;
+#endif
 }

@@ -56,6 +56,9 @@
 #ifndef B_ALONG_N
 #define B_ALONG_N 0
 #endif
+#ifndef CONSTANT_B
+#define CONSTANT_B 0
+#endif
 #ifndef CONVOLUTION
 #define CONVOLUTION 0
 #endif
@@ -128,6 +131,8 @@ constexpr int kThreads = 128 * (CONSUMERS + 1);
 constexpr int kThreads = 128 * CONSUMERS + 32;
 #endif
 constexpr bool kPrefetch = SPLIT_K == 1 && kEpilogueMatrices > 0;
+// Results of a block's last tile may lie where the stages were, except where another warpgroup still reads them in its turn.
+constexpr bool kOverStages = SPLIT_K == 1 && !PING_PONG && kTileM * TILE_N / kChunk / 64 * kSlotBytes <= STAGES * kStageBytes;
 constexpr int kPartialStride = TILE_N + 8;
 static_assert(SPLIT_K == 1 || kTileM * kPartialStride * 4 <= STAGES * kStageBytes, "partial sums reuse the stages");
 static_assert(!STREAM_K || (kCluster == 1 && PROMOTE == 0), "stream-K blocks share nothing");
@@ -257,7 +262,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
   if (kCluster > 1) cluster_sync();
   else __syncthreads();
   dependents_launch();
-  dependency_wait();
+  if (!CONSTANT_B || warpgroup != CONSUMERS) dependency_wait();
 
   const int clusters = gridDim.x / kCluster, cluster = blockIdx.x / kCluster;
   const int tiles = shape.tiles_m * shape.tiles_n * shape.batch;
@@ -282,6 +287,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     if (warp == 4 * CONSUMERS && elect_one()) {
       int stage = 0;
       u32 phase = 0;
+      [[maybe_unused]] bool first = true;
       // The blocks that share this block's rows of A, and its rows of B.
       u32 blocks_a = 0;
       for (int j = 0; j < CLUSTER_N; j++) blocks_a |= 1u << (share_0 + rank_m + j * CLUSTER_M);
@@ -298,41 +304,63 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
 #else
         const int batch_a = shape.a_batched ? tile.batch : 0, batch_b = shape.b_batched ? tile.batch : 0;
 #endif
-        for (int slab = segment.from; slab < segment.to; slab++) {
-          barrier_wait(empty + 8 * stage, phase ^ 1);
-          const u32 ready = full + 8 * stage;
+        // A stage's part of B, whose whole loads are announced first.
+        auto load_b = [&](int slab, int to_stage) {
+          const u32 ready = full + 8 * to_stage, to_b = smem_b + to_stage * kBBytes + rank_m * kPartN * 128;
           barrier_expect(ready, kStageBytes);
 #if CONVOLUTION
           const int tap = slab / shape.conv.channel_slabs, c0 = (slab - tap * shape.conv.channel_slabs) * kTileK;
-          const int tap_h = tap / shape.conv.filter_w, tap_w = tap - tap_h * shape.conv.filter_w;
-#else
-          const int k0 = slab * kTileK;
-#endif
-          constexpr int kBoxM = A_ALONG_M ? 64 : kPartM, kBoxN = B_ALONG_N ? 64 : kPartN;
-          const u32 to_a = smem_a + stage * kABytes + rank_n * kPartM * 128;
-          const u32 to_b = smem_b + stage * kBBytes + rank_m * kPartN * 128;
-#if CONVOLUTION
-          if (CLUSTER_N > 1)
-            tensor_load_im2col_multicast(to_a, &map_a, ready, channel_0 + c0, image_w, image_h, image, tap_w * shape.conv.dilation_w, tap_h * shape.conv.dilation_h, a_mask);
-          else
-            tensor_load_im2col(to_a, &map_a, ready, channel_0 + c0, image_w, image_h, image, tap_w * shape.conv.dilation_w, tap_h * shape.conv.dilation_h);
           const int row_b = filter_0 + n0 + rank_m * kPartN;
           if (CLUSTER_M > 1) tensor_load_3d_multicast(to_b, &map_b, ready, c0, row_b, tap, b_mask);
           else tensor_load_3d(to_b, &map_b, ready, c0, row_b, tap);
 #else
-#pragma unroll
-          for (int i = 0; i < kPartM / kBoxM; i++) {
-            const int row = m0 + rank_n * kPartM + i * kBoxM;
-            const int x = A_ALONG_M ? row : k0, y = A_ALONG_M ? k0 : row;
-            if (CLUSTER_N > 1) tensor_load_3d_multicast(to_a + i * kBoxM * 128, &map_a, ready, x, y, batch_a, a_mask);
-            else tensor_load_3d(to_a + i * kBoxM * 128, &map_a, ready, x, y, batch_a);
-          }
+          constexpr int kBoxN = B_ALONG_N ? 64 : kPartN;
+          const int k0 = slab * kTileK;
 #pragma unroll
           for (int i = 0; i < kPartN / kBoxN; i++) {
             const int row = n0 + rank_m * kPartN + i * kBoxN;
             const int x = B_ALONG_N ? row : k0, y = B_ALONG_N ? k0 : row;
             if (CLUSTER_M > 1) tensor_load_3d_multicast(to_b + i * kBoxN * 128, &map_b, ready, x, y, batch_b, b_mask);
             else tensor_load_3d(to_b + i * kBoxN * 128, &map_b, ready, x, y, batch_b);
+          }
+#endif
+        };
+        int early = 0;
+        if (CONSTANT_B && first) {
+          // B is constant: the first tile's stages take it while the kernel before still runs.
+          early = min(STAGES, segment.to - segment.from);
+          for (int i = 0; i < early; i++) load_b(segment.from + i, i);
+          dependency_wait();
+          first = false;
+        }
+        for (int slab = segment.from; slab < segment.to; slab++) {
+          const u32 ready = full + 8 * stage;
+          if (early > 0) {
+            early--;
+          } else {
+            barrier_wait(empty + 8 * stage, phase ^ 1);
+            load_b(slab, stage);
+          }
+#if CONVOLUTION
+          const int tap = slab / shape.conv.channel_slabs, c0 = (slab - tap * shape.conv.channel_slabs) * kTileK;
+          const int tap_h = tap / shape.conv.filter_w, tap_w = tap - tap_h * shape.conv.filter_w;
+#else
+          const int k0 = slab * kTileK;
+#endif
+          const u32 to_a = smem_a + stage * kABytes + rank_n * kPartM * 128;
+#if CONVOLUTION
+          if (CLUSTER_N > 1)
+            tensor_load_im2col_multicast(to_a, &map_a, ready, channel_0 + c0, image_w, image_h, image, tap_w * shape.conv.dilation_w, tap_h * shape.conv.dilation_h, a_mask);
+          else
+            tensor_load_im2col(to_a, &map_a, ready, channel_0 + c0, image_w, image_h, image, tap_w * shape.conv.dilation_w, tap_h * shape.conv.dilation_h);
+#else
+          constexpr int kBoxM = A_ALONG_M ? 64 : kPartM;
+#pragma unroll
+          for (int i = 0; i < kPartM / kBoxM; i++) {
+            const int row = m0 + rank_n * kPartM + i * kBoxM;
+            const int x = A_ALONG_M ? row : k0, y = A_ALONG_M ? k0 : row;
+            if (CLUSTER_N > 1) tensor_load_3d_multicast(to_a + i * kBoxM * 128, &map_a, ready, x, y, batch_a, a_mask);
+            else tensor_load_3d(to_a + i * kBoxM * 128, &map_a, ready, x, y, batch_a);
           }
 #endif
           if (kPrefetch) {
@@ -374,7 +402,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     const u64 b0 = matrix_descriptor(smem_b, B_ALONG_N ? 64 * 128 : 0);
     constexpr int kStepA = A_ALONG_M ? 2048 / 16 : 32 / 16, kStepB = B_ALONG_N ? 2048 / 16 : 32 / 16;
 
-    int chunk_count = 0;
+    [[maybe_unused]] int chunk_count = 0;
     int turn = 0;
     // Named barriers 8 and 9: whose tile it is. A warpgroup that ran ahead would take a phase of the same parity for its own.
     if (PING_PONG && consumer == 1) named_barrier_arrive(8, 256);
@@ -540,6 +568,9 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
 #else
       const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;
       const bool storer = threadIdx.x % 128 == 0;
+      // Nothing loads after a block's last tile: its results leave through the stages, all at once, once every consumer is done.
+      const bool over_stages = kOverStages && segments.at >= segments.end;
+      if (over_stages && CONSUMERS > 1) named_barrier(7, 128 * CONSUMERS);
       const bool whole = even && m0 + BLOCKS_M * 64 <= shape.m && n0 + TILE_N <= shape.n;
 #pragma unroll
       for (int mi = 0; mi < BLOCKS_M; mi++) {
@@ -547,7 +578,9 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
         const long long row_at = tile.batch * shape.batch_stride + row * shape.row_stride;
 #pragma unroll
         for (int chunk = 0; chunk < TILE_N / kChunk; chunk++) {
-          const u32 slot = smem_d + (consumer * STORE_SLOTS + chunk_count % STORE_SLOTS) * kSlotBytes;
+          constexpr int kChunks = TILE_N / kChunk;
+          const u32 slot = over_stages ? smem_a + ((consumer * BLOCKS_M + mi) * kChunks + chunk) * kSlotBytes
+                                       : smem_d + (consumer * STORE_SLOTS + chunk_count % STORE_SLOTS) * kSlotBytes;
           chunk_count++;
           u32 packed[kChunk / 8][2];
           float2 wide[kChunk / 8][2];
@@ -574,8 +607,10 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
           };
           if (whole) apply.template operator()<true>();
           else apply.template operator()<false>();
-          if (storer) store_wait_read<STORE_SLOTS - 1>();
-          named_barrier(1 + consumer, 128);
+          if (!over_stages) {
+            if (storer) store_wait_read<STORE_SLOTS - 1>();
+            named_barrier(1 + consumer, 128);
+          }
           if constexpr (kOutBytes == 2) {
 #pragma unroll
             for (int j = 0; j < kChunk / 8; j += 2) {

@@ -87,6 +87,7 @@ const gemm = (
       ...(tile.perSm === undefined ? {} : { BLOCKS_PER_SM: tile.perSm }),
       ...(tile.stream === true ? { STREAM_K: 1 } : {}),
       ...(tile.pingPong === true ? { PING_PONG: 1 } : {}),
+      ...(output === "f16" ? { CONSTANT_B: 1 } : {}),
       ...(moved === undefined ? {} : { PRODUCER_REGISTERS: moved[0], CONSUMER_REGISTERS: moved[1] }),
       ...extra
     }
@@ -140,7 +141,12 @@ const pingPongTiles: ReadonlyArray<GemmTile> = [
   { consumers: 2, blocks: 2, n: 128, stages: 5, pingPong: true },
   { consumers: 2, n: 192, stages: 5, pingPong: true },
   { consumers: 2, blocks: 2, n: 96, stages: 6, cluster: [1, 2], pingPong: true },
-  { consumers: 2, n: 128, stages: 6, pingPong: true }
+  { consumers: 2, n: 128, stages: 6, pingPong: true },
+  { consumers: 2, blocks: 2, n: 160, stages: 5, pingPong: true },
+  { consumers: 2, blocks: 2, n: 160, stages: 5, pingPong: true, cluster: [2, 1] },
+  { consumers: 2, blocks: 2, n: 112, stages: 5, pingPong: true, cluster: [1, 2] },
+  { consumers: 2, n: 192, stages: 5, pingPong: true, cluster: [2, 1] },
+  { consumers: 2, n: 128, stages: 6, pingPong: true, cluster: [2, 1] }
 ]
 
 /**
@@ -176,6 +182,38 @@ const evenTiles: ReadonlyArray<GemmTile> = [
   { consumers: 1, n: 96, stages: 6, cluster: [4, 1] },
   { consumers: 1, n: 64, stages: 6, cluster: [4, 2] },
   { consumers: 1, n: 64, stages: 6, cluster: [1, 4] }
+]
+
+/** Tiles of which two fit a multiprocessor, so that the next kernel's first loads run under the end of this one. */
+const lightTiles: ReadonlyArray<GemmTile> = [
+  { consumers: 2, n: 64, stages: 4, slots: 1 },
+  { consumers: 2, n: 80, stages: 3, slots: 1 },
+  { consumers: 2, n: 96, stages: 3, slots: 1 },
+  { consumers: 2, n: 96, stages: 3, slots: 1, cluster: [1, 2] },
+  { consumers: 2, n: 112, stages: 3, slots: 1 },
+  { consumers: 2, n: 128, stages: 3, slots: 1 },
+  { consumers: 2, n: 128, stages: 3, slots: 1, cluster: [1, 2] },
+  { consumers: 2, n: 128, stages: 3, slots: 1, cluster: [2, 1] },
+  { consumers: 2, n: 64, stages: 4, slots: 1, cluster: [1, 4] },
+  { consumers: 2, n: 64, stages: 4, slots: 1, cluster: [2, 2] },
+  { consumers: 1, n: 128, stages: 4, slots: 1 },
+  { consumers: 1, n: 192, stages: 3, slots: 1 },
+  { consumers: 1, n: 96, stages: 5, slots: 1 },
+  { consumers: 1, n: 96, stages: 5, slots: 1, cluster: [2, 1] },
+  { consumers: 1, n: 128, stages: 4, slots: 1, cluster: [2, 1] },
+  { consumers: 1, n: 128, stages: 4, slots: 1, cluster: [2, 2] },
+  { consumers: 1, n: 64, stages: 4, slots: 1, split: 4 },
+  { consumers: 1, n: 96, stages: 4, slots: 1, split: 4 },
+  { consumers: 1, n: 128, stages: 4, slots: 1, split: 4 },
+  { consumers: 1, n: 128, stages: 4, slots: 1, split: 4, cluster: [2, 1] },
+  { consumers: 2, n: 96, stages: 3, slots: 1, split: 2 },
+  { consumers: 2, n: 96, stages: 3, slots: 1, split: 2, cluster: [2, 1] },
+  { consumers: 2, n: 96, stages: 6, split: 2, cluster: [2, 1] },
+  { consumers: 2, n: 96, stages: 6, split: 2, cluster: [2, 2] },
+  { consumers: 2, n: 192, stages: 4, split: 4 },
+  { consumers: 2, n: 192, stages: 4, split: 4, cluster: [2, 1] },
+  { consumers: 2, n: 128, stages: 5, split: 2 },
+  { consumers: 2, n: 128, stages: 5, split: 2, cluster: [2, 1] }
 ]
 
 /** Parts of k beside one another in a cluster, for few tiles and long k. */
@@ -282,6 +320,7 @@ const gemms: ReadonlyArray<Instance> = [
   ...largeTiles.map((tile) => gemm("f16", "f16", tile)),
   ...smallTiles.map((tile) => gemm("f16", "f16", tile)),
   ...evenTiles.map((tile) => gemm("f16", "f16", tile)),
+  ...lightTiles.map((tile) => gemm("f16", "f16", tile)),
   ...splitTiles.map((tile) => gemm("f16", "f16", tile)),
   gemm("f16", "f16", large, epilogue("gelu"), "gelu"),
   gemm("f16", "f16", { consumers: 2, blocks: 2, n: 128, stages: 4, cluster: [2, 1] }, epilogue("gelu"), "gelu"),

@@ -1,8 +1,9 @@
 // Skinny GEMM and GEMV with narrow weights on Hopper: D[m, n] = EPILOGUE(sum over k of X[m, k] * W[n, k] * scale), m <= XROWS.
 //
-//   W ->  bulk copies, STAGES pieces of 16 rows x 512 bytes in flight whatever the registers hold -> dequantised -> mma
-//   one warp loads, WARPS = 8 multiply: in each piece a warp takes 64 bytes of all 16 rows, as the A operand of m16n8k16
-//     lane (g, q) holds 16 neighbouring bytes of rows g and g + 8; X's columns follow the same order of k and lie in shared
+//   W ->  TMA, STAGES pieces of 16 rows x 512 bytes in flight whatever the registers hold -> dequantised -> mma
+//   one thread loads, 8 warps multiply: in each piece a warp takes 64 bytes of all 16 rows, as the A operand of m16n8k16
+//     lane (g, q) holds 16 neighbouring bytes of two rows, 8 apart; neighbouring g are rows 4 apart, so that the 128-byte
+//     swizzle puts a quarter warp's 16-byte pieces in different banks; X's columns follow the same order of k and lie in shared
 //     memory as fragments; blocks walk groups of 16 rows, all of k each; the warps' sums meet in shared memory
 //   W does not wait for the kernel before (programmatic dependent launch): the ring is full when X arrives
 //
@@ -30,11 +31,10 @@
 #define JOIN(a, b) JOIN_(a, b)
 #define IS_S4 JOIN(IS_S4_, WEIGHT)
 
-constexpr int kWarps = 8, kRows = 16, kPieceBytes = 512;
-constexpr int kPitch = kPieceBytes + 64; // neighbouring rows in other banks
+constexpr int kWarps = 8, kRows = 16, kPieceBytes = 512, kLines = kPieceBytes / 128;
 constexpr int kUnitK = IS_S4 ? 128 : 64; // of k in 64 bytes, a warp's part of a piece
 constexpr int kScaleBytes = IS_S4 ? kWarps * kRows * 2 : 0;
-constexpr int kStageBytes = kRows * kPitch + kScaleBytes;
+constexpr int kStageBytes = kRows * kPieceBytes + 1024 * (kScaleBytes > 0); // a stage starts on 1024 bytes
 constexpr int kSteps = kUnitK / 16;
 constexpr int kColumns = XROWS > 8 ? 2 : 1;       // of eight rows of X
 constexpr int kHeld = XROWS > 8 ? 8 : XROWS;      // rows of a column block in shared memory
@@ -53,9 +53,6 @@ __device__ __forceinline__ void mma(float (&d)[4], const u32 (&a)[4], u32 b0, u3
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-__device__ __forceinline__ void bulk_load(u32 to, const void *from, u32 bytes, u32 barrier) {
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"((u64)from), "r"(bytes), "r"(barrier) : "memory");
 }
 __device__ __forceinline__ uint4 shared_load(u32 at) {
   uint4 v;
@@ -89,9 +86,10 @@ __device__ __forceinline__ void unpack(u32 word, u32 (&pair)[kPairs]) {
 }
 #endif
 
-extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1)) skinny90(const __grid_constant__ SkinnyShape s) {
+extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1)) skinny90(const __grid_constant__ TensorMap map_w, const __grid_constant__ TensorMap map_scales,
+                                                                        const __grid_constant__ SkinnyShape s) {
   extern __shared__ char raw[];
-  const u32 ring = (shared_address(raw) + 127) & ~127u, full = ring + STAGES * kStageBytes, empty = full + 8 * STAGES;
+  const u32 ring = (shared_address(raw) + 1023) & ~1023u, full = ring + STAGES * kStageBytes, empty = full + 8 * STAGES;
   const u32 x_at = empty + 8 * STAGES + (empty + 8 * STAGES) % 16;
   __shared__ float sums[2][kWarps][kSumRows][kRows + 2];
   const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0), lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
@@ -102,22 +100,19 @@ extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1)) skinny90(const _
   }
   __syncthreads();
   dependents_launch();
-  const long long row_bytes = IS_S4 ? s.k / 2 : s.k;
-
   if (warp == kWarps) {
+    if (!elect_one()) return;
     int stage = 0;
     u32 phase = 0;
     for (int group = blockIdx.x; group < groups_n; group += gridDim.x)
       for (int piece = 0; piece < pieces; piece++) {
-        const int here = min(kWarps, units - piece * kWarps), columns = min(kRows, s.n - group * kRows);
         barrier_wait(empty + 8 * stage, phase ^ 1);
-        const u32 to = ring + stage * kStageBytes;
-        if (lane == 0) barrier_expect(full + 8 * stage, kRows * here * 64 + (IS_S4 ? here * columns * 2 : 0));
-        __syncwarp();
-        // Rows beyond n read the last one; their sums go nowhere.
-        if (lane < kRows) bulk_load(to + lane * kPitch, (const char *)s.w + min(group * kRows + lane, s.n - 1) * row_bytes + piece * kPieceBytes, here * 64, full + 8 * stage);
-        else if (IS_S4 && lane - kRows < here)
-          bulk_load(to + kRows * kPitch + (lane - kRows) * kRows * 2, (const f16 *)s.scales + (long long)(piece * kWarps + lane - kRows) * s.n + group * kRows, columns * 2, full + 8 * stage);
+        const u32 to = ring + stage * kStageBytes, ready = full + 8 * stage;
+        // Whole boxes arrive, zeros for what lies outside.
+        barrier_expect(ready, kRows * kPieceBytes + kScaleBytes);
+#pragma unroll
+        for (int i = 0; i < kLines; i++) tensor_load_3d(to + i * kRows * 128, &map_w, ready, piece * kPieceBytes + i * 128, group * kRows, 0);
+        if (IS_S4) tensor_load_3d(to + kRows * kPieceBytes, &map_scales, ready, group * kRows, piece * kWarps, 0);
         if (++stage == STAGES) stage = 0, phase ^= 1;
       }
     return;
@@ -138,6 +133,8 @@ extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1)) skinny90(const _
   int stage = 0, turn = 0;
   u32 phase = 0;
   const bool even = s.d_stride % 2 == 0;
+  const int row = g / 2 + g % 2 * 4; // of the piece, and row + 8
+  const u32 w_offset = warp / 2 * kRows * 128 + row * 128 + ((warp % 2 * 4 + q) ^ row) * 16;
   for (int group = blockIdx.x; group < groups_n; group += gridDim.x, turn ^= 1) {
     float d[kColumns][4];
 #pragma unroll
@@ -146,8 +143,8 @@ extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1)) skinny90(const _
       const int unit = piece * kWarps + warp;
       barrier_wait(full + 8 * stage, phase);
       if (unit < units) {
-        const u32 from = ring + stage * kStageBytes + g * kPitch + warp * 64 + q * 16;
-        const uint4 low = shared_load(from), high = shared_load(from + 8 * kPitch);
+        const u32 from = ring + stage * kStageBytes + w_offset;
+        const uint4 low = shared_load(from), high = shared_load(from + 8 * 128);
         uint4 x[kSteps / 2][kColumns];
 #pragma unroll
         for (int i = 0; i < kSteps / 2; i++)
@@ -156,15 +153,14 @@ extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1)) skinny90(const _
             x[i][c] = kHeld == 8 || g < kHeld ? shared_load(x_at + unit * kXUnitBytes + ((i * kColumns + c) * kHeld + g) * 64 + q * 16) : make_uint4(0, 0, 0, 0);
 #if IS_S4
         u16 scale_low, scale_high;
-        const u32 scale = ring + stage * kStageBytes + kRows * kPitch + warp * kRows * 2 + g * 2;
+        const u32 scale = ring + stage * kStageBytes + kRows * kPieceBytes + warp * kRows * 2 + row * 2;
         asm volatile("ld.shared.u16 %0, [%1];" : "=h"(scale_low) : "r"(scale));
         asm volatile("ld.shared.u16 %0, [%1];" : "=h"(scale_high) : "r"(scale + 16));
-        float part[kColumns][4];
-#pragma unroll
-        for (int c = 0; c < kColumns; c++) part[c][0] = part[c][1] = part[c][2] = part[c][3] = 0.0f;
-#else
-        float(&part)[kColumns][4] = d;
 #endif
+        // Two sums, so that one mma does not wait for the one before.
+        float part[2][kColumns][4];
+#pragma unroll
+        for (int c = 0; c < 2 * kColumns; c++) part[c / kColumns][c % kColumns][0] = part[c / kColumns][c % kColumns][1] = part[c / kColumns][c % kColumns][2] = part[c / kColumns][c % kColumns][3] = 0.0f;
 #pragma unroll
         for (int i = 0; i < 4; i++) {
           u32 a[kPairs], b[kPairs];
@@ -176,16 +172,19 @@ extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1)) skinny90(const _
 #pragma unroll
             for (int c = 0; c < kColumns; c++) {
               const uint4 &v = x[step / 2][c];
-              mma(part[c], operand, step % 2 ? v.z : v.x, step % 2 ? v.w : v.y);
+              mma(part[step % 2][c], operand, step % 2 ? v.z : v.x, step % 2 ? v.w : v.y);
             }
           }
         }
 #if IS_S4
         const float low_scale = to_float(f16{scale_low}), high_scale = to_float(f16{scale_high});
+#else
+        const float low_scale = 1.0f, high_scale = 1.0f;
+#endif
 #pragma unroll
         for (int c = 0; c < kColumns; c++)
-          d[c][0] += part[c][0] * low_scale, d[c][1] += part[c][1] * low_scale, d[c][2] += part[c][2] * high_scale, d[c][3] += part[c][3] * high_scale;
-#endif
+#pragma unroll
+          for (int e = 0; e < 4; e++) d[c][e] = fmaf(part[0][c][e] + part[1][c][e], e < 2 ? low_scale : high_scale, d[c][e]);
       }
       __syncwarp();
       if (lane == 0) barrier_arrive(empty + 8 * stage);
@@ -194,20 +193,20 @@ extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1)) skinny90(const _
 #pragma unroll
     for (int c = 0; c < kColumns; c++)
 #pragma unroll
-      for (int e = 0; e < 4; e++) sums[turn][warp][c * 8 + q * 2 + e % 2][g + e / 2 * 8] = d[c][e];
+      for (int e = 0; e < 4; e++) sums[turn][warp][c * 8 + q * 2 + e % 2][row + e / 2 * 8] = d[c][e];
     named_barrier(1, 32 * kWarps);
     for (int i = threadIdx.x; i < s.m * (kRows / 2); i += 32 * kWarps) {
-      const int row = i / (kRows / 2), c = i % (kRows / 2) * 2, column = group * kRows + c;
+      const int of_x = i / (kRows / 2), c = i % (kRows / 2) * 2, column = group * kRows + c;
       if (column >= s.n) continue;
       float2 v = make_float2(0.0f, 0.0f);
 #pragma unroll
-      for (int p = 0; p < kWarps; p++) v.x += sums[turn][p][row][c], v.y += sums[turn][p][row][c + 1];
+      for (int p = 0; p < kWarps; p++) v.x += sums[turn][p][of_x][c], v.y += sums[turn][p][of_x][c + 1];
 #if !IS_S4
       const float2 scale = load_pair((const f16 *)s.scales + column, s.n - column, true);
       v.x *= scale.x, v.y *= scale.y;
 #endif
-      const long long at = row * s.d_stride + column;
-      v = epilogue_pair(v, row, column, 0, at, true, s.n, even, s.inputs);
+      const long long at = of_x * s.d_stride + column;
+      v = epilogue_pair(v, of_x, column, 0, at, true, s.n, even, s.inputs);
       f16 *to = (f16 *)s.d + at;
       if (even && column + 1 < s.n) {
         *(u32 *)to = pack2<f16>(v.x, v.y);

@@ -5,6 +5,8 @@
  * `node native/kernels/compile-all.ts --write`    ⇒ the same, and resources.json rewritten
  * `node native/kernels/compile-all.ts --only RE`  ⇒ only the instances whose name matches
  * `node native/kernels/compile-all.ts --jobs N`   ⇒ N compilers at a time (2)
+ * `node native/kernels/compile-all.ts --plan`     ⇒ compiles nothing: native/build/gpu/plan.sh does it on another machine, with
+ *                                                   all its cores; what it leaves counts here as compiled
  *
  * Needs no GPU. Where nvcc is absent it says so and exits with 0. nvcc's release is part of the table: another release may
  * allocate differently, so the table is compared only under the release that wrote it.
@@ -83,13 +85,16 @@ const parseReport = (text: string, entry: string): Resources => {
   }
 }
 
+const root = fileURLToPath(new URL("../../", import.meta.url))
+const plan: Array<string> | undefined = process.argv.includes("--plan") ? [] : undefined
+
 const compile = async (instance: Instance): Promise<{ readonly resources: Resources; readonly failure?: string }> => {
   const output = `${build}${instance.name}.cubin`
   const args = commandOf(instance, output)
   const key = createHash("sha256")
     .update(sourceOf(`${here}${instance.template}.cu`))
     .update(textOf(instance))
-    .update(args.join("\n"))
+    .update(args.join("\n").replaceAll(root, ""))
     .digest("hex")
   const report = `${output}.txt`
   if (existsSync(report) && existsSync(output)) {
@@ -97,6 +102,13 @@ const compile = async (instance: Instance): Promise<{ readonly resources: Resour
     if (seen === key) return { resources: parseReport(rest.join("\n"), instance.entry) }
   }
   writeFileSync(`${build}${instance.name}.cu`, textOf(instance))
+  if (plan !== undefined) {
+    // From the repository's root, whatever its path: a report is its key and what nvcc said.
+    const relative = args.map((arg) => (/[ =]/.test(arg) ? `'${arg}'` : arg).replaceAll(root, "")).join(" ")
+    const to = `native/build/gpu/${instance.name}.cubin`
+    plan.push(`nvcc ${relative} >/tmp/${instance.name}.said 2>&1 && { echo ${key}; cat /tmp/${instance.name}.said; } >${to}.txt || { echo FAILED ${instance.name}; head -5 /tmp/${instance.name}.said; }`)
+    return { resources: parseReport("", "") }
+  }
   const { code, text } = await run("nvcc", args)
   const warning = /C7508|C7510|C7514|serialized/.test(text)
   if (code !== 0 || warning) return { resources: parseReport("", ""), failure: text }
@@ -128,12 +140,21 @@ const main = async (): Promise<number> => {
   }
   const jobs = process.argv.indexOf("--jobs")
   await Promise.all(Array.from({ length: jobs < 0 ? 2 : Number(process.argv[jobs + 1]) }, worker))
-  const lines = instances.map((i) => {
-    const words = Object.entries(i.defines).filter(([, value]) => !/\s/.test(String(value)))
-    return [i.name, i.template, i.entry, ...words.map(([name, value]) => `${name}=${value}`)].join(" ")
-  })
+  // What the GPU host can run.
+  const lines = instances
+    .filter((i) => i.architecture === "90a")
+    .map((i) => {
+      const words = Object.entries(i.defines).filter(([, value]) => !/\s/.test(String(value)))
+      return [i.name, i.template, i.entry, ...words.map(([name, value]) => `${name}=${value}`)].join(" ")
+    })
   writeFileSync(`${build}instances.txt`, `${lines.join("\n")}\n`)
 
+  if (plan !== undefined) {
+    const script = ["xargs -P $(nproc) -I{} bash -c {} <<'PLAN'", ...plan.map((line) => JSON.stringify(line)), "PLAN", ""]
+    writeFileSync(`${build}plan.sh`, script.join("\n"))
+    console.log(`${plan.length} of ${chosen.length} instances to compile: bash native/build/gpu/plan.sh`)
+    return 0
+  }
   const table: { readonly nvcc: string; readonly instances: Record<string, Resources> } = existsSync(tablePath)
     ? JSON.parse(readFileSync(tablePath, "utf8"))
     : { nvcc: release, instances: {} }

@@ -82,6 +82,10 @@ inline Launch prepare_decode(const Instance &i, const DecodeProblem &p) {
   l.function = load_function(i, 0);
   l.block[0] = 32 * i.number("WARPS", 4);
   l.grid[0] = p.splits, l.grid[1] = p.kv_heads, l.grid[2] = p.batch;
+  if (i.number("CLUSTER", 0)) {
+    l.cluster = p.splits;
+    if (p.splits > 8) CHECK_CUDA(cuFuncSetAttribute(l.function, CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED, 1));
+  }
   l.add(DecodeShape{p.batch, p.heads, p.kv_heads, p.splits, p.pages_of_sequence, p.scale * 1.4426950408889634f, p.kv_heads * page * p.dim, page * p.dim, p.dim, p.q,
                     p.k, p.v, p.table, p.lengths, p.out, p.partial, p.arrived});
   return l;
@@ -103,9 +107,9 @@ struct SkinnyRing {
   int rows_of_x, stage_bytes, x_bytes, shared_bytes;
   SkinnyRing(const Instance &i, int k) : rows_of_x(i.number("XROWS", 1)) {
     const bool s4 = i.text("WEIGHT", "s4") == "s4";
-    stage_bytes = 16 * 576 + (s4 ? 256 : 0);
+    stage_bytes = 8192 + (s4 ? 1024 : 0);
     x_bytes = k * 2 * rows_of_x;
-    shared_bytes = 128 + i.number("STAGES", 8) * (stage_bytes + 16) + 16 + x_bytes;
+    shared_bytes = 1024 + i.number("STAGES", 8) * (stage_bytes + 16) + 16 + x_bytes;
   }
 };
 // An empty text where the instance can run the problem.
@@ -125,6 +129,12 @@ inline Launch prepare_skinny(const Device &device, const Instance &i, const Skin
     l.shared_bytes = SkinnyRing(i, p.k).shared_bytes;
     l.block[0] = 288;
     l.grid[0] = std::min((p.n + 15) / 16, device.multiprocessors * i.number("PER_SM", 1));
+    const bool s4 = i.text("WEIGHT", "s4") == "s4";
+    const long long row_bytes = s4 ? p.k / 2 : p.k;
+    CUtensorMap w, scales{};
+    encode_3d(&w, Type::s8, p.w, {row_bytes, p.n, 1}, {row_bytes, row_bytes * p.n}, 128, 16, CU_TENSOR_MAP_SWIZZLE_128B);
+    if (s4) encode_3d(&scales, Type::f16, p.scales, {p.n, p.k / 128, 1}, {p.n * 2ll, 2ll * p.n * (p.k / 128)}, 16, 8, CU_TENSOR_MAP_SWIZZLE_NONE);
+    l.add(w).add(scales);
   } else {
     l.block[0] = 32 * i.number("WARPS", 8);
     const int rows = 8 * i.number("TILES_N", 1);

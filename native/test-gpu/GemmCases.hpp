@@ -38,7 +38,9 @@ inline std::string check_guards(const std::vector<std::pair<const char *, const 
   return "";
 }
 
-inline std::string run_gemm_case(const Device &device, const Instance &instance, const Reference &reference, const GemmCase &c, uint64_t seed) {
+// `prepare` makes a template's launch of the problem, or throws; `alignment` is that of every buffer.
+template <class Prepare>
+std::string run_gemm_case(const Device &device, const Instance &instance, const Reference &reference, const GemmCase &c, uint64_t seed, const Prepare &prepare, size_t alignment = 16) {
   const GemmTile t(instance);
   const int epilogue = instance.number("EPILOGUE_KIND", 0);
   GemmProblem p;
@@ -51,13 +53,11 @@ inline std::string run_gemm_case(const Device &device, const Instance &instance,
   const long long a_count = s.lda * (s.a_rows * c.batch - 1) + dense.lda, b_count = s.ldb * (s.b_rows * c.batch - 1) + dense.ldb;
   const long long d_count = s.ldd * ((long long)c.m * c.batch - 1) + c.n;
   const bool scale = epilogue == 4;
-  const GuardedBuffer a(device, a_count * in, 16), b(device, b_count * in, 16), d(device, d_count * out, 16);
+  const GuardedBuffer a(device, a_count * in, alignment), b(device, b_count * in, alignment), d(device, d_count * out, alignment);
   const GuardedBuffer bias(device, c.n * (scale ? 4 : 2), 16), residual(device, scale ? c.m * 4 : d_count * 2, 16);
   const GuardedBuffer expected(device, (long long)c.m * c.n * c.batch * 8);
   p.a = a.data(), p.b = b.data(), p.d = d.data();
   p.inputs[0] = bias.data(), p.inputs[1] = residual.data();
-  const std::string refusal = gemm_refusal(instance, p);
-  if (!refusal.empty()) return "refused: " + refusal;
   reference.fill(p.a, t.input, a_count, seed * 3 + 1);
   reference.fill(p.b, t.input, b_count, seed * 3 + 2);
   const Type side = scale ? Type::f32 : Type::f16;
@@ -68,7 +68,7 @@ inline std::string run_gemm_case(const Device &device, const Instance &instance,
                     {t.b_along_n ? 1 : s.ldb, t.b_along_n ? s.ldb : 1, s.ldb * s.b_rows});
   if (epilogue) reference.epilogue(expected.data(), epilogue, bias.data(), residual.data(), Type::f16, c.m * c.batch, c.n, c.m, s.ldd, s.ldd * c.m);
   CHECK_CUDA(cuStreamSynchronize(device.stream));
-  prepare_gemm(device, instance, p)(device.stream);
+  prepare(p)(device.stream);
   CHECK_CUDA(cuStreamSynchronize(device.stream));
   const std::string stray = check_guards({{"A", &a}, {"B", &b}, {"D", &d}, {"bias", &bias}, {"residual", &residual}});
   if (!stray.empty()) return stray;
@@ -100,7 +100,11 @@ inline Group gemm_group(const Instance &instance, const Instance &reference_inst
               const std::string name = instance.name + "/" + std::to_string(c.m) + "x" + std::to_string(c.n) + "x" + std::to_string(c.k) +
                                        (c.batch > 1 ? "x" + std::to_string(c.batch) : "") + (c.pad ? "+" + std::to_string(c.pad) : "");
               begin_case(name);
-              end_case(name, run_gemm_case(device, instance, reference, c, 1000 + i));
+              end_case(name, run_gemm_case(device, instance, reference, c, 1000 + i, [&](const GemmProblem &p) {
+                         const std::string refusal = gemm_refusal(instance, p);
+                         if (!refusal.empty()) throw std::runtime_error("refused: " + refusal);
+                         return prepare_gemm(device, instance, p);
+                       }));
             }
           }};
 }

@@ -64,6 +64,7 @@ struct Launch {
   CUfunction function = nullptr;
   unsigned grid[3] = {1, 1, 1}, block[3] = {1, 1, 1};
   unsigned shared_bytes = 0;
+  unsigned cluster = 0; // blocks along x, where the kernel does not fix it
   bool dependent = false; // the kernel waits for the one before by itself (programmatic dependent launch)
   std::vector<std::shared_ptr<void>> arguments;
 
@@ -76,14 +77,21 @@ struct Launch {
   void operator()(CUstream stream) const {
     void *pointers[32];
     for (size_t i = 0; i < arguments.size(); i++) pointers[i] = arguments[i].get();
-    CUlaunchAttribute attribute{};
-    attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
-    attribute.value.programmaticStreamSerializationAllowed = 1;
+    CUlaunchAttribute attributes[2]{};
+    unsigned count = 0;
+    if (dependent) {
+      attributes[count].id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+      attributes[count++].value.programmaticStreamSerializationAllowed = 1;
+    }
+    if (cluster) {
+      attributes[count].id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+      attributes[count++].value.clusterDim = {cluster, 1, 1};
+    }
     CUlaunchConfig config{};
     config.gridDimX = grid[0], config.gridDimY = grid[1], config.gridDimZ = grid[2];
     config.blockDimX = block[0], config.blockDimY = block[1], config.blockDimZ = block[2];
     config.sharedMemBytes = shared_bytes, config.hStream = stream;
-    config.attrs = &attribute, config.numAttrs = dependent ? 1 : 0;
+    config.attrs = attributes, config.numAttrs = count;
     CHECK_CUDA(cuLaunchKernelEx(&config, function, pointers, nullptr));
   }
 };

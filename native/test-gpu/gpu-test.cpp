@@ -7,6 +7,7 @@
 #include "GemmCases.hpp"
 #include "PlantedCases.hpp"
 #include "RowCases.hpp"
+#include "TiledCases.hpp"
 
 #include <map>
 
@@ -45,6 +46,8 @@ int main(int count, char **arguments) {
     Group group;
     if (instance.kernel == "GemmSm90") group = gemm_group(instance, *reference);
     else if (instance.kernel == "ConvSm90") group = conv_group(instance, *reference);
+    else if (instance.kernel == "GemmSm75") group = tiled_group(instance, *reference);
+    else if (instance.kernel == "ConvSm75") group = tiled_conv_group(instance, *reference);
     else if (instance.kernel == "FewChannelsSm80") group = few_channels_group(instance, *reference);
     else if (instance.kernel == "SkinnySm80" || instance.kernel == "SkinnySm90") group = skinny_group(instance, *reference);
     else if (instance.kernel == "AttentionSm90") group = attention_group(instance, *reference);
