@@ -5,6 +5,7 @@
 import * as Artefact from "@anneal/pipeline/Artefact"
 import { Evaluator, Score } from "@anneal/pipeline/Evaluator"
 import { Graph } from "@anneal/pipeline/Graph"
+import * as Inference from "@anneal/pipeline/Inference"
 import { Oracle } from "@anneal/pipeline/Oracle"
 import * as Pipeline from "@anneal/pipeline/Pipeline"
 import * as Stage from "@anneal/pipeline/Stage"
@@ -21,10 +22,11 @@ export const evaluate = Stage.make({
   version: 1,
   config: Schema.Struct({}),
   needs: [Graph, Evaluator, Oracle],
+  may: [Inference.Inference],
   output: Scored,
   run: Effect.fnUntraced(function* () {
-    const [graph, evaluator, oracle] = [yield* Graph, yield* Evaluator, yield* Oracle]
-    return yield* Budget.evaluate(graph, evaluator, oracle)
+    const [graph, evaluator, inference] = [yield* Graph, yield* Evaluator, yield* Inference.current]
+    return yield* Budget.evaluate(graph, evaluator, inference)
   })
 })
 

@@ -39,6 +39,8 @@ export interface RunOptions {
    * unit in the last place. All other constants are exact.
    */
   readonly rounded?: ReadonlySet<string>
+  /** The values that `observe` must show, by id; it may show others. Default: all. */
+  readonly watch?: ReadonlySet<string>
 }
 
 export interface OracleService extends Identified {

@@ -13,6 +13,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Effects from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
 import * as Schemas from "effect/Schema"
 import type * as Schema from "effect/Schema"
@@ -34,6 +35,8 @@ export interface Declaration<C, N extends ReadonlyArray<Need>, O, A, E, T> {
   readonly version: number
   readonly config: Schema.Codec<C, unknown>
   readonly needs: N
+  /** Services that are used where they are provided; who they are is part of the key. */
+  readonly may?: ReadonlyArray<Context.Key<unknown, Identified>>
   readonly output: Artefact<O, A>
   /** Measured artefacts that follow the values of the new graph. */
   readonly transports?: Artefacts<T>
@@ -63,6 +66,12 @@ export const make =
       output: declaration.output,
       retry: declaration.retry,
       cache: declaration.cache ?? true,
+      also: Effects.map(Effects.context<never>(), (env) =>
+        (declaration.may ?? []).flatMap((tag) => {
+          const service = Context.getOption(env, tag)
+          return Option.isSome(service) ? [{ need: tag.key, identity: service.value.identity }] : []
+        })
+      ),
       run: Effects.map(
         Effects.suspend(() => declaration.run(config)),
         (value) => ({ value })

@@ -9,7 +9,9 @@ import * as Artefact from "@anneal/pipeline/Artefact"
 import * as Diagnostic from "@anneal/pipeline/Diagnostic"
 import { Evaluator, type EvaluatorService, type Score } from "@anneal/pipeline/Evaluator"
 import { Graph as GraphTag } from "@anneal/pipeline/Graph"
-import { Oracle, type OracleService } from "@anneal/pipeline/Oracle"
+import * as Inference from "@anneal/pipeline/Inference"
+import type { InferenceService } from "@anneal/pipeline/Inference"
+import { Oracle } from "@anneal/pipeline/Oracle"
 import * as Progress from "@anneal/pipeline/Progress"
 import { Ranges } from "@anneal/pipeline/Ranges"
 import { Samples } from "@anneal/pipeline/Samples"
@@ -58,11 +60,11 @@ export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>()("Budget
 export const drop = (before: Score, after: Score): number =>
   before.higherIsBetter ? before.value - after.value : after.value - before.value
 
-/** The score of a graph on the evaluator's whole set, run on the oracle. */
-export const evaluate = (graph: Graph.Graph, evaluator: EvaluatorService, oracle: OracleService) =>
+/** The score of a graph on the evaluator's whole set. */
+export const evaluate = (graph: Graph.Graph, evaluator: EvaluatorService, inference: InferenceService) =>
   evaluator.score((sample) =>
     Effect.gen(function* () {
-      const outputs = yield* oracle.run(graph, yield* Calibrate.inputsOf(graph, sample))
+      const outputs = yield* inference.run(graph, yield* Calibrate.inputsOf(graph, sample))
       const named = graph.outputs.flatMap(({ name }, position): ReadonlyArray<readonly [string, Tensor.Tensor]> => {
         const tensor = outputs[position]
         return tensor === undefined ? [] : [[name, tensor]]
@@ -116,11 +118,13 @@ export const fitBudget = Stage.make({
     rankingSamples: Schema.Int
   }),
   needs: [GraphTag, Ranges, Samples, Evaluator, Oracle, Target],
+  may: [Inference.Inference],
   output: Precision.Precision,
   retry: Calibrate.sampleRetry,
   run: Effect.fnUntraced(function* ({ bits, keep, maxDrop, rankingSamples }) {
     const [graph, ranges, samples] = [yield* GraphTag, yield* Ranges, yield* Samples]
     const [evaluator, oracle, target] = [yield* Evaluator, yield* Oracle, yield* Target]
+    const inference = yield* Inference.current
     const schemes = InsertQuantization.chooseSchemes(target.quantization, bits)
     if (schemes === undefined) return yield* new InsertQuantization.NoScheme({ target: target.name, bits })
     const unmeasured = Placement.unmeasured(graph, ranges.of, new Set(keep))
@@ -130,7 +134,7 @@ export const fitBudget = Stage.make({
       schemes,
       keep: new Set([...always, ...more])
     })
-    const before = yield* evaluate(graph, evaluator, oracle)
+    const before = yield* evaluate(graph, evaluator, inference)
     const first = yield* Stream.runCollect(Stream.take(samples.stream, rankingSamples))
     const noise = yield* Sensitivity.measure(graph, optionsKeeping([]), first, oracle)
     const ranked = rank(Placement.place(graph, always).products, noise)
@@ -141,7 +145,7 @@ export const fitBudget = Stage.make({
       Effect.gen(function* () {
         const { changed, graph: quantized } = InsertQuantization.insert(graph, optionsKeeping(reverted(k)), "fitBudget")
         const score = changed
-          ? yield* evaluate(yield* FreezeWeights.freeze(quantized, oracle), evaluator, oracle)
+          ? yield* evaluate(yield* FreezeWeights.freeze(quantized, oracle), evaluator, inference)
           : before
         scores.set(k, score)
         yield* Progress.step("precisions evaluated", scores.size)
@@ -163,7 +167,7 @@ export const fitBudget = Stage.make({
       })
     }
     const after = scores.get(count) ?? before
-    yield* Saturation.warn(graph, ranges.of, samples, evaluator, oracle)
+    yield* Saturation.warn(graph, ranges.of, samples, evaluator, inference)
     yield* Diagnostic.report({
       severity: "info",
       code: "accuracy-budget",

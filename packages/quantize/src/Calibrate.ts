@@ -1,4 +1,4 @@
-// Calibration: runs the samples through the oracle, watches the values that quantisation will read, and gives the range
+// Calibration: runs the samples (on what `Inference` provides, or else on the oracle), watches the values that quantisation will read, and gives the range
 // of each. Streaming: one sample's values at a time; the result does not depend on order or batching.
 import * as DType from "@anneal/ir/DType"
 import * as Graph from "@anneal/ir/Graph"
@@ -7,7 +7,9 @@ import * as Artefact from "@anneal/pipeline/Artefact"
 import { Calibrator, type Range } from "@anneal/pipeline/Calibrator"
 import * as Diagnostic from "@anneal/pipeline/Diagnostic"
 import { Graph as GraphTag } from "@anneal/pipeline/Graph"
-import { Oracle, type OracleService } from "@anneal/pipeline/Oracle"
+import * as Inference from "@anneal/pipeline/Inference"
+import type { InferenceService } from "@anneal/pipeline/Inference"
+import { Oracle } from "@anneal/pipeline/Oracle"
 import * as Progress from "@anneal/pipeline/Progress"
 import { Ranges } from "@anneal/pipeline/Ranges"
 import { Samples, SampleError, type Sample } from "@anneal/pipeline/Samples"
@@ -50,8 +52,9 @@ const floats = (graph: Graph.Graph): ReadonlyArray<string> =>
 export const observe = (
   graph: Graph.Graph,
   sample: Sample,
-  oracle: OracleService,
-  onValue: (id: string, tensor: Tensor.Tensor) => void
+  oracle: InferenceService,
+  onValue: (id: string, tensor: Tensor.Tensor) => void,
+  watch?: ReadonlySet<string>
 ) =>
   Effect.gen(function* () {
     const inputs = yield* inputsOf(graph, sample)
@@ -60,9 +63,14 @@ export const observe = (
       if (tensor !== undefined) onValue(id, tensor)
     }
     const given = new Set(graph.inputs.map(({ id }) => id))
-    return yield* oracle.observe(graph, inputs, (id, tensor) => {
-      if (!given.has(id)) onValue(id, tensor)
-    })
+    return yield* oracle.observe(
+      graph,
+      inputs,
+      (id, tensor) => {
+        if (!given.has(id)) onValue(id, tensor)
+      },
+      watch === undefined ? {} : { watch }
+    )
   })
 
 /** The policy for a sample source that drops out: tried again up to five times, from 100 milliseconds on. */
@@ -78,13 +86,14 @@ export const calibrate = Stage.make({
     watch: Schema.optionalKey(Schema.Literals(["quantized", "all"]))
   }),
   needs: [GraphTag, Calibrator, Samples, Oracle, Target],
+  may: [Inference.Inference],
   output: Ranges,
   retry: sampleRetry,
   run: Effect.fnUntraced(function* ({ limit, watch: which }) {
     const graph = yield* GraphTag
     const calibrator = yield* Calibrator
     const samples = yield* Samples
-    const oracle = yield* Oracle
+    const inference = yield* Inference.current
     const target = yield* Target
     const scheme = InsertQuantization.activationScheme(target.quantization) ?? { bits: 8, symmetric: true }
     const watched = which === "all" ? floats(graph) : [...Placement.place(graph).groups.keys()]
@@ -92,6 +101,7 @@ export const calibrate = Stage.make({
     const stream = limit === null ? samples.stream : Stream.take(samples.stream, limit)
     const { count, ranges, unusable } = yield* calibrator.with((calibration) => {
       const summaries = new Map(watched.map((id) => [id, calibration.empty] as const))
+      const wanted = new Set(watched)
       const watch = (id: string, tensor: Tensor.Tensor): void => {
         const before = summaries.get(id)
         if (before !== undefined) summaries.set(id, calibration.observe(before, tensor))
@@ -100,7 +110,7 @@ export const calibrate = Stage.make({
         let done = 0
         yield* Stream.runForEach(stream, (sample) =>
           Effect.gen(function* () {
-            yield* observe(graph, sample, oracle, watch)
+            yield* observe(graph, sample, inference, watch, wanted)
             done++
             yield* Progress.step("samples", done, total)
           })

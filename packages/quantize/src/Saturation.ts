@@ -9,7 +9,7 @@ import type * as Tensor from "@anneal/ir/Tensor"
 import type { Range } from "@anneal/pipeline/Calibrator"
 import * as Diagnostic from "@anneal/pipeline/Diagnostic"
 import type { EvaluatorService } from "@anneal/pipeline/Evaluator"
-import type { OracleService } from "@anneal/pipeline/Oracle"
+import type { InferenceService } from "@anneal/pipeline/Inference"
 import type { Sample, SampleError, SamplesService } from "@anneal/pipeline/Samples"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -26,9 +26,10 @@ export const measure = (
   graph: Graph.Graph,
   ranges: Readonly<Record<string, Range>>,
   samples: Stream.Stream<Sample, SampleError>,
-  oracle: OracleService
+  inference: InferenceService
 ) =>
   Effect.gen(function* () {
+    const watched = new Set(Object.keys(ranges))
     const totals = new Map<string, { readonly outside: number; readonly count: number }>()
     const watch = (id: string, tensor: Tensor.Tensor): void => {
       const range = ranges[id]
@@ -38,7 +39,9 @@ export const measure = (
       const before = totals.get(id) ?? { outside: 0, count: 0 }
       totals.set(id, { outside: before.outside + outside, count: before.count + tensor.data.length })
     }
-    yield* Stream.runForEach(Stream.take(samples, looked), (sample) => Calibrate.observe(graph, sample, oracle, watch))
+    yield* Stream.runForEach(Stream.take(samples, looked), (sample) =>
+      Calibrate.observe(graph, sample, inference, watch, watched)
+    )
     return new Map([...totals].map(([id, { count, outside }]) => [id, count === 0 ? 0 : outside / count] as const))
   })
 
@@ -48,13 +51,13 @@ export const warn = (
   ranges: Readonly<Record<string, Range>>,
   samples: SamplesService,
   evaluator: EvaluatorService,
-  oracle: OracleService
+  inference: InferenceService
 ) =>
   Effect.gen(function* () {
     const evaluated = Stream.map(evaluator.samples, ({ inputs }) => inputs)
-    const shares = yield* measure(graph, ranges, evaluated, oracle)
+    const shares = yield* measure(graph, ranges, evaluated, inference)
     if ([...shares.values()].every((share) => share <= threshold)) return
-    const expected = yield* measure(graph, ranges, samples.stream, oracle)
+    const expected = yield* measure(graph, ranges, samples.stream, inference)
     const worst = [...shares]
       .filter(([id, share]) => share > threshold + 2 * (expected.get(id) ?? 0))
       .toSorted((a, b) => b[1] - a[1])

@@ -25,6 +25,7 @@ import * as Plugin from "../Plugin.ts"
 import * as Report from "../Report.ts"
 import * as ShapeOption from "../ShapeOption.ts"
 import * as Tuning from "../Tuning.ts"
+import * as WasmInference from "../WasmInference.ts"
 import { UsageError } from "../UsageError.ts"
 import * as Options from "./Options.ts"
 
@@ -252,8 +253,11 @@ export const build = Command.make(
     const calibrator = quantizes ? given.calibrator : "minmax"
     // Samples, calibrator and evaluator are asked for only where the checks above have seen to it that they are there.
     const data = Layer.mergeAll(samples, evaluator, Calibration.calibrators[calibrator]) as Layer.Layer<Needed>
+    const execution = Options.execution(plugins)
+    // Samples are run on generated code too; `--target reference` runs them on the oracle.
+    const inference = given.target === "wasm" ? WasmInference.layer.pipe(Layer.provide(execution)) : Layer.empty
     const target = given.target === "wasm" ? WasmTarget.layer : Target.layerReference
-    const services = Layer.mergeAll(Options.execution(plugins), target, Tuning.layer(tuning), validation, store, data)
+    const services = Layer.mergeAll(execution, inference, target, Tuning.layer(tuning), validation, store, data)
     const work = Effect.gen(function* () {
       const { hits, stages, value } = yield* Options.watched(explained(Builds.build({ ...options, ...pipeline })))
       const { bytes, digest, graph, manifest, output, source } = value
