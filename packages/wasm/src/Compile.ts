@@ -26,6 +26,7 @@ import * as Assemble from "./Assemble.ts"
 import * as Candidates from "./Candidates.ts"
 import type { Features } from "./Emission.ts"
 import type { Kernel } from "./Kernel.ts"
+import type { Subject } from "./measure/Measure.ts"
 import * as Payloads from "./Payloads.ts"
 import type { Point } from "./Points.ts"
 import * as Points from "./Points.ts"
@@ -182,6 +183,27 @@ export const plan = (
   const offers = new Offers(options.sources ?? Candidates.sources)
   const planned = Points.points(graph, profiles).map((point) => planAt(graph, point, flavours, offers, lowering))
   return { planned, offers }
+}
+
+/** The region, program and kernels of each choice, for measuring: by the choice's key. */
+export const subjects = (
+  planned: ReadonlyArray<Planned>,
+  offers: Offers,
+  features: Features
+): ReadonlyMap<string, Subject> => {
+  const found = new Map<string, Subject>()
+  for (const { point, program } of planned)
+    for (const region of regionsOf(program)) {
+      const key = offers.key(region, program, features)
+      if (!found.has(key))
+        found.set(key, {
+          region,
+          program,
+          typical: point.typical,
+          kernels: offers.of(region, { point, program }, features)
+        })
+    }
+  return found
 }
 
 export const defaultFlavours: ReadonlyArray<Features> = [Target.relaxed, Target.plain]

@@ -1,0 +1,135 @@
+/**
+ * Draw: contents of the buffers that a region reads: random numbers of the kind that networks hold, or edges (zeros of both
+ * signs, tiny and large ones, the ends of integer types), by seed.
+ */
+import * as Constants from "@anneal/ir/Constant"
+import type { DType, TypedArray } from "@anneal/ir/DType"
+import * as DTypes from "@anneal/ir/DType"
+import type { Dim } from "@anneal/ir/Dim"
+import * as Float from "@anneal/ir/Float"
+import * as Numbers from "@anneal/ir/Numbers"
+import type { Elements } from "@anneal/lower/Interpret"
+import type { Program } from "@anneal/lower/Program"
+import type { Region } from "@anneal/lower/Region"
+import * as Regions from "@anneal/lower/Region"
+import type { Scalar } from "@anneal/lower/Scalar"
+import * as Scalars from "@anneal/lower/Scalar"
+
+export type Kind = "random" | "edges"
+
+/** Uniform in [0, 1): mulberry32. */
+export const generator = (seed: number): (() => number) => {
+  let state = seed | 0
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+/** What an operand may hold, where its type does not say it. */
+interface Range {
+  readonly least: number
+  readonly greatest: number
+}
+
+const valuesOf = (region: Region): ReadonlyArray<Scalar> => {
+  switch (region.kind) {
+    case "loop":
+      return region.results.map(({ value }) => value)
+    case "rows":
+      return [...region.stages, ...region.results].map(({ value }) => value)
+    case "contraction":
+    case "convolution":
+    case "window":
+      return region.epilogue.results.map(({ value }) => value)
+    default:
+      return []
+  }
+}
+
+/** Ranges by number of the read: indices are inside what they index, integers of products where more is known of them. */
+const rangesOf = (region: Region, size: (dim: Dim) => number): ReadonlyMap<number, Range> => {
+  const found = new Map<number, Range>()
+  const first = region.kind === "contraction" || region.kind === "convolution" ? 2 : region.kind === "window" ? 1 : 0
+  for (const part of Scalars.parts(valuesOf(region)))
+    if (part.kind === "load")
+      for (const { extent, index } of part.indirect ?? [])
+        for (const leaf of Scalars.parts([index]))
+          if (leaf.kind === "load") {
+            const greatest = Math.min(found.get(first + leaf.operand)?.greatest ?? Infinity, size(extent) - 1)
+            found.set(first + leaf.operand, { least: 0, greatest })
+          }
+  if (region.kind === "contraction" || region.kind === "convolution")
+    for (const [read, range] of [region.ranges?.a, region.ranges?.b].entries())
+      if (range !== undefined) found.set(read, { least: range[0], greatest: range[1] })
+  return found
+}
+
+const edgeFloats = [0, -0, 1, -1, 0.5, -0.5, 1e-3, -1e-3, 1e-30, -1e-30, 1e-42, 3, -7, 100, -100, 1000, -1e4, 88, -88]
+
+const draw = (dtype: DType, length: number, kind: Kind, range: Range | undefined, random: () => number): TypedArray => {
+  const data = DTypes.allocate(dtype, length)
+  const pick = (): number => {
+    if (range !== undefined) return range.least + Math.floor(random() * (range.greatest - range.least + 1))
+    if (dtype === "bool") return random() < 0.5 ? 0 : 1
+    if (DTypes.isFloat(dtype)) {
+      if (kind === "edges" && random() < 0.7) return edgeFloats[Math.floor(random() * edgeFloats.length)] ?? 0
+      // The sum of four is near enough to normal.
+      return (random() + random() + random() + random() - 2) * 1.7
+    }
+    const { max, min } = DTypes.integerRange(dtype)
+    if (DTypes.bits(dtype) <= 8) {
+      const [least, greatest] = [Number(min), Number(max)]
+      if (kind === "edges" && random() < 0.5) return random() < 0.5 ? least : greatest
+      return least + Math.floor(random() * (greatest - least + 1))
+    }
+    const reach = kind === "edges" && random() < 0.2 ? 2 ** 31 - 1 : 100
+    const value = Math.floor((2 * random() - 1) * reach)
+    return DTypes.isSigned(dtype) ? value : Math.abs(value)
+  }
+  for (let i = 0; i < length; i++) {
+    const value = pick()
+    if (data instanceof BigInt64Array || data instanceof BigUint64Array) data[i] = BigInt(value)
+    else data[i] = DTypes.isNarrowFloat(dtype) ? Float.encode(dtype, value) : value
+  }
+  return data
+}
+
+export interface Drawn {
+  readonly dtype: DType
+  /** As it lies in memory. */
+  readonly data: TypedArray
+  /** By value. */
+  readonly elements: Elements
+}
+
+const elementsOf = (dtype: DType, data: TypedArray): Elements =>
+  data instanceof BigInt64Array || data instanceof BigUint64Array
+    ? data
+    : Numbers.toNumbers({ dtype, shape: [data.length], data })
+
+/** Every buffer that the region reads; constants hold what they hold. */
+export const buffers = (
+  region: Region,
+  program: Program,
+  size: (dim: Dim) => number,
+  kind: Kind,
+  random: () => number
+): ReadonlyMap<string, Drawn> => {
+  const ranges = rangesOf(region, size)
+  const found = new Map<string, Drawn>()
+  for (const [read, view] of Regions.reads(region).entries()) {
+    if (view === null || found.has(view.buffer)) continue
+    const buffer = program.buffers.get(view.buffer)
+    if (buffer === undefined) continue
+    const { constant, dtype } = buffer
+    const data =
+      constant === undefined
+        ? draw(dtype, size(buffer.size), kind, ranges.get(read), random)
+        : Constants.load(constant).data
+    found.set(view.buffer, { dtype, data, elements: elementsOf(dtype, data) })
+  }
+  return found
+}

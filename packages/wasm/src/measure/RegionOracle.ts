@@ -1,0 +1,381 @@
+/**
+ * RegionOracle: what a region's results must be at chosen points, by definition, with a bound for each: what a kernel is
+ * held against before it is timed.
+ *
+ * Sums may be taken in any order: their bound is γ(n) Σ|terms| besides what the terms themselves are off by.
+ */
+import type { Dim } from "@anneal/ir/Dim"
+import * as DTypes from "@anneal/ir/DType"
+import * as Tensors from "@anneal/ir/Tensor"
+import type { Element } from "@anneal/lower/Evaluate"
+import * as Evaluate from "@anneal/lower/Evaluate"
+import type { Elements, Placed } from "@anneal/lower/Interpret"
+import * as Interpret from "@anneal/lower/Interpret"
+import * as MainLoops from "@anneal/lower/MainLoops"
+import type { Attention, Loop, Region, Rows, Stage } from "@anneal/lower/Region"
+import type { View } from "@anneal/lower/View"
+import type { Approximate } from "./ErrorBound.ts"
+import * as ErrorBound from "./ErrorBound.ts"
+
+/** What an element of a buffer must be. */
+export interface Expected {
+  readonly buffer: string
+  readonly at: number
+  readonly value: Element
+  /** Absolute; `Infinity` where nothing can be said. */
+  readonly bound: number
+}
+
+export interface Setting {
+  /** Elements by value, of every buffer that is read. */
+  readonly buffers: ReadonlyMap<string, Elements>
+  readonly size: (dim: Dim) => number
+  /** Multiplications or so that may be spent. */
+  readonly effort: number
+  readonly random: () => number
+}
+
+const place = (view: View, { buffers, size }: Setting): Placed => ({
+  data: buffers.get(view.buffer) ?? new Float64Array(),
+  shape: view.shape.map(size),
+  offset: size(view.offset),
+  strides: view.strides.map(size)
+})
+
+const addressOf = ({ offset, strides }: Placed, point: ReadonlyArray<number>): number => {
+  let at = offset
+  for (const [axis, index] of point.entries()) at += index * (strides[axis] ?? 0)
+  return at
+}
+
+/** Points of a shape: all, or those at the borders, where tiles end, and some between. */
+export const sample = (
+  shape: ReadonlyArray<number>,
+  count: number,
+  random: () => number
+): ReadonlyArray<ReadonlyArray<number>> => {
+  const total = Tensors.size(shape)
+  if (total === 0) return []
+  const pointAt = (index: number): ReadonlyArray<number> => {
+    const point = new Array<number>(shape.length).fill(0)
+    let rest = index
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      const extent = shape[axis] ?? 1
+      point[axis] = rest % extent
+      rest = Math.floor(rest / extent)
+    }
+    return point
+  }
+  if (total <= count) return Array.from({ length: total }, (_, index) => pointAt(index))
+  const points = new Map<string, ReadonlyArray<number>>()
+  for (let tries = 0; points.size < count && tries < 4 * count; tries++) {
+    // Half of the coordinates near an end.
+    const point = shape.map((extent) => {
+      const kind = random()
+      if (kind < 0.25) return Math.min(extent - 1, Math.floor(random() * 4))
+      if (kind < 0.5) return Math.max(0, extent - 1 - Math.floor(random() * 16))
+      return Math.floor(random() * extent)
+    })
+    points.set(point.join(), point)
+  }
+  return [...points.values()]
+}
+
+const gamma = (terms: number, roundoff: number): number => 2 * (terms + 2) * roundoff
+
+// ---- loops and main loops -------------------------------------------------------------------------------------------
+
+interface Pass {
+  readonly shape: ReadonlyArray<number>
+  readonly reads: ReadonlyArray<View>
+  readonly results: Loop["results"]
+  readonly previous: (name: string, point: ReadonlyArray<number>) => Approximate
+  /** What one point costs. */
+  readonly cost: number
+}
+
+const pass = ({ cost, previous, reads, results, shape }: Pass, setting: Setting): ReadonlyArray<Expected> => {
+  const from = reads.map((view) => place(view, setting))
+  const to = results.map(({ view }) => place(view, setting))
+  const run = ErrorBound.compile(
+    results.map(({ value }) => value),
+    setting.size
+  )
+  const count = Math.max(64, Math.min(20_000, Math.floor(setting.effort / cost)))
+  return sample(shape, count, setting.random).flatMap((point) => {
+    const made = run({
+      load: (operand, displacement) => {
+        const view = from[operand]
+        return view === undefined ? 0 : (view.data[addressOf(view, point) + displacement] ?? 0)
+      },
+      index: (axis) => point[axis] ?? 0,
+      previous: (name) => previous(name, point)
+    })
+    return results.flatMap(({ view }, position) => {
+      const [one, target] = [made[position], to[position]]
+      if (one === undefined || target === undefined) return []
+      return [{ buffer: view.buffer, at: addressOf(target, point), value: one.value, bound: one.error }]
+    })
+  })
+}
+
+const magnitudes = (elements: Elements): Elements =>
+  elements instanceof Float64Array ? elements.map(Math.abs) : elements
+
+const depthOf = (region: MainLoops.Anchored, size: Setting["size"]): number => {
+  switch (region.kind) {
+    case "contraction":
+      return size(region.k)
+    case "convolution":
+      return Tensors.size(region.weight.shape.slice(2).map(size))
+    case "window":
+      return Tensors.size(region.kernel)
+  }
+}
+
+const anchored = (region: MainLoops.Anchored, setting: Setting): ReadonlyArray<Expected> => {
+  const { size } = setting
+  const loop = MainLoops.prepare(region, (view) => place(view, setting), size)
+  const absolute = MainLoops.prepare(
+    region,
+    (view) => {
+      const placed = place(view, setting)
+      return { ...placed, data: magnitudes(placed.data) }
+    },
+    size
+  )
+  const depth = depthOf(region, size)
+  const dtype = region.kind === "window" ? region.input.dtype : region.accumulate
+  const exact = !DTypes.isFloat(dtype) || (region.kind === "window" && region.combine === "max")
+  const factor = exact ? 0 : gamma(depth, ErrorBound.unitRoundoff(dtype))
+  return pass(
+    {
+      shape: loop.shape,
+      reads: region.epilogue.operands,
+      results: region.epilogue.results,
+      cost: 2 * depth + 20,
+      previous: (_, point) => ({
+        value: loop.sum(point),
+        error: exact ? 0 : factor * Math.abs(Number(absolute.sum(point))) + Number.MIN_VALUE
+      })
+    },
+    setting
+  )
+}
+
+// ---- rows -----------------------------------------------------------------------------------------------------------
+
+const reduce = (
+  stage: Extract<Stage, { readonly kind: "reduce" }>,
+  values: ReadonlyArray<Approximate>
+): Approximate => {
+  const { combine, dtype } = stage
+  const float = DTypes.isFloat(dtype)
+  const roundoff = ErrorBound.unitRoundoff(dtype)
+  switch (combine) {
+    case "sum": {
+      let [total, sizes, errors] = [0, 0, 0]
+      for (const { error, value } of values) {
+        total += Number(value)
+        sizes += Math.abs(Number(value))
+        errors += error
+      }
+      if (float)
+        return { value: Evaluate.convert(dtype, total), error: errors + gamma(values.length, roundoff) * sizes }
+      let whole = 0n
+      for (const { value } of values) whole = BigInt.asIntN(64, whole + BigInt(value))
+      return { value: Evaluate.convert(dtype, whole), error: errors }
+    }
+    case "prod": {
+      if (!float) {
+        let whole = 1n
+        for (const { value } of values) whole = BigInt.asIntN(64, whole * BigInt(value))
+        return { value: Evaluate.convert(dtype, whole), error: values.some(({ error }) => error > 0) ? Infinity : 0 }
+      }
+      let [total, relative] = [1, gamma(values.length, roundoff)]
+      for (const { error, value } of values) {
+        total *= Number(value)
+        relative += error === 0 ? 0 : (2 * error) / Math.abs(Number(value))
+      }
+      return { value: Evaluate.convert(dtype, total), error: relative * Math.abs(total) }
+    }
+    case "max":
+    case "min": {
+      let best = values[0]
+      let error = 0
+      for (const one of values) {
+        error = Math.max(error, one.error)
+        const isNaN = one.value !== one.value
+        if (best === undefined || isNaN || (combine === "max" ? one.value > best.value : one.value < best.value))
+          best = best !== undefined && best.value !== best.value ? best : one
+      }
+      return { value: best?.value ?? 0, error }
+    }
+    default: {
+      const greatest = combine.startsWith("argMax")
+      const last = combine.endsWith("Last")
+      let best = 0
+      let nearTie = false
+      for (const [position, one] of values.entries()) {
+        const leader = values[best]
+        if (position === 0 || leader === undefined) continue
+        const better = greatest ? one.value > leader.value : one.value < leader.value
+        if (better || (last && one.value === leader.value)) best = position
+      }
+      const leader = values[best]
+      if (leader !== undefined)
+        nearTie = values.some(
+          ({ error, value }, position) =>
+            position !== best &&
+            error + leader.error > 0 &&
+            Math.abs(Number(value) - Number(leader.value)) <= error + leader.error
+        )
+      return { value: BigInt(best), error: nearTie ? Infinity : 0 }
+    }
+  }
+}
+
+const rows = (region: Rows, setting: Setting): ReadonlyArray<Expected> => {
+  const { size } = setting
+  const [outer, inner] = [region.outer.map(size), region.inner.map(size)]
+  const rank = outer.length
+  const from = region.operands.map((view) => place(view, setting))
+  const to = region.results.map(({ view }) => place(view, setting))
+  const programs = [...region.stages, ...region.results].map(({ value }) => ErrorBound.compile([value], size))
+  const length = Tensors.size(inner)
+  const elements = sample(inner, length, setting.random)
+  const effort = 10 * (length + 1) * programs.length
+  const chosen = sample(outer, Math.max(8, Math.min(2_000, Math.floor(setting.effort / effort))), setting.random)
+  const nothing: Approximate = { value: 0, error: 0 }
+  return chosen.flatMap((row) => {
+    const byRow = new Map<string, Approximate>()
+    const byElement = new Map<string, ReadonlyArray<Approximate>>()
+    const at = (which: number, point: ReadonlyArray<number>, position: number): Approximate =>
+      programs[which]?.({
+        load: (operand, displacement) => {
+          const view = from[operand]
+          return view === undefined ? 0 : (view.data[addressOf(view, [...row, ...point]) + displacement] ?? 0)
+        },
+        index: (axis) => (axis < rank ? row[axis] : point[axis - rank]) ?? 0,
+        previous: (name) => byRow.get(name) ?? byElement.get(name)?.[position] ?? nothing
+      })[0] ?? nothing
+    const first = inner.map(() => 0)
+    for (const [which, stage] of region.stages.entries()) {
+      if (stage.kind === "row") byRow.set(stage.name, at(which, first, 0))
+      else {
+        const values = elements.map((point, position) => at(which, point, position))
+        if (stage.kind === "element") byElement.set(stage.name, values)
+        else byRow.set(stage.name, reduce(stage, values))
+      }
+    }
+    return region.results.flatMap(({ per, view }, position) => {
+      const target = to[position]
+      if (target === undefined) return []
+      const which = region.stages.length + position
+      const points = per === "row" ? [first] : elements
+      return points.map((point, element): Expected => {
+        const { error, value } = at(which, point, element)
+        return { buffer: view.buffer, at: addressOf(target, [...row, ...point]), value, bound: error }
+      })
+    })
+  })
+}
+
+// ---- attention ------------------------------------------------------------------------------------------------------
+
+const attention = (region: Attention, setting: Setting): ReadonlyArray<Expected> => {
+  const { size } = setting
+  const [q, k, v, result] = [region.q, region.k, region.v, region.result].map((view) => place(view, setting))
+  const mask = region.mask === undefined ? undefined : place(region.mask, setting)
+  if (q === undefined || k === undefined || v === undefined || result === undefined) return []
+  const [queries = 0, keys = 0, depth = 0, width = 0] = [region.queries, region.keys, region.dim, region.valueDim].map(
+    size
+  )
+  const cost = 3 * keys * (depth + width)
+  const shape = [...region.batch.map(size), queries]
+  const number = (view: Placed, point: ReadonlyArray<number>): number => Number(view.data[addressOf(view, point)] ?? 0)
+  const unit = ErrorBound.unitRoundoff("f32")
+  const count = Math.max(8, Math.min(1_000, Math.floor(setting.effort / Math.max(1, cost))))
+  return sample(shape, count, setting.random).flatMap((row) => {
+    const batch = row.slice(0, -1)
+    const i = row.at(-1) ?? 0
+    const scores: Array<number> = []
+    let scoreError = 0
+    for (let j = 0; j < keys; j++) {
+      let [score, sizes] = [0, 0]
+      for (let d = 0; d < depth; d++) {
+        const term = number(q, [...batch, i, d]) * number(k, [...batch, j, d])
+        score += term
+        sizes += Math.abs(term)
+      }
+      const added = mask === undefined ? 0 : number(mask, [...batch, i, j])
+      const hidden = region.causal && j > i + keys - queries
+      scores.push(hidden ? -Infinity : score * region.scale + added)
+      if (!hidden && added !== -Infinity)
+        scoreError = Math.max(
+          scoreError,
+          gamma(depth + 2, unit) * sizes * Math.abs(region.scale) +
+            4 * unit * (Number.isFinite(added) ? Math.abs(added) : 0)
+        )
+    }
+    const most = scores.reduce((a, b) => Math.max(a, b), -Infinity)
+    const powers = scores.map((score) => Math.exp(score - most))
+    const total = powers.reduce((a, b) => a + b, 0)
+    return Array.from({ length: width }, (_, c): Expected => {
+      let [sum, sizes] = [0, 0]
+      for (const [j, power] of powers.entries()) {
+        const term = (power / total) * number(v, [...batch, j, c])
+        sum += term
+        sizes += Math.abs(term)
+      }
+      return {
+        buffer: region.result.buffer,
+        at: addressOf(result, [...row, c]),
+        value: Evaluate.convert(region.result.dtype, sum),
+        // Each probability is off by the scores' error, the exponential's and the sum's.
+        bound: sizes * (4 * scoreError + gamma(2 * keys + 16, unit)) + 1e-40
+      }
+    })
+  })
+}
+
+/**
+ * What the results must be. Undefined for regions that are one node of the graph: the oracle of graphs knows those.
+ */
+export const expectations = (region: Region, setting: Setting): ReadonlyArray<Expected> | undefined => {
+  switch (region.kind) {
+    case "loop":
+      return pass(
+        {
+          shape: region.domain.map(setting.size),
+          reads: region.operands,
+          results: region.results,
+          cost: 40,
+          previous: () => ({ value: 0, error: 0 })
+        },
+        setting
+      )
+    case "rows":
+      return rows(region, setting)
+    case "contraction":
+    case "convolution":
+    case "window":
+      return anchored(region, setting)
+    case "attention":
+      return attention(region, setting)
+    case "recurrent":
+    case "whole":
+      return undefined
+  }
+}
+
+/** Every element that a view shows, by its place in the buffer. */
+export const eachAddress = (view: View, size: Setting["size"], visit: (at: number) => void): void => {
+  const placed: Placed = {
+    data: new Float64Array(),
+    shape: view.shape.map(size),
+    offset: size(view.offset),
+    strides: view.strides.map(size)
+  }
+  Interpret.forEach(placed.shape, [placed], ([at]) => visit(at ?? 0))
+}
