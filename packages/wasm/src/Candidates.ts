@@ -9,6 +9,7 @@ import type { Features } from "./Emission.ts"
 import type { Kernel, TypicalSizes } from "./Kernel.ts"
 import * as ConvDepthwise from "./kernels/ConvDepthwise.ts"
 import * as ConvGemm from "./kernels/ConvGemm.ts"
+import * as ConvTransposed from "./kernels/ConvTransposed.ts"
 import * as ConvWinograd from "./kernels/ConvWinograd.ts"
 import * as Gemm from "./kernels/Gemm.ts"
 import * as IntegerContraction from "./kernels/IntegerContraction.ts"
@@ -24,6 +25,7 @@ export const sources: ReadonlyArray<Source> = [
   Gemm.candidates,
   ConvGemm.candidates,
   ConvDepthwise.candidates,
+  ConvTransposed.candidates,
   ConvWinograd.candidates,
   IntegerContraction.candidates,
   IntegerConvolution.candidates,
