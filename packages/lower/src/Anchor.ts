@@ -65,7 +65,8 @@ export type Main =
   | Omit<Window, "id" | "members" | "epilogue">
 
 /** The dtype of `previous "accumulator"`. */
-export const accumulator = (node: Node, scope: Scope): "f32" | "f64" | "i32" | View.View["dtype"] => {
+export const accumulator = (node: Node, scope: Scope): View.View["dtype"] => {
+  if (scope.products.has(node)) return "i32"
   const dtype = node.outputs[0]?.type.dtype ?? "f32"
   if (node.op.name === "maxPool") return dtype
   return accumulatorOf(dtype) ?? scope.typeOf(node.inputs[0] ?? "").dtype
@@ -74,8 +75,10 @@ export const accumulator = (node: Node, scope: Scope): "f32" | "f64" | "i32" | V
 export const mainOf = (node: Node, scope: Scope, own: Own): Main => {
   const result = node.outputs[0]?.type.shape ?? []
   const dtype = node.outputs[0]?.type.dtype ?? "f32"
-  const accumulate = accumulatorOf(dtype) ?? "f32"
-  const zero = { a: 0, b: 0 }
+  const product = scope.products.get(node)
+  const accumulate = product === undefined ? (accumulatorOf(dtype) ?? "f32") : "i32"
+  const zero = product?.zero ?? { a: 0, b: 0 }
+  const ranges = product?.ranges ?? {}
   if (Graphs.isOp(node, Ops.maxPool) || Graphs.isOp(node, Ops.averagePool)) {
     const { dilations, kernel, padsBegin, padsEnd, strides } = node.attributes
     return {
@@ -116,6 +119,7 @@ export const mainOf = (node: Node, scope: Scope, own: Own): Main => {
       padsEnd,
       transposed,
       zero,
+      ranges,
       accumulate
     }
   }
@@ -132,7 +136,7 @@ export const mainOf = (node: Node, scope: Scope, own: Own): Main => {
     const rank = batch.length
     return View.transpose(whole, [...batch.map((_, axis) => axis), rank + 1, rank])
   }
-  return { kind: "contraction", batch, m, n, k, a: own(0, left), b: own(1, right), zero, accumulate }
+  return { kind: "contraction", batch, m, n, k, a: own(0, left), b: own(1, right), zero, ranges, accumulate }
 }
 
 /** Main loop and epilogue as one region. Batch axes along which b does not move become rows of a where the views allow. */

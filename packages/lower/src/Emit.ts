@@ -269,12 +269,30 @@ const accumulated = (scope: Scope, node: Node, read: Reader, place: Place): Scal
   const sum = Scalars.previous("accumulator", Anchor.accumulator(node, scope))
   const bias = node.op.name === "conv" || node.op.name === "convTranspose" ? node.inputs[2] : undefined
   if (type === undefined) return sum
-  if (bias === undefined || bias === null) return Scalars.cast(sum, type.dtype)
-  const channels: Shape = type.shape.map((extent, axis) => (axis === 1 ? extent : 1))
-  const spread = (view: View): View | undefined => {
-    const column = Views.reshape(view, channels)
-    return column === undefined ? undefined : Views.expand(column, type.shape)
+  const total = scaled(scope, node, read, place, sum)
+  if (bias === undefined || bias === null) return Scalars.cast(total, type.dtype)
+  const added = Scalars.cast(read.element(bias, alongChannels(type.shape, 1), place), total.dtype)
+  return Scalars.cast(Scalars.binary("add", total, added), type.dtype)
+}
+
+/** A vector (or one number) along an axis of a shape, the same on the others. */
+const alongChannels =
+  (shape: Shape, channel: number) =>
+  (view: View): View | undefined => {
+    const isSingle = view.shape.every((extent) => extent === 1)
+    const column = Views.reshape(
+      view,
+      shape.map((extent, axis) => (axis === channel && !isSingle ? extent : 1))
+    )
+    return column === undefined ? undefined : Views.expand(column, shape)
   }
-  const added = Scalars.cast(read.element(bias, spread, place), sum.dtype)
-  return Scalars.cast(Scalars.binary("add", sum, added), type.dtype)
+
+/** A sum of integers by its scales; other sums as they are. */
+const scaled = (scope: Scope, node: Node, read: Reader, place: Place, sum: Scalar): Scalar => {
+  const product = scope.products.get(node)
+  const shape = node.outputs[0]?.type.shape ?? []
+  if (product === undefined) return sum
+  const channel = node.op.name === "matmul" ? shape.length - 1 : 1
+  const factor = read.element(product.scale, alongChannels(shape, channel), place)
+  return Scalars.binary("mul", Scalars.cast(sum, "f32"), factor)
 }

@@ -44,7 +44,9 @@ export const fuse = (scope: Scope, isOff: (id: string) => boolean): Grouping => 
 const placeNode = (fusing: Fusing, node: Node, work: Work): void => {
   if (work.kind === "movement") return
   if (work.kind === "loop" || work.kind === "reduce") {
-    const group = joinOne(fusing, node, work) ?? beginLoop(fusing, node, work)
+    // Floats of integers are made where they are read, not where the integers are.
+    const isDequantize = node.op.name === "dequantize"
+    const group = (isDequantize ? undefined : joinOne(fusing, node, work)) ?? beginLoop(fusing, node, work)
     const reads: ReadonlyArray<Read> =
       work.kind === "loop" ? work.recipe.reads : [{ id: node.inputs[0] ?? "", spread: (view) => view }]
     absorb(fusing, node, reads, group)

@@ -14,6 +14,7 @@ import * as Emit from "./Emit.ts"
 import * as Flatten from "./Flatten.ts"
 import * as Fuse from "./Fuse.ts"
 import type { Group } from "./Group.ts"
+import * as Integer from "./Integer.ts"
 import * as Layout from "./Layout.ts"
 import type { Shape } from "./Movement.ts"
 import * as Nodes from "./Nodes.ts"
@@ -148,7 +149,8 @@ const planScope = (
     record({ ...fusion, taken: !refused && !switchedOff, reason: switchedOff ? "switched off" : fusion.reason })
     return !refused && !switchedOff
   }
-  const flat = Table.rewrite(OneHot.rewrite(Flatten.flatten(graph, Scopes.keeps(rules)), decide), decide)
+  const simple = Table.rewrite(OneHot.rewrite(Flatten.flatten(graph, Scopes.keeps(rules)), decide), decide)
+  const { flat, products } = Integer.rewrite(simple, rules.has, decide)
   const hosted = new Set([...given].flatMap(([id, place]) => ("host" in place ? [id] : [])))
   const constantOnly = new Set(
     [...given].flatMap(([id, place]) => {
@@ -156,7 +158,7 @@ const planScope = (
       return kind === "constant" || kind === "prepared" ? [id] : []
     })
   )
-  const scope = Scopes.make(flat, rules, { hosted, constantOnly })
+  const scope = Scopes.make(flat, rules, { hosted, constantOnly }, products)
   const grouping = Fuse.fuse(scope, isOff)
   const memory = Storage.inMemory(scope, grouping)
   const allocate = (id: string, dtype: DType, shape: Shape, prepared: boolean): View => {

@@ -12,6 +12,7 @@ import * as Ops from "@anneal/ir/Ops"
 import type { TensorType } from "@anneal/ir/Type"
 import * as Flatten from "./Flatten.ts"
 import type { Flat } from "./Flatten.ts"
+import type { Product } from "./Integer.ts"
 import * as Movement from "./Movement.ts"
 import * as Recipe from "./Recipe.ts"
 import * as Reduction from "./Reduction.ts"
@@ -44,6 +45,8 @@ export interface Alias {
 export interface Scope {
   readonly flat: Flat
   readonly rules: Rules
+  /** Products that take integers: see `Integer`. */
+  readonly products: ReadonlyMap<Node, Product>
   readonly work: ReadonlyMap<Node, Work>
   /** Roots alias themselves, by an empty chain. */
   readonly resolve: (id: string) => Alias
@@ -75,7 +78,8 @@ export const keeps =
 export const make = (
   flat: Flat,
   rules: Rules,
-  outside: { readonly hosted: ReadonlySet<string>; readonly constantOnly: ReadonlySet<string> }
+  outside: { readonly hosted: ReadonlySet<string>; readonly constantOnly: ReadonlySet<string> },
+  products: ReadonlyMap<Node, Product> = new Map()
 ): Scope => {
   const producers = new Map<string, Node>()
   const users = new Map<string, Array<Node>>()
@@ -107,7 +111,7 @@ export const make = (
   const resolve = (id: string): Alias => aliases.get(id) ?? { root: id, chain: [] }
   for (const node of flat.nodes) {
     const types = node.inputs.map((id) => (id === null ? undefined : typeOf(id)))
-    const found = workOf(node, types, { flat, rules, hosted, isUsed, scalarIndex })
+    const found = workOf(node, types, { flat, rules, products, hosted, isUsed, scalarIndex })
     work.set(node, found)
     const [input] = node.inputs
     const [output] = node.outputs
@@ -130,6 +134,7 @@ export const make = (
   return {
     flat,
     rules,
+    products,
     work,
     resolve,
     typeOf,
@@ -161,6 +166,7 @@ const isConstantOnly = (node: Node, work: Work, known: ReadonlySet<string>): boo
 interface Surroundings {
   readonly flat: Flat
   readonly rules: Rules
+  readonly products: ReadonlyMap<Node, Product>
   readonly hosted: ReadonlySet<string>
   readonly isUsed: (id: string) => boolean
   readonly scalarIndex: (id: string) => number | undefined
@@ -183,6 +189,8 @@ const workOf = (node: Node, types: ReadonlyArray<TensorType | undefined>, at: Su
   const name = node.op.name
   if (name !== "if" && rules.claims(node, all)) return { kind: "whole" }
   const x = types[0]
+  // That the target has a kernel for its integers was asked when the node was made.
+  if (at.products.has(node)) return { kind: name === "matmul" ? "contraction" : "convolution" }
   const dtype = node.outputs[0]?.type.dtype ?? "f32"
   const loads = (wanted: DType): boolean => rules.has("loop", wanted) && rules.computes("load", wanted)
   const first = node.inputs[0]

@@ -1,0 +1,317 @@
+/**
+ * Integer: between quantise and dequantise, integers stay integers.
+ *
+ *   conv(dequantize(a), dequantize(w), bias)      ⇒  Σ (a − za)(w − zw) · (sa · sw) + bias
+ *   reshape(dequantize(q)), maxPool(…), concat    ⇒  dequantize(reshape(q)), …
+ *   quantize(dequantize(q)) on one grid           ⇒  q
+ *
+ * What is left of dequantise is computed where it is read. Sums of integers are exact; the scales are multiplied once.
+ */
+import * as Builder from "@anneal/ir/Builder"
+import type { Constant } from "@anneal/ir/Constant"
+import * as Constants from "@anneal/ir/Constant"
+import * as Dim from "@anneal/ir/Dim"
+import * as DTypes from "@anneal/ir/DType"
+import type { Node, Value } from "@anneal/ir/Graph"
+import * as Graphs from "@anneal/ir/Graph"
+import * as Numbers from "@anneal/ir/Numbers"
+import * as Ops from "@anneal/ir/Ops"
+import type { TensorType } from "@anneal/ir/Type"
+import type { Flat } from "./Flatten.ts"
+import * as Flatten from "./Flatten.ts"
+import type { Fusion } from "./Program.ts"
+import type { OperandRanges, ZeroPoint } from "./Region.ts"
+
+/** What a product of integers needs beside its operands; its node then takes the integers themselves. */
+export interface Product {
+  readonly zero: ZeroPoint
+  readonly ranges: OperandRanges
+  /** Id of sa · sb: one number, or a vector along the result's channels (columns of a matmul). */
+  readonly scale: string
+}
+
+export interface Rewritten {
+  readonly flat: Flat
+  readonly products: ReadonlyMap<Node, Product>
+}
+
+/** A dequantised value: the integers and their grid. */
+interface Grid {
+  readonly q: Value
+  readonly scale: string
+  readonly zero: string | undefined
+  readonly axis: number
+  readonly block: number
+  /** One scale and zero point for all. */
+  readonly isUniform: boolean
+}
+
+const movers: ReadonlyArray<string> = [Ops.reshape, Ops.transpose, Ops.slice, Ops.expand, Ops.reverse].map(
+  ({ name }) => name
+)
+
+export type Decide = (fusion: Omit<Fusion, "taken">, refused: boolean) => boolean
+
+/** `has`: whether the target has a kernel for this kind of product on these integers. */
+export const rewrite = (
+  flat: Flat,
+  has: (kind: "contraction" | "convolution", dtype: DTypes.DType) => boolean,
+  decide: Decide
+): Rewritten => {
+  if (!flat.nodes.some((node) => Graphs.isOp(node, Ops.dequantize))) return { flat, products: new Map() }
+  const rewriter = new Rewriter(flat, has, decide)
+  for (const node of flat.nodes) rewriter.take(node)
+  return rewriter.finish()
+}
+
+class Rewriter {
+  private readonly nodes: Array<Node> = []
+  private readonly grids = new Map<string, Grid>()
+  private readonly products = new Map<Node, Product>()
+  private readonly types: Map<string, TensorType>
+  private readonly constants: Map<string, Constant>
+  private readonly origin: Map<Node, Node>
+  private readonly names: Builder.Names
+  private readonly flat: Flat
+  private readonly has: (kind: "contraction" | "convolution", dtype: DTypes.DType) => boolean
+  private readonly decide: Decide
+
+  constructor(flat: Flat, has: (kind: "contraction" | "convolution", dtype: DTypes.DType) => boolean, decide: Decide) {
+    this.flat = flat
+    this.has = has
+    this.decide = decide
+    this.types = new Map(flat.types)
+    this.constants = new Map(flat.constants)
+    this.origin = new Map(flat.origin)
+    this.names = Builder.makeNames(flat.types.keys())
+  }
+
+  take(node: Node): void {
+    const output = node.outputs[0]
+    if (output === undefined) return this.keep(node, node)
+    if (Graphs.isOp(node, Ops.dequantize)) {
+      const grid = this.gridOf(node)
+      if (grid !== undefined) this.grids.set(output.id, grid)
+      return this.keep(node, node)
+    }
+    if (this.moved(node, output) || this.cancelled(node, output)) return
+    this.keep(this.product(node, output) ?? node, node)
+  }
+
+  finish(): Rewritten {
+    const apart = this.apart(Flatten.live(this.nodes, this.flat.outputs))
+    return {
+      flat: { ...this.flat, nodes: apart, types: this.types, constants: this.constants, origin: this.origin },
+      products: this.products
+    }
+  }
+
+  private keep(node: Node, from: Node): void {
+    this.nodes.push(node)
+    this.origin.set(node, this.flat.origin.get(from) ?? from)
+    for (const { id, type } of node.outputs) this.types.set(id, type)
+  }
+
+  private gridOf(node: Node): Grid | undefined {
+    if (!Graphs.isOp(node, Ops.dequantize)) return undefined
+    const [qId, scale, zero] = [node.inputs[0] ?? "", node.inputs[1] ?? "", node.inputs[2] ?? undefined]
+    const type = this.types.get(qId)
+    const isConstant = this.constants.has(scale) && (zero === undefined || this.constants.has(zero))
+    if (type === undefined || !isConstant) return undefined
+    const isSingle = (id: string): boolean => this.types.get(id)?.shape.every((extent) => extent === 1) === true
+    const { axis, block } = node.attributes
+    return {
+      q: { id: qId, type },
+      scale,
+      zero,
+      axis: axis < 0 ? axis + type.shape.length : axis,
+      block,
+      isUniform: isSingle(scale) && (zero === undefined || isSingle(zero))
+    }
+  }
+
+  private sameGrid(a: Grid, b: Grid): boolean {
+    const digest = (id: string | undefined): string | undefined =>
+      id === undefined ? undefined : this.constants.get(id)?.digest
+    return (
+      a.isUniform &&
+      b.isUniform &&
+      a.q.type.dtype === b.q.type.dtype &&
+      digest(a.scale) === digest(b.scale) &&
+      digest(a.zero) === digest(b.zero)
+    )
+  }
+
+  /** Movement and selection on the integers, dequantised afterwards. */
+  private moved(node: Node, output: Value): boolean {
+    const operands = node.inputs.map((id) => (id === null ? undefined : this.grids.get(id)))
+    const [first] = operands
+    if (first === undefined || !first.isUniform) return false
+    const isMover = movers.includes(node.op.name) && operands.length === 1
+    const isPool = Graphs.isOp(node, Ops.maxPool)
+    const isConcat = Graphs.isOp(node, Ops.concat)
+    if (!isMover && !isPool && !isConcat) return false
+    const grids = operands.flatMap((grid) => (grid !== undefined && this.sameGrid(grid, first) ? [grid] : []))
+    if (grids.length !== operands.length) return false
+    const { attributes, graphs, inputs: _, lineage, op, outputs } = node
+    const q: Value = {
+      id: this.names.value(`${output.id}.q`),
+      type: { dtype: first.q.type.dtype, shape: output.type.shape }
+    }
+    const inner: Node = {
+      op,
+      attributes,
+      graphs,
+      lineage,
+      inputs: grids.map((grid) => grid.q.id),
+      outputs: [q, ...outputs.slice(1)]
+    }
+    this.keep(inner, node)
+    this.grids.set(output.id, { ...first, q })
+    this.keep(this.dequantized({ ...first, q }, output, node), node)
+    return true
+  }
+
+  private dequantized(grid: Grid, output: Value, from: Node): Node {
+    const inputs = [grid.q.id, grid.scale, ...(grid.zero === undefined ? [] : [grid.zero])]
+    return {
+      op: Ops.dequantize,
+      attributes: { axis: grid.axis, block: grid.block, to: output.type.dtype },
+      graphs: {},
+      lineage: from.lineage,
+      inputs,
+      outputs: [output]
+    }
+  }
+
+  /** The integers again, where they would be put on the grid that they are from. */
+  private cancelled(node: Node, output: Value): boolean {
+    if (!Graphs.isOp(node, Ops.quantize)) return false
+    const grid = this.grids.get(node.inputs[0] ?? "")
+    const [scale = "", zero] = [node.inputs[1] ?? "", node.inputs[2] ?? undefined]
+    if (grid === undefined || grid.q.type.dtype !== output.type.dtype || DTypes.bits(output.type.dtype) > 16)
+      return false
+    if (!this.sameGrid(grid, { ...grid, scale, zero })) return false
+    const same: Node = {
+      op: Ops.reshape,
+      attributes: { shape: output.type.shape },
+      graphs: {},
+      lineage: node.lineage,
+      inputs: [grid.q.id],
+      outputs: [output]
+    }
+    this.keep(same, node)
+    return true
+  }
+
+  /** A product of two dequantised operands on the integers themselves. */
+  private product(node: Node, output: Value): Node | undefined {
+    const isConvolution = node.op.name === "conv" || node.op.name === "convTranspose"
+    if (!isConvolution && node.op.name !== "matmul") return undefined
+    const [aId = "", bId = ""] = node.inputs.map((id) => id ?? "")
+    const [a, b] = [this.grids.get(aId), this.grids.get(bId)]
+    if (a === undefined || b === undefined) return undefined
+    const refused = this.refusal(node, a, b)
+    const { dtype, shape } = a.q.type
+    const taken = this.decide(
+      {
+        id: `integer ${a.q.id} ${output.id}`,
+        kind: "integer",
+        members: [a.q.id, output.id],
+        reason: refused ?? "integers are multiplied and summed as such",
+        saving: Dim.mul(DTypes.slotBytes(output.type.dtype) - DTypes.slotBytes(dtype), Dim.product(shape))
+      },
+      refused !== undefined
+    )
+    if (!taken) return undefined
+    const [one, many] = [this.numbers(a.scale)[0] ?? 1, this.numbers(b.scale)]
+    const factors = many.map((scale) => Math.fround(Math.fround(one) * scale))
+    const constant = Constants.fromTensor(
+      Numbers.fromNumbers("f32", factors.length === 1 ? [] : [factors.length], factors)
+    )
+    const scale = this.names.value(`${output.id}.scale`)
+    this.constants.set(scale, constant)
+    this.types.set(scale, { dtype: constant.dtype, shape: constant.shape })
+    const zero = { a: this.numberOf(a.zero), b: this.numberOf(b.zero) }
+    const inner: Node = { ...node, inputs: [a.q.id, b.q.id, ...node.inputs.slice(2)] }
+    this.products.set(inner, { zero, ranges: this.rangesOf(b), scale })
+    return inner
+  }
+
+  private refusal(node: Node, a: Grid, b: Grid): string | undefined {
+    const kind = node.op.name === "matmul" ? "contraction" : "convolution"
+    for (const { q } of [a, b])
+      if (DTypes.bits(q.type.dtype) > 8 || !DTypes.isInteger(q.type.dtype)) return `${q.type.dtype} is no 8-bit integer`
+    if (!a.isUniform) return "the first operand has more than one scale"
+    if (node.outputs[0]?.type.dtype !== "f32") return "the result is not f32"
+    if (b.zero !== undefined && new Set(this.numbers(b.zero)).size > 1) return "the weights have several zero points"
+    if (!this.has(kind, a.q.type.dtype)) return `the target has no ${kind} of ${a.q.type.dtype}`
+    if (b.isUniform) return undefined
+    // One scale a result channel: out channels of a convolution's weight, columns of a matrix.
+    const rank = b.q.type.shape.length
+    const isTransposed = node.op.name === "convTranspose"
+    const axis = node.op.name === "matmul" ? rank - 1 : isTransposed ? 1 : 0
+    const groups = Graphs.isOp(node, Ops.convTranspose) ? node.attributes.groups : 1
+    const isChannel =
+      b.block === 0 && b.axis === axis && (!isTransposed || groups === 1) && (kind !== "contraction" || rank >= 2)
+    return isChannel ? undefined : "the weights' scales are not along the result's channels"
+  }
+
+  private numbers(id: string): ReadonlyArray<number> {
+    const constant = this.constants.get(id)
+    return constant === undefined ? [] : [...Numbers.toNumbers(Constants.load(constant))]
+  }
+
+  private numberOf(id: string | undefined): number {
+    return id === undefined ? 0 : (this.numbers(id)[0] ?? 0)
+  }
+
+  /** What weights are known to lie in. */
+  private rangesOf(b: Grid): OperandRanges {
+    const constant = this.constants.get(b.q.id)
+    if (constant === undefined) return {}
+    let [least, greatest] = [0, 0]
+    for (const value of Constants.load(constant).data) {
+      least = Math.min(least, Number(value))
+      greatest = Math.max(greatest, Number(value))
+    }
+    return { b: [least, greatest] }
+  }
+
+  /** A dequantise of its own for each reader: each computes it where it reads it. */
+  private apart(nodes: ReadonlyArray<Node>): ReadonlyArray<Node> {
+    const made = new Map<string, Node>()
+    const taken = new Set(this.flat.outputs.map(({ id }) => id))
+    const result: Array<Node> = []
+    for (const node of nodes) {
+      const output = node.outputs[0]
+      if (Graphs.isOp(node, Ops.dequantize) && output !== undefined) made.set(output.id, node)
+      const copies = new Map<string, string>()
+      for (const id of node.inputs) {
+        const source = id === null ? undefined : made.get(id)
+        const value = source?.outputs[0]
+        if (id === null || source === undefined || value === undefined || copies.has(id)) continue
+        if (!taken.has(id)) {
+          taken.add(id)
+          continue
+        }
+        const copy: Value = { id: this.names.value(`${id}.again`), type: value.type }
+        const again: Node = { ...source, outputs: [copy] }
+        this.types.set(copy.id, copy.type)
+        this.origin.set(again, this.origin.get(source) ?? source)
+        result.push(again)
+        copies.set(id, copy.id)
+      }
+      if (copies.size === 0) {
+        result.push(node)
+        continue
+      }
+      const renamed: Node = { ...node, inputs: node.inputs.map((id) => (id === null ? null : (copies.get(id) ?? id))) }
+      this.origin.set(renamed, this.origin.get(node) ?? node)
+      const product = this.products.get(node)
+      if (product !== undefined) this.products.set(renamed, product)
+      result.push(renamed)
+    }
+    return result
+  }
+}
