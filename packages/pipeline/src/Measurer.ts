@@ -72,7 +72,10 @@ export type Run = (batch: Batch) => Effect.Effect<number, Rejected | MeasurerErr
 export interface Prepared {
   /** Compares with the oracle on random, edge and recorded inputs, watches for stray writes, ends what does not end. */
   readonly check: Effect.Effect<void, Rejected | MeasurerError>
-  /** A run that traps or does not end must fail here too: inputs of a later run may find what the check did not. */
+  /**
+   * A run that traps or does not end must fail here too: inputs of a later run may find what the check did not. Code that
+   * becomes faster by being run (tiers of a JIT) should be so by now, as far as the target can bring that about.
+   */
   readonly run: Run
 }
 
@@ -96,7 +99,7 @@ export interface MeasurerService extends Identified {
     choice: Choice,
     candidate: Candidate
   ) => Effect.Effect<Checked, Rejected | MeasurerError, Scope.Scope>
-  /** Runs `effect` while no check and no other timing runs. */
+  /** Runs `effect` while no check of this measurer and no timing of any runs. */
   readonly alone: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /**
    * A piece of work that never changes (while `identity` is the same), run where the candidates run: what measurements of
@@ -106,6 +109,11 @@ export interface MeasurerService extends Identified {
 }
 
 export class Measurer extends Context.Service<Measurer, MeasurerService>()("@anneal/pipeline/Measurer") {}
+
+/** Whose turn it is to time: one in this process, whatever its measurer, since variants of an engine are built side by side. */
+const Turn = Context.Reference<Semaphore.Semaphore>("@anneal/pipeline/Measurer/Turn", {
+  defaultValue: () => Semaphore.makeUnsafe(1)
+})
 
 export interface MeasurerOptions extends Identified {
   readonly name: string
@@ -134,5 +142,8 @@ export const make = (options: MeasurerOptions): Effect.Effect<MeasurerService> =
         Effect.map(({ run }): Checked => ({ [proof]: true, choice, candidate, run })),
         Semaphore.withPermits(places, 1)
       ),
-    alone: Semaphore.withPermits(places, Math.max(1, Math.floor(options.parallel)))
+    alone: (effect) =>
+      Effect.flatMap(Turn, (turn) =>
+        Semaphore.withPermit(turn, Semaphore.withPermits(places, Math.max(1, Math.floor(options.parallel)), effect))
+      )
   }))

@@ -168,6 +168,24 @@ describe("planted faults", () => {
     assert.isFunction(forged)
   })
 
+  it.effect("two measurers do not time at the same time", () => {
+    const time = VirtualClock.make()
+    let [timing, most] = [0, 0]
+    const work = Effect.gen(function* () {
+      timing++
+      most = Math.max(most, timing)
+      yield* Effect.sleep("10 millis")
+      timing--
+    })
+    return Effect.gen(function* () {
+      const options = { time, simulate: () => ({ kernel: right, time: 1 }) }
+      const measurers = yield* Effect.all([SimulatedMeasurer.make(options), SimulatedMeasurer.make(options)])
+      yield* Effect.forEach(measurers, ({ alone }) => alone(work), { concurrency: "unbounded" })
+      assert.strictEqual(most, 1)
+      assert.isAtLeast(time.now(), 20e6)
+    }).pipe(VirtualClock.provide(time))
+  })
+
   it.effect("checks run side by side, as many as may; nothing runs beside a timing", () => {
     const time = VirtualClock.make()
     let [running, most, alone] = [0, 0, 0]

@@ -60,7 +60,7 @@ const implied = (entries: ReadonlyArray<Entry.Entry>, choice: Tuner.Choice): str
 describe("killed tuning", () => {
   it(
     "fifty kills at random moments: nothing lost, nothing twice, the decisions of the recorded timings",
-    { timeout: 300_000 },
+    { timeout: 600_000 },
     async () => {
       const directory = mkdtempSync(join(tmpdir(), "anneal-tune-"))
       const journal = join(directory, "tune.jsonl")
@@ -72,7 +72,7 @@ describe("killed tuning", () => {
           const text = textOf(journal)
           const before = Entry.parseAll(text).entries
           // Some before the first race is over, some in the middle of writing, some after several races.
-          const kill = { lines: 1 + random.below(55), milliseconds: 12 * random.next() }
+          const kill = { lines: 1 + random.below(40), milliseconds: 12 * random.next() }
           const { exit, out } = start(journal, kill)
           const [, signal] = await exit
           if (signal === "SIGKILL" && !out.text.includes("decided")) kills++

@@ -249,6 +249,55 @@ describe("Protocol", () => {
   )
 })
 
+describe("heats", () => {
+  it.effect(
+    "what comes later is compared with the leader, in the same moments, whatever the weather was before",
+    () => {
+      const time = VirtualClock.make()
+      const times: Readonly<Record<string, number>> = { a: 1000, b: 1200, c: 950, d: 1300, e: 940, f: 960 }
+      const choice: Tuner.Choice = { key: "k", node: "n", candidates: candidatesOf(times) }
+      let slower = 1
+      return Effect.gen(function* () {
+        const measurer = yield* SimulatedMeasurer.make({
+          time,
+          // It slows kernels and leaves the yardstick alone.
+          weather: ({ exposure }) => (exposure > 0 ? slower : 1),
+          simulate: (_, { name }) => ({ kernel: SimulatedMeasurer.right, time: times[name] ?? Number.NaN })
+        })
+        const one = Protocol.open({
+          settings: { ...Protocol.quick, tolerance: 0.002 },
+          yardstick: measurer.yardstick ?? (() => Effect.die("none"))
+        })
+        const heat = (names: string) =>
+          Effect.gen(function* () {
+            const candidates = choice.candidates.filter(({ name }) => names.includes(name))
+            const checked = yield* Effect.forEach(candidates, (candidate) => measurer.check(choice, candidate))
+            return yield* one.heat(checked, Infinity)
+          })
+        const relative = (outcome: Protocol.Outcome | undefined) =>
+          outcome?._tag === "Timed" ? [outcome.checked.candidate.name, Number(outcome.timing.relative.toFixed(3))] : []
+        const outcomes: Array<Protocol.Outcome> = []
+        assert.isUndefined(one.leader())
+        outcomes.push(...(yield* heat("ab")))
+        assert.deepStrictEqual(relative(one.leader()), ["a", 1])
+        slower = 1.6
+        outcomes.push(...(yield* heat("cd")))
+        assert.deepStrictEqual(relative(one.leader()), ["c", 0.95])
+        slower = 1.2
+        outcomes.push(...(yield* heat("ef")))
+        assert.deepStrictEqual(relative(one.leader()), ["e", 0.94])
+        assert.deepStrictEqual(outcomes.map(relative), [
+          ["b", 1.2],
+          ["a", 1],
+          ["d", 1.3],
+          ["c", 0.95],
+          ["f", 0.96]
+        ])
+      }).pipe(Effect.scoped, VirtualClock.provide(time))
+    }
+  )
+})
+
 describe("Timing", () => {
   const ranked = (name: string, relative: number, cost: number, error = 0.001): Timing.Ranked => ({
     candidate: { name, config: {}, cost },
