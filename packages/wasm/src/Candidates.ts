@@ -7,6 +7,7 @@ import * as Regions from "@anneal/lower/Region"
 import type { View } from "@anneal/lower/View"
 import type { Features } from "./Emission.ts"
 import type { Kernel, TypicalSizes } from "./Kernel.ts"
+import * as Attention from "./kernels/Attention.ts"
 import * as ConvDepthwise from "./kernels/ConvDepthwise.ts"
 import * as ConvGemm from "./kernels/ConvGemm.ts"
 import * as ConvTransposed from "./kernels/ConvTransposed.ts"
@@ -15,6 +16,7 @@ import * as Gemm from "./kernels/Gemm.ts"
 import * as IntegerContraction from "./kernels/IntegerContraction.ts"
 import * as IntegerConvolution from "./kernels/IntegerConvolution.ts"
 import * as Loop from "./kernels/Loop.ts"
+import * as Recurrent from "./kernels/Recurrent.ts"
 import * as Rows from "./kernels/Rows.ts"
 import * as Window from "./kernels/Window.ts"
 
@@ -22,6 +24,7 @@ import * as Window from "./kernels/Window.ts"
 export type Source = (region: Region, typical: TypicalSizes, features: Features) => ReadonlyArray<Kernel>
 
 export const sources: ReadonlyArray<Source> = [
+  Attention.candidates,
   Gemm.candidates,
   ConvGemm.candidates,
   ConvDepthwise.candidates,
@@ -30,6 +33,7 @@ export const sources: ReadonlyArray<Source> = [
   IntegerContraction.candidates,
   IntegerConvolution.candidates,
   Loop.candidates,
+  Recurrent.candidates,
   Rows.candidates,
   Window.candidates
 ]

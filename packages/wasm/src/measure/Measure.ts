@@ -28,6 +28,7 @@ import type { OracleService } from "@anneal/pipeline/Oracle"
 import * as Tuners from "@anneal/pipeline/Tuner"
 import type { Candidate, Choice } from "@anneal/pipeline/Tuner"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Worker } from "node:worker_threads"
@@ -477,6 +478,12 @@ interface Exam {
 /** Exams kept; candidates of one region are checked one after another, or side by side. */
 const keptExams = 16
 
+/** What a kernel says of itself in its configuration; 0: it adds up the products and nothing else. */
+const amplificationOf = ({ config }: Kernel): number => {
+  const said = Predicate.hasProperty(config, "amplification") ? config.amplification : 0
+  return typeof said === "number" ? said : 0
+}
+
 const late = (deadline: number): Rejected => rejected("Hang", `it did not end in ${deadline / 1000} s`, { deadline })
 
 /** A measurer for the regions of a build. Workers are kept and used again; all end with the scope. */
@@ -529,7 +536,8 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
         // What is right does not depend on the candidate: known once for all of a region.
         const exam = (kind: Draw.Kind, seed: number): Effect.Effect<Exam, MeasurerError> =>
           Effect.gen(function* () {
-            const key = `${choice.key} ${kind}`
+            const amplification = amplificationOf(kernel)
+            const key = `${choice.key} ${kind} ${amplification}`
             const known = exams.get(key)
             if (known !== undefined) return known
             const { program, region } = subject
@@ -537,8 +545,13 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
             const drawn = Draw.buffers(region, program, trial.size, kind, random)
             const elements = new Map([...drawn].map(([id, one]) => [id, one.elements]))
             const expected =
-              RegionOracle.expectations(region, { buffers: elements, size: trial.size, effort, random }) ??
-              (yield* oracleExpectations(subject, trial, drawn, oracle))
+              RegionOracle.expectations(region, {
+                buffers: elements,
+                size: trial.size,
+                effort,
+                random,
+                amplification
+              }) ?? (yield* oracleExpectations(subject, trial, drawn, oracle))
             const made: Exam = { drawn, expected }
             exams.set(key, made)
             const [oldest] = exams.keys()

@@ -33,6 +33,11 @@ export interface Setting {
   /** Multiplications or so that may be spent. */
   readonly effort: number
   readonly random: () => number
+  /**
+   * For algorithms that add and take away (Winograd): by how much they enlarge roundings of the greatest operand. Their
+   * bound is one of norms, not of each result's own terms. Default: they do not.
+   */
+  readonly amplification?: number
 }
 
 const place = (view: View, { buffers, size }: Setting): Placed => ({
@@ -144,6 +149,19 @@ const anchored = (region: MainLoops.Anchored, setting: Setting): ReadonlyArray<E
     },
     size
   )
+  const { amplification = 0 } = setting
+  const levelled = MainLoops.prepare(
+    region,
+    (view) => {
+      const placed = place(view, setting)
+      if (region.kind === "window" || view.buffer !== (region.kind === "contraction" ? region.a : region.input).buffer)
+        return { ...placed, data: magnitudes(placed.data) }
+      let greatest = 0
+      for (const value of placed.data) greatest = Math.max(greatest, Math.abs(Number(value)))
+      return { ...placed, data: new Float64Array(placed.data.length).fill(greatest) }
+    },
+    size
+  )
   const depth = depthOf(region, size)
   const dtype = region.kind === "window" ? region.input.dtype : region.accumulate
   const exact = !DTypes.isFloat(dtype) || (region.kind === "window" && region.combine === "max")
@@ -156,7 +174,12 @@ const anchored = (region: MainLoops.Anchored, setting: Setting): ReadonlyArray<E
       cost: 2 * depth + 20,
       previous: (_, point) => ({
         value: loop.sum(point),
-        error: exact ? 0 : factor * Math.abs(Number(absolute.sum(point))) + Number.MIN_VALUE
+        error: exact
+          ? 0
+          : factor * Math.abs(Number(absolute.sum(point))) +
+            (amplification === 0
+              ? Number.MIN_VALUE
+              : 2 * amplification * ErrorBound.unitRoundoff(dtype) * Math.abs(Number(levelled.sum(point))))
       })
     },
     setting
