@@ -79,7 +79,7 @@ export const evaluate = (scalar: Scalar, context: Context, seen = new Map<Scalar
       case "index":
         return numbersOf(
           scalar.dtype,
-          [...points(domain)].map((point) => point[scalar.axis] ?? 0)
+          Array.from(points(domain), (point) => point[scalar.axis] ?? 0)
         )
       case "previous": {
         const found = context.previous.get(scalar.name)

@@ -32,7 +32,7 @@ export const sizeOf = (dim: Dim.Dim, symbols: Symbols): number => {
   return size
 }
 
-/** All points of a shape, the last axis fastest. */
+/** All points of a shape, the last axis fastest: one array, which changes. */
 export const points = function* (shape: ReadonlyArray<number>): Generator<ReadonlyArray<number>> {
   if (shape.some((extent) => extent <= 0)) return
   const point = shape.map(() => 0)

@@ -7,15 +7,48 @@ import type { Features } from "../Emission.ts"
 import type { Kernel, TypicalSizes } from "../Kernel.ts"
 import * as ScalarCode from "../ScalarCode.ts"
 import * as LoopAxes from "./LoopAxes.ts"
+import * as LoopCopy from "./LoopCopy.ts"
 import * as LoopKernel from "./LoopKernel.ts"
 import * as LoopNest from "./LoopNest.ts"
+import * as LoopTranspose from "./LoopTranspose.ts"
 
 /** Kernels for a loop region; none for other regions, or where an expression has no code. */
-export const candidates = (region: Region, typical: TypicalSizes, _features: Features): ReadonlyArray<Kernel> => {
+export const candidates = (region: Region, typical: TypicalSizes, features: Features): ReadonlyArray<Kernel> => {
   if (region.kind !== "loop") return []
   if (ScalarCode.refusal(...region.results.map(({ value }) => value)) !== undefined) return []
   const axes = axesOf(region, typical)
-  return [1, 2, 4].map((unroll) => vectorKernel(region, axes, unroll, typical))
+  const nest = LoopNest.make(axes, typical)
+  const move = LoopCopy.moveOf(region, nest, typical)
+  const vectors = [1, 2, 4].map((unroll) => vectorKernel(region, axes, unroll, typical, features))
+  const across = LoopTranspose.shapeOf(region, axes, typical)
+  if (across !== undefined)
+    return [
+      {
+        name: "loop-transpose",
+        config: {},
+        cost: LoopTranspose.cost(across, typical, features.relaxed),
+        packed: [],
+        scratch: 0,
+        units: across.nest.units,
+        emit: (emission, name) => LoopTranspose.emit(across, emission, name)
+      },
+      ...vectors
+    ]
+  if (move === undefined) return vectors
+  const least = Math.min(...vectors.map(({ cost }) => cost))
+  return [
+    {
+      name: `loop-${move.kind}`,
+      config: {},
+      // The host's own loops use the widest vectors that there are.
+      cost: 0.6 * least,
+      packed: [],
+      scratch: 0,
+      units: nest.units,
+      emit: (emission, name) => LoopCopy.emit(region, nest, move, emission, name)
+    },
+    ...vectors
+  ]
 }
 
 /** The axes that indices name must stay; the others merge where they can. The first result's order is followed. */
@@ -35,14 +68,15 @@ const vectorKernel = (
   region: Loop,
   axes: ReadonlyArray<LoopAxes.Axis>,
   unroll: number,
-  typical: TypicalSizes
+  typical: TypicalSizes,
+  { relaxed }: Features
 ): Kernel => {
   const nest = LoopNest.make(axes, typical)
   const shape: LoopKernel.LoopShape = { region, axes, nest, unroll }
   return {
     name: "loop",
     config: { unroll },
-    cost: LoopKernel.cost(shape, typical),
+    cost: LoopKernel.cost(shape, typical, relaxed),
     packed: [],
     scratch: 0,
     units: nest.units,

@@ -4,9 +4,15 @@
 import type { Scalar } from "@anneal/lower/Scalar"
 import * as Scalars from "@anneal/lower/Scalar"
 
-/** Instructions for four elements of all expressions, parts that they share once. */
-export const workOf = (scalars: ReadonlyArray<Scalar>): number =>
-  Scalars.parts(scalars).reduce((total, part) => total + ofPart(part), 0)
+/** Nanoseconds of one instruction on four lanes. */
+export const instruction = 0.12
+
+/** Instructions for four elements of all expressions, parts that they share once. Without a fused multiply-add, polynomials take more. */
+export const workOf = (scalars: ReadonlyArray<Scalar>, relaxed: boolean): number =>
+  Scalars.parts(scalars).reduce((total, part) => {
+    const work = ofPart(part)
+    return total + (work > 10 && part.kind === "unary" && !relaxed ? 1.6 * work : work)
+  }, 0)
 
 const ofPart = (part: Scalar): number => {
   switch (part.kind) {
@@ -26,14 +32,14 @@ const ofPart = (part: Scalar): number => {
 const heavy: { readonly [op: string]: number } = {
   exp: 18,
   sigmoid: 26,
-  tanh: 32,
-  erf: 36,
-  log: 30,
-  sqrt: 5,
+  tanh: 35,
+  erf: 42,
+  log: 42,
+  sqrt: 9,
   reciprocal: 4,
-  sin: 70,
-  cos: 70,
-  tan: 80,
+  sin: 110,
+  cos: 110,
+  tan: 120,
   asin: 80,
   acos: 80,
   atan: 60,

@@ -70,7 +70,11 @@ const writeRow = (w: Writer, { nest, region, unroll }: LoopShape, row: LoopNest.
 }
 
 /** Nanoseconds: the greater of what memory takes and what the instructions take, and what each row costs. */
-export const cost = ({ axes, nest, region, unroll }: LoopShape, typical: ReadonlyMap<string, number>): number => {
+export const cost = (
+  { axes, nest, region, unroll }: LoopShape,
+  typical: ReadonlyMap<string, number>,
+  relaxed: boolean
+): number => {
   const size = (dim: Dim.Dim): number => Dim.evaluate(dim, typical) ?? 1
   const elements = axes.reduce((total, { extent }) => total * size(extent), 1)
   const rows = elements / Math.max(1, size(nest.inner.extent))
@@ -80,10 +84,13 @@ export const cost = ({ axes, nest, region, unroll }: LoopShape, typical: Readonl
     const bytes = bytesOf(dtype)
     return stride === 0 ? 0 : Math.min(64, bytes * stride)
   })
-  const traffic = (elements * moved.reduce((total, one) => total + one, 0)) / 12
-  const work = LoopCost.workOf(results.map(({ value }) => value))
+  const traffic = (elements * moved.reduce((total, one) => total + one, 0)) / 80
+  const work = LoopCost.workOf(
+    results.map(({ value }) => value),
+    relaxed
+  )
   const strided = moved.filter((_, view) => Math.abs(size(nest.inner.strides[view] ?? 0)) > 1).length
   const short = size(nest.inner.extent) < 4 ? 4 : 1
-  const compute = (elements / 4) * (work * short + 4 * strided + 1 / unroll) * 0.2
+  const compute = (elements / 4) * (work * short + 8 * strided + 2 / unroll) * LoopCost.instruction
   return Math.max(traffic, compute) + rows * (2 + moved.length) + 20
 }

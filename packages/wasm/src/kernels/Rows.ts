@@ -18,7 +18,7 @@ import * as RowsOuter from "./RowsOuter.ts"
 import * as RowsPlan from "./RowsPlan.ts"
 
 /** Kernels for a rows region; none for other regions, or where an expression has no code. */
-export const candidates = (region: Region, typical: TypicalSizes, _features: Features): ReadonlyArray<Kernel> => {
+export const candidates = (region: Region, typical: TypicalSizes, features: Features): ReadonlyArray<Kernel> => {
   if (region.kind !== "rows") return []
   const expressions = [...region.stages, ...region.results].map(({ value }) => value)
   if (ScalarCode.refusal(...expressions) !== undefined) return []
@@ -29,7 +29,7 @@ export const candidates = (region: Region, typical: TypicalSizes, _features: Fea
   const directions: ReadonlyArray<Direction> = canBeSideBySide(region, outer) ? ["inner", "outer"] : ["inner"]
   return plans.flatMap((plan) =>
     directions.flatMap((direction) =>
-      [1, 4].map((unroll) => kernel(direction, { region, plan, outer, inner, unroll }, typical))
+      [1, 4].map((unroll) => kernel(direction, { region, plan, outer, inner, unroll }, typical, features))
     )
   )
 }
@@ -66,14 +66,14 @@ const canBeSideBySide = (region: Rows, outer: ReadonlyArray<Axis>): boolean => {
 
 const one: Axis = { extent: 1, strides: [], source: undefined }
 
-const kernel = (direction: Direction, shape: Shape, typical: TypicalSizes): Kernel => {
+const kernel = (direction: Direction, shape: Shape, typical: TypicalSizes, { relaxed }: Features): Kernel => {
   const nest = LoopNest.make(direction === "inner" ? [...shape.outer, one] : shape.outer, typical)
   const full: RowsInner.RowsShape = { ...shape, nest }
   const { emit, scratchOf } = direction === "inner" ? RowsInner : RowsOuter
   return {
     name: `rows-${direction}`,
     config: { unroll: shape.unroll, keep: shape.plan.kept.length > 0 },
-    cost: cost(direction, full, typical),
+    cost: cost(direction, full, typical, relaxed),
     packed: [],
     scratch: scratchOf(full),
     units: nest.units,
@@ -81,9 +81,13 @@ const kernel = (direction: Direction, shape: Shape, typical: TypicalSizes): Kern
   }
 }
 
-/** Nanoseconds: work and memory of each pass, and what each row costs. */
-const cost = (direction: Direction, shape: RowsInner.RowsShape, typical: TypicalSizes): number => {
-  const { inner, outer, plan, region, unroll } = shape
+/** Nanoseconds: work of each pass, and what each row costs. */
+const cost = (
+  direction: Direction,
+  { inner, outer, plan, region, unroll }: RowsInner.RowsShape,
+  typical: TypicalSizes,
+  relaxed: boolean
+): number => {
   const size = (dim: Dim.Dim): number => Math.max(1, Dim.evaluate(dim, typical) ?? 1)
   const rows = outer.reduce((total, { extent }) => total * size(extent), 1)
   const length = inner.reduce((total, { extent }) => total * size(extent), 1)
@@ -94,16 +98,20 @@ const cost = (direction: Direction, shape: RowsInner.RowsShape, typical: Typical
     plan.elements.map(({ value }) => value)
   ]
   const work = passes.reduce((total, values) => {
+    const parts = Scalars.parts(values)
     const strided = region.operands.filter((_, operand) => {
       const stride = Math.abs(Dim.evaluate(along?.strides[operand] ?? 0, typical) ?? 1)
-      return stride > 1 && Scalars.parts(values).some((part) => part.kind === "load" && part.operand === operand)
+      return stride > 1 && parts.some((part) => part.kind === "load" && part.operand === operand)
     }).length
-    // A single accumulator waits for its last addition.
-    const waiting = values.length > 0 && unroll === 1 ? 3 : 0
-    return total + LoopCost.workOf(values) + 5 * strided + waiting
+    // A single accumulator waits for its last addition; a walk down columns for the loop.
+    const waiting = values.length > 0 && unroll === 1 ? (direction === "inner" ? 2 : 8) : 0
+    return total + (values.length === 0 ? 0 : LoopCost.workOf(values, relaxed) + 1 + 8 * strided + waiting)
   }, 0)
-  // Lanes that are empty where the run is short.
-  const filled = run < 4 ? 0.3 : run / (4 * Math.ceil(run / 4))
-  const perRow = direction === "inner" ? 8 * passes.length + 6 * unroll : (8 * passes.length) / 4
-  return ((rows * length) / 4 / filled) * work * 0.2 + rows * perRow + 30
+  const singles = run % 4 === 0 ? 0 : direction === "inner" ? (run < 4 ? run : 1) : run % 4
+  const vectors = run < 4 && direction === "inner" ? 0 : Math.floor(run / 4)
+  // Short runs go one by one, each at the price of a vector, and what is left of others, too.
+  const perRun = (vectors + singles) * work * LoopCost.instruction
+  const runs = (rows * length) / run
+  const blocks = direction === "inner" ? rows : rows / Math.min(run, 4 * unroll)
+  return runs * (perRun + (direction === "inner" ? 2 * passes.length : 0)) + blocks * (3 * passes.length + unroll) + 30
 }

@@ -69,14 +69,20 @@ export const make = (region: Rows, keep: boolean): Plan => {
     : []
 
   /** The value as the pass computes it: elements in place of their names, unless an earlier pass kept them. */
-  const inline = (scalar: Scalar, pass: number): Scalar =>
-    Scalars.map(scalar, (part) => {
+  const done = new Map<number, Map<Scalar, Scalar>>()
+  const inline = (scalar: Scalar, pass: number): Scalar => {
+    // One map a pass: what a pass shares stays shared.
+    const seen = done.get(pass) ?? new Map<Scalar, Scalar>()
+    done.set(pass, seen)
+    const change = (part: Scalar): Scalar => {
       if (part.kind !== "previous") return part
       const definition = definitions.get(part.name)
       if (definition === undefined) return part
       const isKept = kept.some(({ name }) => name === part.name) && firstUse(part.name) < pass
       return isKept ? part : inline(definition, pass)
-    })
+    }
+    return Scalars.map(scalar, change, seen)
+  }
   const rowStages = region.stages.flatMap((stage) => (stage.kind === "row" ? [stage] : []))
   const passes = Array.from({ length: count }, (_, i): Pass => {
     const pass = i + 1

@@ -25,8 +25,8 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
   const rows = asRows(region)
   const last = region.out.length + 1
   return [
-    ...[1, 2, 4].map((unroll) => kernel(region, 1, unroll, typical)),
-    kernel(region, last, 1, typical),
+    ...[1, 2, 4].map((unroll) => kernel(region, 1, unroll, typical, features)),
+    kernel(region, last, 1, typical, features),
     ...(rows === undefined ? [] : RowsKernels.candidates(rows, typical, features))
   ]
 }
@@ -59,7 +59,7 @@ const prepared = (region: Window): { readonly region: Window; readonly accumulat
   return { region: { ...region, epilogue: { ...region.epilogue, results } }, accumulate }
 }
 
-const kernel = (given: Window, along: number, unroll: number, typical: TypicalSizes): Kernel => {
+const kernel = (given: Window, along: number, unroll: number, typical: TypicalSizes, { relaxed }: Features): Kernel => {
   const { accumulate, region } = prepared(given)
   const { epilogue, input, out, strides } = region
   const views = [...epilogue.operands, ...epilogue.results.map(({ view }) => view)]
@@ -85,7 +85,7 @@ const kernel = (given: Window, along: number, unroll: number, typical: TypicalSi
   return {
     name: along === 1 ? "window-channels" : "window-row",
     config: { unroll },
-    cost: cost(shape, typical),
+    cost: cost(shape, typical, relaxed),
     packed: [],
     scratch: 0,
     units: nest.units,
@@ -94,7 +94,11 @@ const kernel = (given: Window, along: number, unroll: number, typical: TypicalSi
 }
 
 /** Nanoseconds. */
-const cost = ({ along, axes, nest, region, unroll }: WindowKernel.WindowShape, typical: TypicalSizes): number => {
+const cost = (
+  { along, axes, nest, region, unroll }: WindowKernel.WindowShape,
+  typical: TypicalSizes,
+  relaxed: boolean
+): number => {
   const size = (dim: Dim.Dim): number => Math.max(0, Dim.evaluate(dim, typical) ?? 1)
   const results = axes.reduce((total, { extent }) => total * size(extent), 1)
   const taps = region.kernel.reduce((total, extent) => total * extent, 1)
@@ -105,9 +109,15 @@ const cost = ({ along, axes, nest, region, unroll }: WindowKernel.WindowShape, t
   // Results at the edges, or short of a vector, go one by one.
   const edges = along === 1 ? run % 4 : Math.min(run, (run % 4) + 2 * (size(region.padsBegin.at(-1) ?? 0) > 0 ? 1 : 0))
   const singles = run === 0 ? 0 : (results / run) * edges
-  const tail = LoopCost.workOf(region.epilogue.results.map(({ value }) => value)) + 4
+  const tail =
+    LoopCost.workOf(
+      region.epilogue.results.map(({ value }) => value),
+      relaxed
+    ) + 4
   const vectors = (results - singles) / 4
-  return (vectors * (taps * (load + each) + tail + 4 / unroll) + singles * (taps * 3 + tail)) * 0.25 + 30
+  return (
+    (vectors * (taps * (load + each) + tail + 4 / unroll) + singles * (taps * 3 + tail)) * LoopCost.instruction + 30
+  )
 }
 
 /** The window as rows over its taps, where no window leaves the data. */

@@ -57,7 +57,7 @@ describe("Loop", () => {
       const choice = r.next()
       if (choice < 0.15)
         return Scalars.constant(dtype, DTypes.isBig(dtype) ? BigInt(r.below(5)) : r.below(dtype === "bool" ? 2 : 5))
-      if (choice < 0.2 && rank > 0 && (dtype === "i32" || dtype === "i64"))
+      if (choice < 0.4 && rank > 0 && (dtype === "i32" || dtype === "i64"))
         return { kind: "index", dtype, axis: r.below(rank) }
       const known = operands.findIndex((view) => view.dtype === dtype)
       if (known >= 0 && r.next() < 0.4) return Scalars.load(known, dtype)
@@ -137,6 +137,59 @@ describe("Loop", () => {
     const along: View.View = { buffer: "at", dtype, shape: [width, count], offset: 0, strides: [0, 1] }
     const out = View.contiguous("y", "f32", [width, count])
     check(loop([width, count], [across, along], [{ view: out, value: gather(width) }]), buffers)
+  })
+
+  it.each([
+    [33, 18],
+    [4, 4],
+    [7, 64],
+    [16, 5]
+  ])("turns %i x %i blocks, with what is done to elements", (rows, columns) => {
+    const r = RandomRegion.random(rows)
+    for (const dtype of ["f32", "i32"] as const) {
+      const buffers: Buffers = new Map([
+        ["x", { dtype, data: RandomRegion.elements(r, dtype, 3 * rows * columns) }],
+        ["b", { dtype, data: RandomRegion.elements(r, dtype, columns) }],
+        ["z", { dtype, data: RandomRegion.elements(r, dtype, 3 * rows * columns) }],
+        ["y", { dtype, data: DTypes.allocate(dtype, 3 * rows * columns) }]
+      ])
+      const domain = [3, rows, columns]
+      const x = View.transpose(View.contiguous("x", dtype, [3, columns, rows]), [0, 2, 1])
+      const b = View.expand(View.contiguous("b", dtype, [columns]), domain)
+      const z = View.contiguous("z", dtype, domain)
+      const y = View.contiguous("y", dtype, domain)
+      const load = (operand: number): Scalar => Scalars.load(operand, dtype)
+      const value = Scalars.binary("add", Scalars.binary("mul", load(0), load(1)), load(2))
+      check(loop(domain, [x], [{ view: y, value: load(0) }]), buffers)
+      check(loop(domain, [x, b, z], [{ view: y, value }]), buffers)
+      // In the place of an operand that lies as the result does.
+      check(loop(domain, [x, b, z], [{ view: z, value }]), buffers)
+      const names = LoopKernels.candidates(loop(domain, [x], [{ view: y, value: load(0) }]), new Map(), plain)
+      expect(names.some(({ name }) => name === "loop-transpose")).toBe(rows >= 4 && columns >= 4)
+      const row: Scalar = { kind: "index", dtype: "i32", axis: 1 }
+      const column: Scalar = { kind: "index", dtype: "i32", axis: 2 }
+      const place = Scalars.cast(Scalars.binary("sub", row, column), dtype)
+      check(loop(domain, [x], [{ view: y, value: Scalars.binary("add", load(0), place) }]), buffers)
+    }
+  })
+
+  it.each(["f32", "i64", "f16", "bool"] as const)("copies and fills runs of %s", (dtype) => {
+    const r = RandomRegion.random(3)
+    const domain = [3, 5, 70]
+    const { length, view } = RandomRegion.view(r, "x", dtype, domain, { shuffled: false })
+    const x: View.View = { ...view, strides: [400, 80, 1], offset: 5 }
+    const y = View.contiguous("y", dtype, domain)
+    const buffers: Buffers = new Map([
+      ["x", { dtype, data: RandomRegion.elements(r, dtype, Math.max(length, 1300)) }],
+      ["y", { dtype, data: DTypes.allocate(dtype, 3 * 5 * 70) }]
+    ])
+    const copy = loop(domain, [x], [{ view: y, value: Scalars.load(0, dtype) }])
+    check(copy, buffers)
+    if (DTypes.slotBytes(dtype) > 2) expect(LoopKernels.candidates(copy, new Map(), plain)[0]?.name).toBe("loop-copy")
+    const filled = new Map([...buffers, ["y", { dtype, data: RandomRegion.elements(r, dtype, 3 * 5 * 70) }] as const])
+    const fill = loop(domain, [], [{ view: y, value: Scalars.constant(dtype, DTypes.isBig(dtype) ? 0n : 0) }])
+    check(fill, filled)
+    expect(LoopKernels.candidates(fill, new Map(), plain)[0]?.name).toBe("loop-fill")
   })
 
   it("reads nothing outside of the operand when an index is out of range", () => {
