@@ -228,7 +228,7 @@ export const group = (
   const members = inOrder(scope, one)
   const into = operands()
   const read = reader(scope, emitter, one, into)
-  const id = `${prefix}${members[0]?.outputs[0]?.id ?? ""}`
+  const id = `${prefix}${(one.anchor ?? members[0])?.outputs[0]?.id ?? ""}`
   const base = { id, members: origins(scope, members) }
   if (one.inner !== undefined) {
     const { results: made, stages } = Stages.make(scope, one, members, read, results)

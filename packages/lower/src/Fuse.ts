@@ -37,6 +37,7 @@ export const fuse = (scope: Scope, isOff: (id: string) => boolean): Grouping => 
     if (work !== undefined) placeNode(fusing, node, work)
   }
   Regroup.sink(fusing)
+  Regroup.rise(fusing)
   Regroup.sideBySide(fusing)
   return { groups: fusing.groups, groupOf: fusing.groupOf, fusions: fusing.fusions }
 }

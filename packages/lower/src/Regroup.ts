@@ -74,6 +74,83 @@ const mayMove = (fusing: Fusing, node: Node, group: Group, target: Group): strin
   return cyclic ? "what it reads depends on its reader" : undefined
 }
 
+// ---- to the maker ---------------------------------------------------------------------------------------------------
+
+/**
+ * A loop that alone reads a value joins what makes the value: it need not be stored then.
+ *
+ *   conv {conv, quantize}, loop {dequantize, add, relu, quantize}  ⇒  conv {conv, quantize, dequantize, add, relu, quantize}
+ */
+export const rise = (fusing: Fusing): void => {
+  for (const loop of fusing.groups.filter(({ kind }) => kind === "loop")) {
+    if (loop.inner !== undefined) continue
+    for (const { maker, reader, root } of privateReads(fusing, loop)) {
+      const merged = mergeUp(fusing, loop, maker, reader, root)
+      const kind = maker.kind === "anchored" ? "epilogue" : maker.inner === undefined ? "elementwise" : "rows"
+      const refused = "refused" in merged ? merged.refused : undefined
+      if (!fusing.record(kind, root, outputOf(reader), refused) || "refused" in merged) continue
+      fusing.merge(loop, maker, { places: merged.places, inner: maker.inner })
+      break
+    }
+  }
+}
+
+interface PrivateRead {
+  readonly root: string
+  readonly maker: Group
+  readonly reader: Node
+}
+
+/** Values that a loop alone reads, latest maker first. */
+const privateReads = (fusing: Fusing, loop: Group): ReadonlyArray<PrivateRead> => {
+  const found = new Map<string, PrivateRead>()
+  for (const reader of loop.members)
+    for (const id of operandsOf(reader)) {
+      const { root } = fusing.scope.resolve(id)
+      const maker = fusing.groupOf(root)
+      if (maker === undefined || maker === loop || fusing.scope.inline(root) !== undefined || fusing.leaves(root))
+        continue
+      if (maker.kind !== "loop" && maker.kind !== "anchored") continue
+      if (fusing.readers(root).every((one) => loop.members.has(one) || maker.members.has(one)))
+        found.set(root, { root, maker, reader })
+    }
+  return [...found.values()].sort((a, b) => b.maker.order - a.maker.order)
+}
+
+const mergeUp = (
+  fusing: Fusing,
+  loop: Group,
+  maker: Group,
+  reader: Node,
+  root: string
+): { readonly refused: string } | { readonly places: ReadonlyMap<string, Place> } => {
+  const { scope } = fusing
+  const [from, at] = [maker.places.get(root), loop.places.get(outputOf(reader))]
+  const id = operandsOf(reader).find((one) => scope.resolve(one).root === root)
+  if (from === undefined || at === undefined || id === undefined) return { refused: "it has no place" }
+  if (maker.prepared !== loop.prepared) return { refused: "one depends on constants alone, the other does not" }
+  if (from.per === "row") return { refused: "a row is no element" }
+  if (maker.members.size + loop.members.size > MOST_MEMBERS) return { refused: `more than ${MOST_MEMBERS} nodes` }
+  const { chain } = scope.resolve(id)
+  const shape = reader.outputs[0]?.type.shape ?? []
+  if (!Movement.isBijective(chain) || !Movement.sameShape(scope.typeOf(id).shape, shape))
+    return { refused: "the shapes differ by more than a change of view" }
+  if (fusing.needs(loop, maker, maker)) return { refused: "a third group lies between" }
+  const prefix = [...from.chain, ...chain, ...Movement.reversed(at.chain)]
+  const places = new Map(
+    [...loop.places].map(([value, place]): readonly [string, Place] => [
+      value,
+      { per: place.per, chain: [...prefix, ...place.chain] }
+    ])
+  )
+  const made = new Map([...maker.places, ...places])
+  for (const member of [...maker.members, ...loop.members]) {
+    const wrong = fusing.memberMisreads(member, made)
+    if (wrong !== undefined) return { refused: wrong }
+  }
+  return { places }
+}
+
 // ---- side by side ---------------------------------------------------------------------------------------------------
 
 /** Loops this small are merged even where they read nothing in common: what counts is the call. */
