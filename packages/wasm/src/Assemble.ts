@@ -8,6 +8,7 @@
  * structure with one kernel share a function.
  */
 import type { Bindings } from "@anneal/ir/Bind"
+import type { Constant } from "@anneal/ir/Constant"
 import * as Dim from "@anneal/ir/Dim"
 import * as DTypes from "@anneal/ir/DType"
 import { sha256 } from "@anneal/ir/Digest"
@@ -186,7 +187,10 @@ class Assembler {
     )
     const fixed = symbols.length === 0
     const plan = fixed ? MemoryPlan.plan(this.#program, nothing, { alignment, elsewhere }) : undefined
+    const known = Graphs.allConstants(this.#program.graph)
     for (const { constant, dtype, id, kind, size } of buffers.values()) {
+      // Constants that lowering computed are in no graph.
+      if (constant !== undefined && !known.has(constant.digest)) this.#packed.set(constant.digest, computed(constant))
       const life = lives.get(id) ?? { first: 0, last: -1 }
       const offset = plan?.placements.get(id)?.offset ?? null
       this.#numbers.set(id, this.#buffers.length)
@@ -456,6 +460,13 @@ class Assembler {
         )
   }
 }
+
+const computed = (constant: Constant): PackedConstant => ({
+  digest: constant.digest,
+  bytes: constant.bytes(),
+  constant: constant.digest,
+  layout: "computed"
+})
 
 const viewText = ({ dtype, shape, strides }: View): string =>
   `${dtype}[${shape.map(Dim.format).join()}](${strides.map(Dim.format).join()})`

@@ -154,11 +154,22 @@ const planAt = (
   }
 }
 
-/** The kernel that was decided, or the nearest to it that the flavour has. */
-const kernelFor = (list: ReadonlyArray<Kernel>, candidate: Candidate): Kernel => {
+const layouts = ({ packed }: Kernel): string => packed.map(({ layout, read }) => `${read} ${layout}`).join()
+
+/**
+ * The kernel that was decided, or the nearest to it that the flavour has: one that reads the same packed weights, so that
+ * they are in the engine once, or else one of the same name.
+ */
+const kernelFor = (list: ReadonlyArray<Kernel>, candidate: Candidate, decidedOn: Kernel | undefined): Kernel => {
   const wanted = Tuners.identify(candidate)
+  const alike = decidedOn === undefined ? undefined : layouts(decidedOn)
+  const named = list.filter(({ name }) => name === candidate.name)
   const kernel =
-    list.find((one) => Tuners.identify(one) === wanted) ?? list.find(({ name }) => name === candidate.name) ?? list[0]
+    list.find((one) => Tuners.identify(one) === wanted) ??
+    named.find((one) => layouts(one) === alike) ??
+    (alike === "" ? undefined : list.find((one) => layouts(one) === alike)) ??
+    named[0] ??
+    list[0]
   if (kernel === undefined) throw new Error(`there is no kernel ${wanted}`)
   return kernel
 }
@@ -245,7 +256,12 @@ const write = (
       return found
     }
     for (const features of flavours) {
-      const kernel = (region: Region): Kernel => kernelFor(offers.of(region, one, features), tacticOf(region))
+      const kernel = (region: Region): Kernel => {
+        const tactic = tacticOf(region)
+        const wanted = Tuners.identify(tactic)
+        const decidedOn = offers.of(region, one, first).find((other) => Tuners.identify(other) === wanted)
+        return kernelFor(offers.of(region, one, features), tactic, decidedOn)
+      }
       units.push({ fixed: point.fixed, features, assembled: Assemble.assemble(program, { features, kernel, packs }) })
     }
     const report = Report.of(decided(program, tacticOf), {

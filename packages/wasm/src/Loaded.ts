@@ -137,8 +137,9 @@ export class Loaded {
     const key = `${kind} ${dtype} ${source ?? ""}`
     const known = this.#weights.get(key)
     if (known !== undefined) return known
-    const name = kind === "packed" ? `anneal/packed/${source ?? ""}` : this.#constants.get(source ?? "")
-    const bytes = this.engine.section(name ?? `constant sha256:${source ?? ""}`)
+    const own = `anneal/packed/${source ?? ""}`
+    // What lowering computed is beside the packed weights.
+    const bytes = this.engine.section(kind === "packed" ? own : (this.#constants.get(source ?? "") ?? own))
     const count = typeof dim === "number" ? dim : 0
     // Two 4-bit integers share a byte in the file, none in the memory.
     const { data } = kind === "packed" ? { data: bytes } : Tensor.fromBytes(dtype, [count], bytes)
