@@ -18,7 +18,7 @@ import { Writer } from "../Writer.ts"
 import type { AttentionPlan, AttentionShape } from "./AttentionPlan.ts"
 import { copiesValues, paddedValue, scratchParts, shapeOf, unitsOf } from "./AttentionPlan.ts"
 import { dotScores, tileScores, turnKeys } from "./AttentionScores.ts"
-import { softmaxRow } from "./AttentionSoftmax.ts"
+import { argumentsOf, softmaxFunction } from "./AttentionSoftmax.ts"
 import { addValues } from "./AttentionValues.ts"
 
 const least = (a: I32, b: I32): I32 => select(i32.lt_s(a, b), a, b)
@@ -36,6 +36,11 @@ const emit = (emission: Emission, name: string, plan: AttentionPlan): Func => {
   const registers = emission.features.wide ? 24 : 12
   const wideVectors = emission.features.wide ? 4 : 2
   const resultRow = paddedValue(shape) * 4
+  const maskStep = !shape.masked ? undefined : typeof shape.key.mask === "number" ? shape.key.mask : "parameter"
+  const softmaxName = `attention-softmax ${shape.scale} ${maskStep ?? "unmasked"}`
+  const softmax = emission.shared(softmaxName, () =>
+    softmaxFunction(emission, softmaxName, { scale: shape.scale, maskStep })
+  )
   return emission.module.func(name, new Array<"i32">(8).fill("i32"), [], (f) => {
     const w = new Writer(f, emission)
     const parameter = (index: number): I32 => f.get({ type: "i32", index })
@@ -118,24 +123,24 @@ const emit = (emission: Emission, name: string, plan: AttentionPlan): Func => {
           else tileScores(w, scores, f.get(place.keys), block, rows === 1 ? 2 * wideVectors : wideVectors)
           f.range(0, rows, 1, (r) => {
             const index = f.get(f.let(i32.add(row, f.get(r))))
-            const own = f.let(i32.add(f.get(place.scores), i32.mul(f.get(r), i32.const(block * 4))))
+            const own = i32.add(f.get(place.scores), i32.mul(f.get(r), i32.const(block * 4)))
             const seen = i32.sub(i32.add(i32.add(i32.add(firstQuery, index), shift), i32.const(1)), f.get(firstKey))
             const four = i32.shl(index, i32.const(2))
-            softmaxRow(w, {
-              scale: shape.scale,
-              scores: own,
-              count,
-              visible: shape.causal ? f.get(f.let(greatest(i32.const(0), least(count, seen)))) : count,
-              mask: shape.masked
-                ? {
-                    address: f.let(moved(moved(f.get(pointers.mask), index, query.mask), f.get(firstKey), key.mask)),
-                    step: key.mask
-                  }
-                : undefined,
-              greatest: f.get(f.let(i32.add(f.get(place.greatest), four))),
-              sum: f.get(f.let(i32.add(f.get(place.sums), four))),
-              shrink: f.get(f.let(i32.add(f.get(place.shrink), i32.shl(f.get(r), i32.const(2)))))
-            })
+            const visible = shape.causal ? greatest(i32.const(0), least(count, f.get(f.let(seen)))) : count
+            const mask = moved(moved(f.get(pointers.mask), index, query.mask), f.get(firstKey), key.mask)
+            f.run(
+              softmax,
+              argumentsOf({
+                scores: own,
+                count,
+                visible,
+                mask: shape.masked ? mask : i32.const(0),
+                maskStep: asI32(key.mask),
+                greatest: i32.add(f.get(place.greatest), four),
+                sum: i32.add(f.get(place.sums), four),
+                shrink: i32.add(f.get(place.shrink), i32.shl(f.get(r), i32.const(2)))
+              })
+            )
           })
           const results = f.let(i32.add(f.get(place.results), i32.mul(row, i32.const(resultRow))))
           addValues(w, {

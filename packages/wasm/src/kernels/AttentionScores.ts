@@ -93,7 +93,7 @@ export const dotScores = (w: Writer, tile: ScoreTile, keys: Local<"i32">, keySte
     const begin = Array.from({ length: near === undefined ? keyCount : 1 }, (_, key) =>
       f.let(key === 0 ? f.get(k) : i32.add(f.get(k), i32.mul(step, i32.const(key))))
     )
-    if (vectors <= 2 * unrolledVectors) products(begin, near, q, 0, vectors, true, keyCount)
+    if (vectors <= unrolledVectors) products(begin, near, q, 0, vectors, true, keyCount)
     else {
       const queries = q.map((pointer) => f.let(f.get(pointer)))
       for (const row of sums) for (const sum of row) f.set(sum, w.splatF32(0))

@@ -12,26 +12,47 @@
 import type { F32, I32, V128 } from "../Instruction.ts"
 import { f32, f32x4, i32, select, v128 } from "../Instruction.ts"
 import * as Lanes from "../Lanes.ts"
-import type { Local } from "../ModuleBuilder.ts"
+import type { Emission } from "../Emission.ts"
+import type { Func, Local } from "../ModuleBuilder.ts"
 import * as VectorMath from "../VectorMath.ts"
-import type { Writer } from "../Writer.ts"
+import { Writer } from "../Writer.ts"
 
 export interface SoftmaxRow {
   readonly scale: number
+  /** Bytes from key to key of the mask: known, or a parameter; undefined without a mask. */
+  readonly maskStep: number | "parameter" | undefined
+}
+
+/** Parameters of a row's function, all i32, in this order. */
+export interface SoftmaxArguments {
   /** Scores, then exponentials. */
-  readonly scores: Local<"i32">
+  readonly scores: I32
   /** Keys of the block, and how many of them this row sees; the others count as −∞. */
   readonly count: I32
   readonly visible: I32
-  /** The row's mask at the block's first key, and bytes from key to key. */
-  readonly mask: { readonly address: Local<"i32">; readonly step: number | I32 } | undefined
+  /** The row's mask at the block's first key. */
+  readonly mask: I32
+  readonly maskStep: I32
   /** Addresses of this row's m, l and shrink factor. */
   readonly greatest: I32
   readonly sum: I32
   readonly shrink: I32
 }
 
-export const exp = (w: Writer, x: V128): V128 => {
+const order: ReadonlyArray<keyof SoftmaxArguments> = [
+  "scores",
+  "count",
+  "visible",
+  "mask",
+  "maskStep",
+  "greatest",
+  "sum",
+  "shrink"
+]
+
+export const argumentsOf = (values: SoftmaxArguments): ReadonlyArray<I32> => order.map((name) => values[name])
+
+const exp = (w: Writer, x: V128): V128 => {
   const result = VectorMath.unary(w, "exp", x)
   if (result === undefined) throw new Error("exp has no code")
   return result
@@ -43,7 +64,34 @@ const across = (w: Writer, vector: V128, join: (a: F32, b: F32) => F32): F32 => 
   return join(join(lane(0), lane(1)), join(lane(2), lane(3)))
 }
 
-export const softmaxRow = (w: Writer, row: SoftmaxRow): void => {
+export const softmaxFunction = (emission: Emission, name: string, row: SoftmaxRow): Func =>
+  emission.module.func(name, new Array<"i32">(order.length).fill("i32"), [], (f) => {
+    const given = (argument: keyof SoftmaxArguments): Local<"i32"> => ({ type: "i32", index: order.indexOf(argument) })
+    const step = row.maskStep === "parameter" ? f.get(given("maskStep")) : row.maskStep
+    write(new Writer(f, emission), {
+      scale: row.scale,
+      scores: given("scores"),
+      count: f.get(given("count")),
+      visible: f.get(given("visible")),
+      mask: step === undefined ? undefined : { address: given("mask"), step },
+      greatest: f.get(given("greatest")),
+      sum: f.get(given("sum")),
+      shrink: f.get(given("shrink"))
+    })
+  })
+
+interface Row {
+  readonly scale: number
+  readonly scores: Local<"i32">
+  readonly count: I32
+  readonly visible: I32
+  readonly mask: { readonly address: Local<"i32">; readonly step: number | I32 } | undefined
+  readonly greatest: I32
+  readonly sum: I32
+  readonly shrink: I32
+}
+
+const write = (w: Writer, row: Row): void => {
   const { f } = w
   const { count, mask, scale, scores, visible } = row
   const factor = w.splatF32(scale)

@@ -35,8 +35,9 @@ export const addValues = (w: Writer, tile: ValueTile): void => {
   const step = typeof tile.step === "number" ? i32.const(tile.step) : tile.step
   const near = typeof tile.step === "number" && tile.step >= 0 ? tile.step : undefined
   const most = Math.max(1, Math.min(tile.vectors, rows > 1 ? 2 : 8, Math.floor(tile.registers / rows)))
-  for (let first = 0; first < tile.vectors; first += most) {
-    const width = Math.min(most, tile.vectors - first)
+  /** `width` vectors, from `at` bytes on in every row. */
+  const columns = (width: number, at: I32): void => {
+    const target = f.let(i32.add(f.get(results), at))
     // Few sums wait for each other: then neighbouring keys have sums of their own.
     const phases = rows * width <= 2 ? 4 : rows * width <= 4 ? 2 : 1
     const sums = Array.from({ length: phases }, () =>
@@ -46,18 +47,16 @@ export const addValues = (w: Writer, tile: ValueTile): void => {
     const factor = f.local("v128")
     begin.forEach((row, r) => {
       f.set(factor, v128.load32_splat(f.get(shrink), r * 4))
-      row.forEach((sum, v) =>
-        f.set(sum, f32x4.mul(v128.load(f.get(results), r * resultRow + (first + v) * 16), f.get(factor)))
-      )
+      row.forEach((sum, v) => f.set(sum, f32x4.mul(v128.load(f.get(target), r * resultRow + v * 16), f.get(factor))))
     })
     for (const phase of sums.slice(1)) for (const row of phase) for (const sum of row) f.set(sum, w.splatF32(0))
     const held = Array.from({ length: width }, () => f.local("v128"))
     const splat = f.local("v128")
-    const value = f.let(f.get(tile.values))
+    const value = f.let(i32.add(f.get(tile.values), at))
     const score = f.let(f.get(tile.scores))
     const key = (index: number, pointer: Local<"i32">, offset: number): void => {
       const own = sums[index % phases] ?? begin
-      held.forEach((local, v) => f.set(local, v128.load(f.get(pointer), offset + (first + v) * 16)))
+      held.forEach((local, v) => f.set(local, v128.load(f.get(pointer), offset + v * 16)))
       own.forEach((row, r) => {
         f.set(splat, v128.load32_splat(f.get(score), r * scoreRow + index * 4))
         row.forEach((sum, v) => f.set(sum, w.madd(f.get(held[v] ?? splat), f.get(splat), f.get(sum))))
@@ -90,7 +89,10 @@ export const addValues = (w: Writer, tile: ValueTile): void => {
           })
         )
     begin.forEach((row, r) =>
-      row.forEach((sum, v) => f.do(v128.store(f.get(results), f.get(sum), r * resultRow + (first + v) * 16)))
+      row.forEach((sum, v) => f.do(v128.store(f.get(target), f.get(sum), r * resultRow + v * 16)))
     )
   }
+  const whole = tile.vectors - (tile.vectors % most)
+  f.range(0, whole * 16, most * 16, (at) => columns(most, f.get(at)))
+  if (tile.vectors > whole) columns(tile.vectors - whole, i32.const(whole * 16))
 }

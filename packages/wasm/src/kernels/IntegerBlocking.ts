@@ -68,8 +68,13 @@ const rateOf = (arithmetic: IntegerArithmetic, wide: boolean): number => {
   return wide ? 1.9 * plain : plain
 }
 
-/** Bytes of rows that stay near while panels go by. */
-const nearBytes = 24 * 1024
+/** Bytes of rows that stay near while panels go by: a share of a second-level cache. Each panel serves all of them. */
+const nearBytes = 128 * 1024
+const mostRows = 256
+
+/** Units that several threads divide well. */
+const enoughUnits = 8
+const leastColumns = 128
 
 /** Multiplications that are worth a unit of their own. */
 const unitWork = 128 * 1024
@@ -95,16 +100,13 @@ export const blockings = (
     const near = Math.max(1, Math.floor(nearBytes / Math.max(1, terms * rowElementBytes(arithmetic))))
     const unitRows = Math.min(
       roundedUp(rows, tile.rows),
-      Math.max(tile.rows, Math.floor(Math.min(64, near) / tile.rows) * tile.rows)
+      Math.max(tile.rows, Math.floor(Math.min(mostRows, near) / tile.rows) * tile.rows)
     )
-    const perColumn = Math.min(unitRows, rows) * terms
-    const unitColumns =
-      rows > unitRows
-        ? roundedUp(columns, tile.columns)
-        : Math.min(
-            roundedUp(columns, tile.columns),
-            Math.max(1, Math.ceil(unitWork / Math.max(1, perColumn) / tile.columns)) * tile.columns
-          )
+    // Enough units for threads, none too small to be worth its rows' gathering.
+    const blocks = problem.matrices * Math.ceil(rows / unitRows)
+    const wanted = Math.ceil(columns / Math.ceil(enoughUnits / blocks))
+    const least = Math.max(leastColumns, unitWork / Math.max(1, Math.min(unitRows, rows) * terms))
+    const unitColumns = roundedUp(Math.min(columns, Math.max(wanted, least)), tile.columns)
     return { rows: tile.rows, columns: tile.columns, unitRows, unitColumns }
   })
 }

@@ -98,8 +98,9 @@ const poison = 0xa5
 export interface Run {
   /** What each result's view shows; null for a result that nobody takes. */
   readonly results: ReadonlyArray<Tensor.Tensor | null>
-  /** Runs it again, for timing: all units. */
-  readonly again: () => void
+  /** Runs it again, for timing: all units, or some. */
+  readonly again: (begin?: number, end?: number) => void
+  readonly units: number
   readonly moduleBytes: number
 }
 
@@ -218,7 +219,8 @@ export const run = (
       const data = DType.view(view.dtype, memory.buffer, addresses.get(view.buffer) ?? 0, length)
       return elementsOf(view, data, symbols)
     }),
-    again: () => void entry(...begins, 0, units),
+    again: (begin = 0, end = units) => void entry(...begins, begin, end),
+    units,
     moduleBytes: moduleBytes.length
   }
 }
