@@ -28,7 +28,6 @@ import * as Precision from "@anneal/quantize/Precision"
 import * as MemoryPlan from "@anneal/runtime/MemoryPlan"
 import * as Profiles from "@anneal/runtime/Profiles"
 import { MemoryError } from "@anneal/runtime/RuntimeError"
-import type * as Lock from "@anneal/tune/Lock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -62,7 +61,8 @@ export interface UserPipeline {
   >
 }
 
-export interface BuildOptions {
+/** Beside the model's own options: how what is to be decided is decided. */
+export interface BuildOptions extends Compiling.Options {
   readonly model: string
   readonly output: string
   /** Shapes that pin sizes of the model, or give ranks that it leaves out. */
@@ -86,12 +86,6 @@ export interface BuildOptions {
   readonly strip?: boolean
   /** Also write the optimised graph as ONNX, for others' tools. */
   readonly saveOnnx?: string
-  /** The lock: its decisions are kept, what it leaves open is decided by the `Tuner` that is provided, and it is written. */
-  readonly lock?: string
-  /** The lock decides everything, or the build fails with the list of what it does not settle. */
-  readonly frozen?: boolean
-  /** Ids of fusions that are not to be made; `anneal inspect --fusions` lists them. */
-  readonly fusionsOff?: ReadonlyArray<string>
 }
 
 export interface Built {
@@ -103,8 +97,8 @@ export interface Built {
   readonly graph: IR.Graph
   readonly ledger: Ledger
   readonly manifest: Manifest.Manifest
-  /** What was decided; undefined for a target that has nothing to decide. */
-  readonly lock: Lock.Lock | undefined
+  /** Undefined for a target that has nothing to decide. */
+  readonly decided: Compiling.Decided | undefined
 }
 
 /** What a pipeline made. */
@@ -139,7 +133,7 @@ const buildBy =
       const { choices, graph, ledger } = yield* run(options, plugins, source)
       const profiles = yield* profilesOf(graph, options.profiles ?? [])
       yield* withinLimit(options, graph, profiles)
-      const { lock, payload } = yield* Compiling.compile(target, graph, profiles, options)
+      const { decided, payload } = yield* Compiling.compile(target, graph, profiles, options)
       const about: Manifest.About = {
         ...Manifest.aboutModel(source.name, Hash.content(source), imported.provenance),
         stages: Manifest.stagesOf(ledger),
@@ -165,7 +159,7 @@ const buildBy =
         graph,
         ledger,
         manifest,
-        lock
+        decided
       }
       return built
     })

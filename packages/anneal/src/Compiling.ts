@@ -10,41 +10,67 @@ import type { Payload } from "@anneal/engine/Engine"
 import type { Profile } from "@anneal/engine/Manifest"
 import type * as IR from "@anneal/ir/Graph"
 import * as Diagnostic from "@anneal/pipeline/Diagnostic"
+import { Measurer } from "@anneal/pipeline/Measurer"
+import type { Oracle } from "@anneal/pipeline/Oracle"
 import * as Progress from "@anneal/pipeline/Progress"
 import type { TargetService } from "@anneal/pipeline/Target"
-import type * as Tuners from "@anneal/pipeline/Tuner"
+import type { LockMiss, TunerError } from "@anneal/pipeline/Tuner"
 import { Tuner } from "@anneal/pipeline/Tuner"
+import * as Event from "@anneal/tune/Event"
 import type { FileError } from "@anneal/tune/FileError"
 import * as HeuristicTuner from "@anneal/tune/HeuristicTuner"
+import * as Journal from "@anneal/tune/Journal"
 import * as Lock from "@anneal/tune/Lock"
+import * as LockDiff from "@anneal/tune/LockDiff"
 import * as LockedTuner from "@anneal/tune/LockedTuner"
 import * as LockFile from "@anneal/tune/LockFile"
 import * as Compile from "@anneal/wasm/Compile"
+import * as Measure from "@anneal/wasm/measure/Measure"
 import * as Payloads from "@anneal/wasm/Payloads"
 import * as WasmTarget from "@anneal/wasm/Target"
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import * as LockFirstTuner from "./LockFirstTuner.ts"
+import * as Option from "effect/Option"
+import { availableParallelism } from "node:os"
 import { UsageError } from "./UsageError.ts"
 
+/** A tuner of the user's or ours; it may measure, and keep what it measured. */
+export type TunerLayer = Layer.Layer<Tuner, never, Measurer | Journal.Journal>
+
 export interface Options {
+  /** Decides what the lock leaves open. Default: what is predicted to be fastest. */
+  readonly tuner?: TunerLayer
   /** The lock: read if it is there, written after the build. */
   readonly lock?: string
+  /** Where measurements are kept; default: beside the lock, or nowhere. */
+  readonly journal?: string
   /** Nothing is decided but by the lock, and nothing is written to it. */
   readonly frozen?: boolean
-  /** Ids of fusions that are not to be made; `inspect` lists them. */
+  /** Ids of fusions that are not to be made; `anneal inspect --fusions` lists them. */
   readonly fusionsOff?: ReadonlyArray<string>
+}
+
+/** What was decided for a build, and how. */
+export interface Decided {
+  readonly lock: Lock.Lock
+  /** Decisions by why they were made: `fastest`, `predicted`, `locked`, … */
+  readonly why: Readonly<Record<string, number>>
+  /** Candidates that were timed, and those found wrong, with why. */
+  readonly timed: number
+  readonly rejected: ReadonlyArray<{ readonly node: string; readonly candidate: string; readonly why: string }>
 }
 
 export interface Compiled {
   readonly payload: ReadonlyArray<Payload>
-  /** What was decided; none for a target without code. */
-  readonly lock: Lock.Lock | undefined
+  /** Undefined for a target without code. */
+  readonly decided: Decided | undefined
 }
+
+/** The journal that belongs to a lock. */
+export const journalOf = (lock: string): string => `${lock}.journal`
 
 /** Runs as a stage of its own for those who watch. */
 const asStage = <A, E, R>(stage: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -88,41 +114,61 @@ const readLock = (path: string) =>
     return there ? yield* LockFile.read(path) : undefined
   })
 
+/** What keeps a lock's decisions from being used for what is built now; empty: nothing. */
+const otherThings = (lock: Lock.Lock, here: Lock.Header): ReadonlyArray<string> =>
+  LockDiff.diff(Lock.make(lock, []), Lock.make(here, [])).flatMap((difference) =>
+    difference._tag === "Header" ? [`${difference.field} ${difference.before}, not ${difference.after}`] : []
+  )
+
 /** The tuner that decides, in view of the lock. */
 const tunerOf = (
-  { frozen, lock: file }: Options,
+  { frozen, lock: file, tuner: rest = HeuristicTuner.layer }: Options,
+  before: Lock.Lock | undefined,
   here: Lock.Header
-): Effect.Effect<
-  { readonly tuner: Tuners.TunerService; readonly before: Lock.Lock | undefined },
-  UsageError | Lock.LockError | FileError,
-  FileSystem.FileSystem | Tuner
-> =>
+): Effect.Effect<TunerLayer, UsageError> =>
   Effect.gen(function* () {
-    if (file === undefined) {
-      if (frozen === true)
-        return yield* new UsageError({ detail: "--frozen builds what a lock says: give it with --lock FILE" })
-      return { tuner: yield* Tuner, before: undefined }
-    }
-    const before = yield* readLock(file)
     if (frozen === true) {
+      if (file === undefined)
+        return yield* new UsageError({ detail: "--frozen builds what a lock says: give it with --lock FILE" })
       if (before === undefined)
         return yield* new UsageError({
           detail: `--frozen: there is no lock ${file}; build once without --frozen to make it`
         })
-      const context = yield* Effect.scoped(Layer.build(LockedTuner.layer(before, here)))
-      return { tuner: Context.get(context, Tuner), before }
+      return LockedTuner.layer(before, here)
     }
-    const inner = yield* Tuner
-    return { tuner: before === undefined ? inner : LockFirstTuner.make(before, file, here, inner), before }
+    if (before === undefined) return rest
+    const others = otherThings(before, here)
+    if (others.length > 0)
+      yield* Diagnostic.report({
+        severity: "warning",
+        code: "lock-of-other-target",
+        message: `${file ?? "the lock"} is for ${others.join("; ")}: none of its decisions is used`,
+        action: "the new lock takes its place; keep a copy of the old one if you need it"
+      })
+    return Layer.provide(LockedTuner.layerFirst(before, here), rest)
   })
+
+/** What measures candidates of this graph; nothing is made ready before something is measured. */
+const measurerOf = (graph: IR.Graph, options: Compile.Options) => {
+  const [features = WasmTarget.plain] = options.flavours ?? Compile.defaultFlavours
+  let subjects: ReadonlyMap<string, Measure.Subject> | undefined
+  const subject = (key: string): Measure.Subject | undefined => {
+    if (subjects === undefined) {
+      const { offers, planned } = Compile.plan(graph, options)
+      subjects = Compile.subjects(planned, offers, features)
+    }
+    return subjects.get(key)
+  }
+  return Measure.make({ features, subject, parallel: availableParallelism() })
+}
 
 /** The lock after a build: what was decided now, and what the lock says of other models. */
 const merged = (before: Lock.Lock | undefined, now: Lock.Lock): Lock.Lock =>
-  before === undefined || LockFirstTuner.otherThings(before, now).length > 0
+  before === undefined || otherThings(before, now).length > 0
     ? now
     : Lock.make(now, [...before.decisions, ...now.decisions])
 
-/** Plans, decides, writes code. Without a `Tuner` the predictions decide. */
+/** Plans, decides, writes code. A `Measurer` that is provided measures in place of the target's own. */
 export const compile = (
   target: TargetService,
   graph: IR.Graph,
@@ -130,32 +176,52 @@ export const compile = (
   options: Options
 ): Effect.Effect<
   Compiled,
-  UsageError | Lock.LockError | FileError | Tuners.TunerError | Tuners.LockMiss,
-  FileSystem.FileSystem
+  UsageError | Lock.LockError | FileError | TunerError | LockMiss,
+  FileSystem.FileSystem | Oracle
 > =>
-  Effect.gen(function* () {
-    const { fusionsOff = [], lock: file } = options
-    if (target.name !== WasmTarget.name) {
-      if (file !== undefined || options.frozen === true || fusionsOff.length > 0)
-        return yield* new UsageError({
-          detail: `--lock, --frozen and --fusion-off are for targets with code; ${target.name} runs the graph as it is`
-        })
-      return { payload: [], lock: undefined }
-    }
-    const here = header()
-    const given = yield* Effect.serviceOption(Tuner)
-    const fallback = Layer.succeed(Tuner, given._tag === "Some" ? given.value : yield* heuristic)
-    const { before, tuner } = yield* Effect.provide(tunerOf(options, here), fallback)
-    const compiled = yield* Compile.compile(graph, {
-      profiles,
-      variant: target.name,
-      lowering: { fusionsOff, layouts: {} }
-    }).pipe(Effect.provideService(Tuner, tuner))
-    const choices = compiled.programs.flatMap((one) => one.choices)
-    const decided = Lock.fromDecisions(here, choices, compiled.decisions)
-    const lock = merged(before, decided)
-    if (file !== undefined && options.frozen !== true) yield* LockFile.write(file, lock)
-    return { payload: compiled.payload, lock }
-  }).pipe((effect) => (target.name === WasmTarget.name ? asStage("compile", effect) : effect))
+  target.name === WasmTarget.name
+    ? asStage("compile", Effect.scoped(compileWasm(graph, profiles, options)))
+    : withoutCode(target, options)
 
-const heuristic = Effect.map(Effect.scoped(Layer.build(HeuristicTuner.layer)), (context) => Context.get(context, Tuner))
+const withoutCode = (target: TargetService, { frozen, fusionsOff = [], lock, tuner }: Options) => {
+  const nothing: Compiled = { payload: [], decided: undefined }
+  return lock === undefined && frozen !== true && fusionsOff.length === 0 && tuner === undefined
+    ? Effect.succeed(nothing)
+    : Effect.fail(
+        new UsageError({
+          detail: `target ${target.name} runs the graph as it is: it has nothing to tune, to lock or to fuse`
+        })
+      )
+}
+
+const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options: Options) =>
+  Effect.gen(function* () {
+    const { fusionsOff = [], lock: file, journal = file === undefined ? undefined : journalOf(file) } = options
+    const here = header()
+    const before = file === undefined ? undefined : yield* readLock(file)
+    const compiling = { profiles, variant: WasmTarget.name, lowering: { fusionsOff, layouts: {} } }
+    const given = yield* Effect.serviceOption(Measurer)
+    const measurer = Option.isSome(given) ? given.value : yield* measurerOf(graph, compiling)
+    const tuner = (yield* tunerOf(options, before, here)).pipe(
+      Layer.provide(Layer.succeed(Measurer, measurer)),
+      Layer.provide(journal === undefined ? Journal.layerMemory : Journal.layerFile(journal))
+    )
+    const [compiled, events] = yield* Event.collect(Effect.provide(Compile.compile(graph, compiling), tuner))
+    const choices = compiled.programs.flatMap((one) => one.choices)
+    const lock = Lock.fromDecisions(here, choices, compiled.decisions)
+    if (file !== undefined && options.frozen !== true) yield* LockFile.write(file, merged(before, lock))
+    return { payload: compiled.payload, decided: summarize(lock, events) }
+  })
+
+const summarize = (lock: Lock.Lock, events: ReadonlyArray<Event.Event>): Decided => {
+  const why: Record<string, number> = {}
+  const rejected: Array<Decided["rejected"][number]> = []
+  let timed = 0
+  for (const event of events) {
+    if (event._tag === "Timed") timed++
+    if (event._tag === "Decided") why[event.why] = (why[event.why] ?? 0) + 1
+    if (event._tag === "Rejected")
+      rejected.push({ node: event.node, candidate: event.candidate, why: `${event.reason}: ${event.detail}` })
+  }
+  return { lock, why, timed, rejected }
+}

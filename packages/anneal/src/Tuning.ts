@@ -1,26 +1,23 @@
 /**
- * Tuning on the command line: `--tune quick --tune-budget "2 minutes"` as a tuner.
+ * Tuning on the command line: `--tune quick --tune-budget "2 minutes"` as a level and a time.
  */
-import type { Tuner } from "@anneal/pipeline/Tuner"
-import * as HeuristicTuner from "@anneal/tune/HeuristicTuner"
-import type * as Layer from "effect/Layer"
+import type { TuneLevel } from "@anneal/tune/TuneLevel"
+import type { Decided } from "./Compiling.ts"
 import * as DurationOption from "./DurationOption.ts"
 import { UsageError } from "./UsageError.ts"
 
-export type Effort = "none" | "quick" | "full"
+/** The machine's own journal in the cache folder: what builds without a lock measured. */
+export const journalName = "tuning.journal"
 
 export interface Tuning {
-  readonly effort: Effort
-  /** Milliseconds for checking and timing; undefined: as long as it takes. */
+  readonly level: TuneLevel
+  /** Milliseconds for checking and timing; undefined: the level's own. */
   readonly budget: number | undefined
 }
 
-/** Milliseconds that `--tune quick` takes at most when nothing is said. */
-const quickBudget = 20_000
-
 /** Throws `UsageError` for options that contradict each other. */
 export const parse = (given: {
-  readonly tune: Effort
+  readonly tune: TuneLevel
   readonly budget: string | undefined
   readonly lock: string | undefined
   readonly frozen: boolean
@@ -36,11 +33,13 @@ export const parse = (given: {
   if (given.frozen && given.lock === undefined) refuse("--frozen builds what a lock says: give it with --lock FILE")
   if (given.target === "reference" && (given.tune !== "none" || given.lock !== undefined))
     refuse("--target reference has nothing to tune or to lock: it runs the graph as it is")
-  return { effort: given.tune, budget: budget ?? (given.tune === "quick" ? quickBudget : undefined) }
+  return { level: given.tune, budget }
 }
 
-/** The tuner that was asked for. */
-export const layer = ({ effort }: Tuning): Layer.Layer<Tuner> => {
-  if (effort !== "none") throw new UsageError({ detail: `--tune ${effort}: candidates cannot be measured yet` })
-  return HeuristicTuner.layer
+/** `12 decisions: 9 fastest, 3 locked; 84 candidates timed, 1 found wrong`. */
+export const summary = ({ lock, rejected, timed, why }: Decided): string => {
+  const reasons = Object.entries(why).map(([name, count]) => `${count} ${name}`)
+  const measured = timed === 0 && rejected.length === 0 ? "" : `; ${timed} candidates timed`
+  const wrong = rejected.length === 0 ? "" : `, ${rejected.length} found wrong`
+  return `${lock.decisions.length} decisions: ${reasons.join(", ") || "none"}${measured}${wrong}`
 }

@@ -66,7 +66,7 @@ export const make =
       output: declaration.output,
       retry: declaration.retry,
       cache: declaration.cache ?? true,
-      also: Effects.map(Effects.context<never>(), (env) =>
+      also: Effects.map(Effects.context(), (env) =>
         (declaration.may ?? []).flatMap((tag) => {
           const service = Context.getOption(env, tag)
           return Option.isSome(service) ? [{ need: tag.key, identity: service.value.identity }] : []

@@ -6,6 +6,7 @@ import { Samples } from "@anneal/pipeline/Samples"
 import * as Store from "@anneal/pipeline/Store"
 import * as Target from "@anneal/pipeline/Target"
 import * as Validation from "@anneal/pipeline/Validation"
+import * as TuneLevel from "@anneal/tune/TuneLevel"
 import * as WasmTarget from "@anneal/wasm/Target"
 import * as Graphs from "@anneal/ir/Graph"
 import * as Dim from "@anneal/ir/Dim"
@@ -16,8 +17,10 @@ import * as Predicate from "effect/Predicate"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import { join } from "node:path"
 import * as Builds from "../Build.ts"
 import * as CacheFolder from "../CacheFolder.ts"
+import * as Compiling from "../Compiling.ts"
 import * as Calibration from "../Calibration.ts"
 import * as Model from "../Model.ts"
 import * as Modules from "../Modules.ts"
@@ -50,6 +53,14 @@ const userPipeline = (name: string): Effect.Effect<Builds.UserPipeline, UsageErr
             detail: `--pipeline ${name}: its default export must be a pipeline: Pipeline.on(Graph).through(…)`
           })
         )
+  )
+
+/** A layer from a module has unknown types: what it needs beyond a measurer and a journal shows when it is built. */
+const userTuner = (name: string): Effect.Effect<Compiling.TunerLayer, UsageError> =>
+  Effect.flatMap(Modules.load("--tuner", name), (value) =>
+    Layer.isLayer(value)
+      ? Effect.succeed(value as Compiling.TunerLayer)
+      : Effect.fail(new UsageError({ detail: `--tuner ${name}: its default export must be a Layer of Tuner` }))
   )
 
 /** Options that give what a pipeline may ask for. */
@@ -159,6 +170,7 @@ export const build = Command.make(
       ),
       Flag.withDefault("none")
     ),
+    tuner: Options.text("tuner", "A module (FILE.ts) with a tuner of your own: a Layer of Tuner"),
     tuneBudget: Options.text(
       "tune-budget",
       'Time for measuring: "2 minutes" (default: 20 s for quick, no limit for full)'
@@ -227,7 +239,7 @@ export const build = Command.make(
         fusionsOff: given.fusionOff
       }
     })
-    const tuning = yield* Options.read(() =>
+    const { budget, level } = yield* Options.read(() =>
       Tuning.parse({
         tune: given.tune,
         budget: Option.getOrUndefined(given.tuneBudget),
@@ -236,6 +248,18 @@ export const build = Command.make(
         target: given.target
       })
     )
+    const own = Option.isSome(given.tuner) ? yield* userTuner(given.tuner.value) : undefined
+    if (own !== undefined && (level !== "none" || given.frozen))
+      return yield* new UsageError({ detail: "--tuner brings a tuner of your own: leave --tune and --frozen away" })
+    const cache = Option.getOrElse(given.cache, CacheFolder.defaultFolder)
+    const deciding =
+      given.target === "reference"
+        ? {}
+        : {
+            tuner: own ?? TuneLevel.layer(level, budget),
+            // Without a lock the machine's own journal keeps what was measured.
+            ...(options.lock === undefined && given.useCache ? { journal: join(cache, Tuning.journalName) } : {})
+          }
     const pipeline = Option.isSome(given.pipeline) ? { pipeline: yield* userPipeline(given.pipeline.value) } : {}
     const model =
       Option.isSome(given.calibrate) && !Modules.isModule(given.calibrate.value)
@@ -245,9 +269,7 @@ export const build = Command.make(
       ? yield* Calibration.samples(given.calibrate.value, model)
       : Layer.empty
     const evaluator = Option.isSome(given.evaluate) ? yield* Calibration.evaluator(given.evaluate.value) : Layer.empty
-    const store = given.useCache
-      ? Store.layerFileSystem({ directory: Option.getOrElse(given.cache, CacheFolder.defaultFolder) })
-      : Layer.empty
+    const store = given.useCache ? Store.layerFileSystem({ directory: cache }) : Layer.empty
     const validation = given.validate ? Validation.layer({ onFailure: given.onFailure }) : Validation.layerOff
     // Whether a value fits a narrow float is a question of its extremes.
     const calibrator = quantizes ? given.calibrator : "minmax"
@@ -257,19 +279,22 @@ export const build = Command.make(
     // Samples are run on generated code too; `--target reference` runs them on the oracle.
     const inference = given.target === "wasm" ? WasmInference.layer.pipe(Layer.provide(execution)) : Layer.empty
     const target = given.target === "wasm" ? WasmTarget.layer : Target.layerReference
-    const services = Layer.mergeAll(execution, inference, target, Tuning.layer(tuning), validation, store, data)
+    const services = Layer.mergeAll(execution, inference, target, validation, store, data)
     const work = Effect.gen(function* () {
-      const { hits, stages, value } = yield* Options.watched(explained(Builds.build({ ...options, ...pipeline })))
-      const { bytes, digest, graph, manifest, output, source } = value
+      const { hits, stages, value } = yield* Options.watched(
+        explained(Builds.build({ ...options, ...deciding, ...pipeline }))
+      )
+      const { bytes, decided, digest, graph, manifest, output, source } = value
       const nodes = { before: Graphs.nodeCount(source), after: Graphs.nodeCount(graph) }
       const kept = manifest.weights.filter(({ state }) => state === "kept").length
       const { accuracy, precision: choices, stages: done } = manifest
       yield* Report.result(
-        { output, bytes, digest, nodes, cache: { hits, stages }, stages: done, precision: choices, accuracy },
+        { output, bytes, digest, nodes, cache: { hits, stages }, stages: done, precision: choices, accuracy, decided },
         () =>
           [
             `${output}: ${Inspects.formatBytes(bytes)}, ${nodes.before} → ${nodes.after} nodes, ${kept} of ${manifest.weights.length} weights replaceable`,
             ...(accuracy === null ? [] : [`accuracy ${Inspects.formatAccuracy(accuracy)}`]),
+            ...(decided === undefined ? [] : [Tuning.summary(decided)]),
             ...(stages === 0 ? [] : [`${hits} of ${stages} stages from the cache`]),
             `next: anneal inspect ${output}; anneal run ${output} ${manifest.inputs.map(({ name }) => `--input ${name}=FILE.npy`).join(" ")} --output out`
           ].join("\n")

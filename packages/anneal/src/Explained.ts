@@ -1,0 +1,91 @@
+/**
+ * Why each region of a program has its kernel, and what it takes: what the engine says, joined with what a journal
+ * measured. The engine holds decisions alone, so without a journal only predictions are known.
+ */
+import type { RegionEntry, Report } from "@anneal/lower/Report"
+import * as Tuner from "@anneal/pipeline/Tuner"
+import type { Entry, RejectionEntry, TimingEntry } from "@anneal/tune/Entry"
+import * as Machine from "@anneal/tune/Machine"
+
+export interface Rejection {
+  readonly candidate: string
+  readonly why: string
+}
+
+export interface ExplainedRegion extends RegionEntry {
+  /** `fastest of 14 timed; conv-direct {"oc":8} takes 1.18 times as long`. */
+  readonly why: string
+  /** Median nanoseconds of one run, where it was measured. */
+  readonly measured: number | null
+  /** The machine that measured. */
+  readonly machine: string | null
+  /** Candidates that were found wrong. */
+  readonly rejected: ReadonlyArray<Rejection>
+}
+
+export interface ExplainedReport extends Omit<Report, "regions"> {
+  /** The variant of the engine that it is of. */
+  readonly variant: string
+  readonly regions: ReadonlyArray<ExplainedRegion>
+}
+
+const isTiming = (entry: Entry): entry is TimingEntry => entry.kind === "timing"
+const isRejection = (entry: Entry): entry is RejectionEntry => entry.kind === "rejection"
+
+/** Timings of one machine, the one that measured last. */
+const ofLastMachine = (timings: ReadonlyArray<TimingEntry>): ReadonlyArray<TimingEntry> => {
+  const last = timings.toSorted((a, b) => b.at - a.at)[0]
+  if (last === undefined) return []
+  const wanted = Machine.fingerprint(last.machine)
+  return timings.filter(({ machine }) => Machine.fingerprint(machine) === wanted)
+}
+
+const times = (ratio: number): string => (ratio < 10 ? ratio.toFixed(2) : ratio.toFixed(0))
+
+/** Medians by candidate, the last timing of each. */
+const mediansOf = (timings: ReadonlyArray<TimingEntry>): ReadonlyMap<string, number> =>
+  new Map(
+    timings.toSorted((a, b) => a.at - b.at).map(({ candidate, timing }) => [Tuner.identify(candidate), timing.median])
+  )
+
+const whyOf = (region: RegionEntry, medians: ReadonlyMap<string, number>): string => {
+  const { config, kernel, offered } = region
+  const own = medians.get(Tuner.identify({ name: kernel, config }))
+  if (own === undefined) {
+    if (offered === 1) return "the only kernel"
+    const measured = medians.size === 0 ? "" : `; ${medians.size} others are timed, this one is not`
+    return `predicted to be the fastest of ${offered}${measured}`
+  }
+  const others = [...medians].filter(([candidate]) => candidate !== Tuner.identify({ name: kernel, config }))
+  const [next] = others.toSorted(([, a], [, b]) => a - b)
+  const count = medians.size === offered ? `all ${offered}` : `${medians.size} of ${offered}`
+  if (next === undefined) return `the only one timed (${count})`
+  const [candidate, median] = next
+  return median >= own
+    ? `fastest of ${count} timed; ${candidate} takes ${times(median / own)} times as long`
+    : `chosen among ${count} timed as good as the fastest: ${candidate} takes ${times(median / own)} times as long`
+}
+
+/** A report with what the entries of a journal say of its regions. */
+export const explain = (variant: string, report: Report, entries: ReadonlyArray<Entry>): ExplainedReport => {
+  const byKey = Map.groupBy(entries, ({ key }) => key)
+  const regions = report.regions.map((region): ExplainedRegion => {
+    const own = byKey.get(region.key) ?? []
+    const timings = ofLastMachine(own.filter(isTiming))
+    const medians = mediansOf(timings)
+    const machine = timings[0]?.machine
+    const rejected = new Map(
+      own
+        .filter(isRejection)
+        .map(({ candidate, detail, reason }) => [Tuner.identify(candidate), `${reason}: ${detail}`])
+    )
+    return {
+      ...region,
+      why: whyOf(region, medians),
+      measured: medians.get(Tuner.identify({ name: region.kernel, config: region.config })) ?? null,
+      machine: machine === undefined ? null : `${machine.cpu}, ${machine.platform}, V8 ${machine.v8}`,
+      rejected: [...rejected].map(([candidate, why]) => ({ candidate, why }))
+    }
+  })
+  return { variant, ...report, regions }
+}
