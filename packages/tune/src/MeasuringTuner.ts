@@ -38,6 +38,8 @@ export interface Options {
 }
 
 const DEFAULT_WIDTH = 12
+/** Nanoseconds that a heat gets at least. */
+const LOOK = 100e6
 const now = Effect.map(Clock.monotonicTimeNanos, Number)
 const nanosOf = (budget: Duration.Input | undefined) =>
   budget === undefined ? Infinity : Duration.toMillis(Duration.fromInputUnsafe(budget)) * 1e6
@@ -55,6 +57,8 @@ interface Tuning {
   /** Candidates that nothing more has to be done for. */
   readonly done: { count: number; readonly total: number }
   readonly warned: { journal: boolean }
+  /** Nanoseconds that checks took so far, side by side, and of how many candidates. */
+  readonly checking: { spent: number; count: number }
 }
 
 /** Keeps entries, here and in the journal. A journal that can't be written costs the next build time, not this one its result. */
@@ -108,9 +112,9 @@ interface Alive {
 const release = ({ scope }: Alive) => Scope.close(scope, Exit.void)
 
 /** Checks one candidate: alive, or the entry that says why not; undefined: time was up. */
-const check = (tuning: Tuning, choice: Tuner.Choice, candidate: Tuner.Candidate, deadline: number) =>
+const check = (tuning: Tuning, choice: Tuner.Choice, candidate: Tuner.Candidate) =>
   Effect.gen(function* () {
-    const left = deadline - (yield* now)
+    const left = tuning.deadline - (yield* now)
     if (left <= 0) return undefined
     const { key, node } = choice
     const scope = yield* Scope.fork(yield* Scope.Scope)
@@ -131,11 +135,14 @@ const check = (tuning: Tuning, choice: Tuner.Choice, candidate: Tuner.Candidate,
   })
 
 /** Checks candidates side by side; those that are right, and how many are not. */
-const checkAll = (tuning: Tuning, choice: Tuner.Choice, candidates: ReadonlyArray<Tuner.Candidate>, deadline: number) =>
+const checkAll = (tuning: Tuning, choice: Tuner.Choice, candidates: ReadonlyArray<Tuner.Candidate>) =>
   Effect.gen(function* () {
-    const found = yield* Effect.forEach(candidates, (candidate) => check(tuning, choice, candidate, deadline), {
+    const began = yield* now
+    const found = yield* Effect.forEach(candidates, (candidate) => check(tuning, choice, candidate), {
       concurrency: "unbounded"
     })
+    tuning.checking.spent += (yield* now) - began
+    tuning.checking.count += candidates.length
     const wrong = found.flatMap((one) => (one !== undefined && "entry" in one ? [one.entry] : []))
     yield* keep(tuning, wrong)
     return { right: found.flatMap((one) => (one !== undefined && "checked" in one ? [one] : [])), wrong: wrong.length }
@@ -166,6 +173,10 @@ interface Active extends Space.Group {
 const provisionalOf = (outcome: Protocol.Outcome | undefined): Deciding.Provisional | undefined =>
   outcome?._tag === "Timed" ? { candidate: outcome.checked.candidate, timing: outcome.timing } : undefined
 
+/** How many candidates can be checked in half of the time that is left. */
+const affordable = ({ checking: { count, spent } }: Tuning, left: number) =>
+  count === 0 ? Infinity : Math.floor((0.5 * left * count) / Math.max(1, spent))
+
 /**
  * One race for a choice, of as many heats as its strategy asks for and time allows; how many candidates it settled. The
  * leader is journalled at the end, so a kill in between costs its measurement, which then is made again.
@@ -176,18 +187,24 @@ const visit = (tuning: Tuning, { choice, width }: Active, views: ReadonlyArray<V
     const race = Protocol.open({ settings, yardstick: measurer.yardstick ?? Yardstick.spin })
     const alive = new Map<Checked, Alive>()
     let settled = 0
-    while ((yield* now) < deadline) {
-      const known = Deciding.view(choice, measurements, provisionalOf(race.leader()))
+    for (;;) {
+      const left = deadline - (yield* now)
+      if (left <= 0) break
+      const before = race.leader()
+      // Two at first, or nothing is learned of any.
+      const few = before === undefined ? Math.max(2, affordable(tuning, left)) : affordable(tuning, left)
+      const known = Deciding.view(choice, measurements, provisionalOf(before))
       const others = views.filter((one) => one.choice.key !== choice.key)
-      const proposed = strategy.propose(known, [known, ...others]).slice(0, width)
+      const proposed = strategy.propose(known, [known, ...others]).slice(0, Math.min(width, few))
       if (proposed.length === 0) break
-      const { right, wrong } = yield* checkAll(tuning, choice, proposed, deadline)
+      const { right, wrong } = yield* checkAll(tuning, choice, proposed)
       settled += wrong
       for (const one of right) alive.set(one.checked, one)
-      const before = race.leader()
+      // Checks may have taken all of this choice's share: the first candidates are worth a look all the same.
+      const until = before === undefined ? Math.max(deadline, (yield* now) + LOOK) : deadline
       const heat = race.heat(
         right.map(({ checked }) => checked),
-        deadline
+        Math.min(tuning.deadline, until)
       )
       const outcomes = right.length === 0 ? [] : yield* measurer.alone(heat)
       const made = yield* settle(tuning, choice, outcomes)
@@ -245,7 +262,7 @@ const checkOnly = (tuning: Tuning, groups: ReadonlyArray<Space.Group>) =>
       const { open } = Deciding.view(choice, tuning.measurements)
       return choice.candidates.length > 1 || open.length === 0
         ? Effect.void
-        : Effect.scoped(checkAll(tuning, choice, open, tuning.deadline))
+        : Effect.scoped(checkAll(tuning, choice, open))
     },
     { concurrency: "unbounded", discard: true }
   )
@@ -317,7 +334,8 @@ export const layer = (strategy: Strategy, options: Options = {}): Layer.Layer<Tu
             measurements,
             deadline: (yield* now) + budget,
             done: { count: recorded, total },
-            warned: { journal: false }
+            warned: { journal: false },
+            checking: { spent: 0, count: 0 }
           }
           yield* checkOnly(tuning, groups).pipe(
             Effect.andThen(search(tuning, groups, width)),
