@@ -2,15 +2,20 @@
 // not. Ends in `N of 1765`; fails when N is under the committed floor (floor.json).
 //
 // node --conditions=@anneal/source packages/onnx/conformance/main.ts [ARCHIVE] [--only TEXT] [--failures] [--round-trip]
+//   [--executor FILE.ts]
 // --round-trip: each graph is written as ONNX and read again before it runs.
+// --executor: what runs the graphs instead of the oracle: a module with an oracle's service as its default export, and a
+// `summary` of what was noticed.
 import { existsSync, readFileSync } from "node:fs"
 import { resolve } from "node:path"
-import { fileURLToPath } from "node:url"
+import { fileURLToPath, pathToFileURL } from "node:url"
 import * as Export from "@anneal/onnx/Export"
 import * as Import from "@anneal/onnx/Import"
 import { OnnxError } from "@anneal/onnx/OnnxError"
 import * as Wire from "@anneal/onnx/Wire"
+import type { OracleService } from "@anneal/pipeline/Oracle"
 import * as Reference from "@anneal/reference/Reference"
+import * as Predicate from "effect/Predicate"
 import * as Cases from "./Cases.ts"
 import type { Change, Outcome } from "./RunCase.ts"
 import { runCase } from "./RunCase.ts"
@@ -19,6 +24,8 @@ const root = fileURLToPath(new URL("../../..", import.meta.url))
 const args = process.argv.slice(2)
 const onlyAt = args.indexOf("--only")
 const only = onlyAt === -1 ? "" : (args.splice(onlyAt, 2)[1] ?? "")
+const executorAt = args.indexOf("--executor")
+const executor = executorAt === -1 ? undefined : args.splice(executorAt, 2)[1]
 const change: Change = args.includes("--round-trip")
   ? (graph) => Import.toGraph(Wire.decodeModel(Wire.encodeModel(Export.toModel(graph)), "written again"))
   : (graph) => graph
@@ -60,7 +67,14 @@ const note = (name: string, operator: string, outcome: Outcome): void => {
   row.reasons.set(reason, (row.reasons.get(reason) ?? 0) + 1)
 }
 
-const oracle = Reference.make()
+/** The module's default export, as far as it can be checked: something that runs graphs. */
+const isOracle = (value: unknown): value is OracleService =>
+  Predicate.hasProperty(value, "run") && typeof value.run === "function"
+
+const loaded: unknown = executor === undefined ? undefined : await import(pathToFileURL(resolve(root, executor)).href)
+const chosen = Predicate.hasProperty(loaded, "default") ? loaded.default : undefined
+if (executor !== undefined && !isOracle(chosen)) throw new Error(`${executor}: its default export runs no graphs`)
+const oracle = isOracle(chosen) ? chosen : Reference.make()
 const folder = Cases.unpack(archive)
 try {
   const folders = Cases.list(folder).filter((name) => name.includes(only))
@@ -83,6 +97,7 @@ try {
   }
   if (isListing) for (const failure of failures) console.log(failure)
   console.log(`${pinned} of those that pass take shapes, axes or other small inputs as constants`)
+  if (Predicate.hasProperty(loaded, "summary") && typeof loaded.summary === "function") console.log(loaded.summary())
   console.log(`${passed} of ${folders.length}`)
 } finally {
   Cases.discard(folder)
