@@ -18,6 +18,7 @@ import * as IntegerConvolution from "./kernels/IntegerConvolution.ts"
 import * as Loop from "./kernels/Loop.ts"
 import * as Recurrent from "./kernels/Recurrent.ts"
 import * as Rows from "./kernels/Rows.ts"
+import * as Whole from "./kernels/Whole.ts"
 import * as Window from "./kernels/Window.ts"
 
 /** Kernels for a region, none when it is not of their kind. */
@@ -35,7 +36,8 @@ export const sources: ReadonlyArray<Source> = [
   Loop.candidates,
   Recurrent.candidates,
   Rows.candidates,
-  Window.candidates
+  Window.candidates,
+  Whole.candidates
 ]
 
 /** The view that a packed constant is made from. */

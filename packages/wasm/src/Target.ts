@@ -10,6 +10,7 @@ import type { TargetService } from "@anneal/pipeline/Target"
 import * as Target from "@anneal/pipeline/Target"
 import * as Layer from "effect/Layer"
 import type { Features } from "./Emission.ts"
+import * as Whole from "./kernels/Whole.ts"
 import { featureNames, generator } from "./Payloads.ts"
 import * as ScalarCode from "./ScalarCode.ts"
 
@@ -70,7 +71,7 @@ export const rules = (options: { readonly refuses?: (node: Node) => string | und
   version: generator,
   computes,
   has,
-  claims: () => false,
+  claims: Whole.claims,
   activations: "channelsLast",
   readsBoundary: true,
   ...options
