@@ -188,7 +188,7 @@ class Rewriter {
   private cancelled(node: Node, output: Value): boolean {
     if (!Graphs.isOp(node, Ops.quantize)) return false
     const grid = this.grids.get(node.inputs[0] ?? "")
-    const [scale = "", zero] = [node.inputs[1] ?? "", node.inputs[2] ?? undefined]
+    const [scale, zero] = [node.inputs[1] ?? "", node.inputs[2] ?? undefined]
     if (grid === undefined || grid.q.type.dtype !== output.type.dtype || DTypes.bits(output.type.dtype) > 16)
       return false
     if (!this.sameGrid(grid, { ...grid, scale, zero })) return false

@@ -10,6 +10,7 @@ import type { Graph, Node } from "@anneal/ir/Graph"
 import type { Candidate } from "@anneal/pipeline/Tuner"
 import * as Type from "@anneal/ir/Type"
 import type { Decisions } from "./Decisions.ts"
+import * as Demand from "./Demand.ts"
 import * as Emit from "./Emit.ts"
 import * as Flatten from "./Flatten.ts"
 import * as Fuse from "./Fuse.ts"
@@ -150,7 +151,7 @@ const planScope = (
     return !refused && !switchedOff
   }
   const simple = Table.rewrite(OneHot.rewrite(Flatten.flatten(graph, Scopes.keeps(rules)), decide), decide)
-  const { flat, products } = Integer.rewrite(simple, rules.has, decide)
+  const { flat, products } = Integer.rewrite(Demand.rewrite(simple, decide), rules.has, decide)
   const hosted = new Set([...given].flatMap(([id, place]) => ("host" in place ? [id] : [])))
   const constantOnly = new Set(
     [...given].flatMap(([id, place]) => {

@@ -57,6 +57,8 @@ export type FusionKind =
   | "oneHot"
   /** What is done to gathered elements of a constant is done to the constant, once. */
   | "table"
+  /** What nobody reads is not computed. */
+  | "demand"
   /** Integers stay integers between dequantise, product and quantise. */
   | "integer"
 

@@ -109,7 +109,8 @@ export interface Contraction extends Base {
 /**
  * Convolution over any number of spatial axes. `input` over [batch, groups, channels of a group, …spatial], `weight` over
  * [groups, out channels of a group, channels of a group, …kernel]; the epilogue over [batch, groups, out channels of a
- * group, …out]. The bias is in the epilogue. `transposed`: the gradient, as the IR's `convTranspose`.
+ * group, …out]. The bias is in the epilogue. `transposed`: the gradient, as the IR's `convTranspose`. `out` says how much is
+ * computed; it may be less than input and pads would give, when nobody reads the rest.
  */
 export interface Convolution extends Base {
   readonly kind: "convolution"

@@ -223,6 +223,52 @@ describe("layouts", () => {
   })
 })
 
+describe("demand", () => {
+  const pool = (attributes: string) =>
+    `maxPool(%r) {"kernel":[2,2],"strides":[3,3],"padsBegin":[0,0],"padsEnd":[0,0],"dilations":[1,1],"ceil":false,"indexOrder":"rowMajor"}${attributes}`
+  const graph = (outputs: string) => `
+    input "x" %x : f32[1, 2, 7, 7]
+    input "v" %v : f32[3, 2, 3, 3]
+    input "z" %z : f32[1, 3, 7, 7]
+    %a : f32[1, 3, 7, 7] = conv(%x, %v) ${window}
+    %s : f32[1, 3, 7, 7] = add(%a, %z)
+    %r : f32[1, 3, 7, 7] = relu(%s)
+    %p : f32[1, 3, 2, 2]; %i : i64[1, 3, 2, 2] = ${pool("")}
+    output "y" = %p
+    ${outputs}`
+  const out = (body: string, options: Options = {}) => {
+    const [region] = regionsOf(body, options)
+    return region?.kind === "convolution" ? region.out : []
+  }
+
+  it("of a convolution, only what the pool after it comes to", () => {
+    assert.deepStrictEqual(out(graph("")), [5, 5])
+    assert.deepStrictEqual(lowered(graph("")), ["convolution conv add relu", "window maxPool"])
+    assert.deepStrictEqual(fusions(graph(""), "demand").length, 3)
+  })
+
+  it("all of it when it leaves, or when that is switched off", () => {
+    assert.deepStrictEqual(out(graph('output "r" = %r')), [7, 7])
+    lowered(graph('output "r" = %r'))
+    const off = { decisions: { ...Decisions.none, fusionsOff: ["demand a", "demand s", "demand r.max", "demand r"] } }
+    assert.deepStrictEqual(out(graph(""), off), [7, 7])
+    lowered(graph(""), off)
+    const some = { decisions: { ...Decisions.none, fusionsOff: ["demand s"] } }
+    assert.deepStrictEqual(out(graph(""), some), [7, 7])
+    lowered(graph(""), some)
+  })
+
+  it("of what a slice cuts, only up to its end", () => {
+    const body = `
+      input "x" %x : f32[1, 2, 6]
+      %a : f32[1, 2, 6] = exp(%x)
+      %s : f32[1, 2, 2] = slice(%a) {"starts":[0,0,1],"sizes":[1,2,2],"steps":[1,1,2]}
+      output "y" = %s`
+    assert.deepStrictEqual(fusions(body, "demand"), ["a: taken"])
+    lowered(body)
+  })
+})
+
 describe("integers", () => {
   const graph = (weightScale: string, extra = "") =>
     `
