@@ -31,6 +31,8 @@ import { i32 } from "./Instruction.ts"
 import type { Kernel, Packed } from "./Kernel.ts"
 import type { Func, FunctionBuilder, Global, Local } from "./ModuleBuilder.ts"
 import { ModuleBuilder } from "./ModuleBuilder.ts"
+import type { Walk } from "./Packing.ts"
+import * as Packing from "./Packing.ts"
 import * as Threading from "./Threading.ts"
 
 /** Buffers, tables and scratch memory start at multiples of so many bytes. */
@@ -47,6 +49,8 @@ export interface PackedConstant {
   /** Digest of what it was made from. */
   readonly constant: string
   readonly layout: string
+  /** How it is made from the constant while loading; undefined: its bytes have to be kept. */
+  readonly walk?: Walk
 }
 
 /** Packed constants by what they are made of. Programs that share one pack each weight once. */
@@ -61,7 +65,7 @@ export interface Options {
 export interface Assembled {
   readonly image: Image.Image
   readonly module: Uint8Array<ArrayBuffer>
-  /** Those that this program reads. */
+  /** Those that this program reads and that are not made while loading. */
   readonly packed: ReadonlyArray<PackedConstant>
 }
 
@@ -242,9 +246,9 @@ class Assembler {
     if (view === undefined || constant === undefined)
       throw new Error(`${region.id}: ${packed.layout} packs operand ${packed.read}, which is no constant`)
     const key = `${constant.digest} ${Dim.format(view.offset)} ${viewText(view)} ${packed.layout}`
-    const made = this.#options.packs.get(key) ?? packedConstant(packed, Elements.read(view, constant), constant.digest)
+    const made = this.#options.packs.get(key) ?? packedConstant(packed, view, constant)
     this.#options.packs.set(key, made)
-    this.#packed.set(made.digest, made)
+    if (made.walk === undefined) this.#packed.set(made.digest, made)
     const id = `packed/${made.digest}`
     const known = this.#numbers.get(id)
     if (known !== undefined) return this.#buffers[known]?.slot ?? 0
@@ -259,7 +263,8 @@ class Assembler {
       offset: null,
       first: 0,
       last: -1,
-      source: made.digest
+      source: made.digest,
+      ...(made.walk === undefined ? {} : { walk: made.walk })
     })
     return slot
   }
@@ -471,11 +476,20 @@ const computed = (constant: Constant): PackedConstant => ({
 const viewText = ({ dtype, shape, strides }: View): string =>
   `${dtype}[${shape.map(Dim.format).join()}](${strides.map(Dim.format).join()})`
 
-const packedConstant = (packed: Packed, elements: Parameters<Packed["pack"]>[0], constant: string): PackedConstant => {
+const packedConstant = (packed: Packed, view: View, constant: Constant): PackedConstant => {
+  const elements = Elements.read(view, constant)
   const bytes = packed.pack(elements)
   if (bytes.length !== packed.bytes)
     throw new Error(`${packed.layout} announced ${packed.bytes} bytes and packed ${bytes.length}`)
-  return { digest: sha256(bytes), bytes, constant, layout: packed.layout }
+  const walk = Packing.find(packed, view, constant, elements, bytes)
+  const { digest } = constant
+  return {
+    digest: sha256(bytes),
+    bytes,
+    constant: digest,
+    layout: packed.layout,
+    ...(walk === undefined ? {} : { walk })
+  }
 }
 
 /** One node as a graph of its own: its operands are the inputs, by their place. */

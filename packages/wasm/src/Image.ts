@@ -7,6 +7,7 @@
  */
 import * as Op from "@anneal/ir/Op"
 import * as Schema from "effect/Schema"
+import * as Packing from "./Packing.ts"
 
 /** Storage. Sizes are in elements, one a slot of the dtype; packed constants are `u8`. */
 export const Buffer = Schema.Struct({
@@ -21,8 +22,10 @@ export const Buffer = Schema.Struct({
   /** Steps in which it is in use. */
   first: Schema.Int,
   last: Schema.Int,
-  /** For `constant`: the digest of its bytes; for `packed`: the section. */
-  source: Schema.NullOr(Schema.String)
+  /** For `constant` and `packed`: the digest of its bytes. */
+  source: Schema.NullOr(Schema.String),
+  /** For `packed`: how it is made from a constant; absent: its bytes are in the engine. */
+  walk: Schema.optionalKey(Packing.Walk)
 })
 export type Buffer = typeof Buffer.Type
 

@@ -9,6 +9,7 @@ import * as DTypes from "@anneal/ir/DType"
 import * as Tensor from "@anneal/ir/Tensor"
 import type { Heap } from "./Heap.ts"
 import * as Image from "./Image.ts"
+import * as Packing from "./Packing.ts"
 import { withSharedMemory } from "./SharedImport.ts"
 import type { Global, Instance, Module } from "./WebAssembly.ts"
 import { host } from "./WebAssembly.ts"
@@ -133,10 +134,15 @@ export class Loaded {
   }
 
   /** Copies a constant into the memory, once. */
-  #weight({ dtype, kind, size: dim, source }: Image.Buffer): number {
+  #weight({ dtype, kind, size: dim, source, walk }: Image.Buffer): number {
     const key = `${kind} ${dtype} ${source ?? ""}`
     const known = this.#weights.get(key)
     if (known !== undefined) return known
+    if (walk !== undefined) {
+      const made = this.#packed(walk)
+      this.#weights.set(key, made)
+      return made
+    }
     const own = `anneal/packed/${source ?? ""}`
     // What lowering computed is beside the packed weights.
     const bytes = this.engine.section(kind === "packed" ? own : (this.#constants.get(source ?? "") ?? own))
@@ -146,6 +152,18 @@ export class Loaded {
     const address = this.heap.allocate(data.byteLength)
     this.heap.bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), address)
     this.#weights.set(key, address)
+    return address
+  }
+
+  /** Puts a constant into the order in which a kernel reads it. */
+  #packed(walk: Packing.Walk): number {
+    const { constant, count, dtype } = walk
+    const bytes = this.engine.section(this.#constants.get(constant) ?? `anneal/packed/${constant}`)
+    const length = Packing.lengthOf(walk)
+    const address = this.heap.allocate(length * DTypes.slotBytes(dtype))
+    const to = DTypes.view(dtype, this.heap.memory.buffer, address, length)
+    new Uint8Array(to.buffer, to.byteOffset, to.byteLength).fill(0)
+    Packing.pack(walk, Tensor.fromBytes(dtype, [count], bytes).data, to)
     return address
   }
 

@@ -1,0 +1,192 @@
+/**
+ * Packing: weights in the order in which a kernel reads them, said as data, so that an engine holds each weight once, under
+ * the user's name, and its packed form is made while loading.
+ *
+ *   panels of 8 columns of w[N, K]:  digits N/8 along n by 8 · K along k by 1 · 8 along n by 1;  0 where n ≥ N
+ *
+ * What a kernel packs is a function. It is asked where each element goes; where that is a walk in nested loops, the walk is
+ * kept. What computes (a Winograd transform, a column sum) is no walk, and its bytes are stored.
+ */
+import type { Constant } from "@anneal/ir/Constant"
+import type { TypedArray } from "@anneal/ir/DType"
+import * as DTypes from "@anneal/ir/DType"
+import * as Op from "@anneal/ir/Op"
+import * as Tensor from "@anneal/ir/Tensor"
+import type { View } from "@anneal/lower/View"
+import * as Schema from "effect/Schema"
+import type { Packed } from "./Kernel.ts"
+
+/** One loop of the walk: `size` steps of `step` along an axis of the view. */
+export const Digit = Schema.Struct({ size: Schema.Int, axis: Schema.Int, step: Schema.Int })
+export type Digit = typeof Digit.Type
+
+export const Walk = Schema.Struct({
+  /** Digest of the constant, its dtype, its elements. */
+  constant: Schema.String,
+  dtype: Op.DTypeSchema,
+  count: Schema.Int,
+  /** The view of it that is packed: elements beyond an extent are 0. */
+  offset: Schema.Int,
+  extents: Schema.Array(Schema.Int),
+  strides: Schema.Array(Schema.Int),
+  /** Outermost first. */
+  digits: Schema.Array(Digit)
+})
+export type Walk = typeof Walk.Type
+
+/** Elements of the packed form. */
+export const lengthOf = ({ digits }: Walk): number => digits.reduce((total, { size }) => total * size, 1)
+
+/** Puts the packed form into `to`, which holds zeros. */
+export const pack = ({ digits, extents, offset, strides }: Walk, from: TypedArray, to: TypedArray): void => {
+  const coordinates = extents.map(() => 0)
+  let next = 0
+  const visit = (level: number, at: number, inside: boolean): void => {
+    const digit = digits[level]
+    if (digit === undefined) {
+      if (inside) to[next] = from[at] ?? 0
+      next++
+      return
+    }
+    const { axis, size, step } = digit
+    const extent = extents[axis] ?? 1
+    const stride = (strides[axis] ?? 0) * step
+    const begin = coordinates[axis] ?? 0
+    if (level === digits.length - 1) {
+      // The innermost loop, without calls.
+      const left = inside ? Math.max(0, Math.min(size, Math.ceil((extent - begin) / step))) : 0
+      for (let i = 0; i < left; i++) to[next + i] = from[at + i * stride] ?? 0
+      next += size
+      return
+    }
+    for (let i = 0; i < size; i++) {
+      const coordinate = begin + i * step
+      coordinates[axis] = coordinate
+      visit(level + 1, at + i * stride, inside && coordinate < extent)
+    }
+    coordinates[axis] = begin
+  }
+  visit(0, offset, true)
+}
+
+// ---- finding it -----------------------------------------------------------------------------------------------------
+
+/** Indices up to here are exact in a float. */
+const mostElements = 2 ** 24
+
+/** Where each element of the packed form comes from: its number among the view's elements, −1 for padding. */
+const sources = (packed: Packed, shape: ReadonlyArray<number>): Int32Array | undefined => {
+  const count = Tensor.size(shape)
+  const numbers = new Float32Array(count)
+  for (let i = 0; i < count; i++) numbers[i] = i + 1
+  const bytes = packed.pack({ dtype: "f32", shape, data: numbers })
+  if (bytes.byteLength % 4 !== 0) return undefined
+  const found = new Float32Array(Uint8Array.from(bytes).buffer)
+  const result = new Int32Array(found.length)
+  for (const [place, value] of found.entries()) {
+    if (!Number.isInteger(value) || value < 0 || value > count) return undefined
+    result[place] = value - 1
+  }
+  return result
+}
+
+interface Loop {
+  readonly size: number
+  /** Elements of the view from one step to the next; 0: nothing but padding after the first. */
+  readonly stride: number
+}
+
+/** The innermost loop of a walk, and where its rounds begin. */
+const innermost = (walk: Int32Array): { readonly loop: Loop; readonly begins: Int32Array } | undefined => {
+  const [first = -1, second = -1] = walk
+  if (first < 0) return undefined
+  const stride = second < 0 ? 0 : second - first
+  const follows = (begin: number, size: number): boolean => {
+    const start = walk[begin] ?? -1
+    for (let i = 0; i < size; i++) {
+      const value = walk[begin + i] ?? -1
+      if (value >= 0 && (start < 0 || stride === 0 ? i > 0 : value !== start + i * stride)) return false
+    }
+    return true
+  }
+  let run = 1
+  while (run < walk.length) {
+    const value = walk[run] ?? -1
+    if (value >= 0 && (stride === 0 || value !== first + run * stride)) break
+    run++
+  }
+  for (let size = run; size > 1; size--) {
+    if (walk.length % size !== 0) continue
+    let fits = true
+    for (let begin = 0; fits && begin < walk.length; begin += size) fits = follows(begin, size)
+    if (!fits) continue
+    const begins = new Int32Array(walk.length / size)
+    for (let i = 0; i < begins.length; i++) begins[i] = walk[i * size] ?? -1
+    return { loop: { size, stride }, begins }
+  }
+  return undefined
+}
+
+/** The loops of a walk, outermost first; undefined where it is none. */
+const loops = (walk: Int32Array): ReadonlyArray<Loop> | undefined => {
+  const found: Array<Loop> = []
+  let rest = walk
+  while (rest.length > 1) {
+    const step = innermost(rest)
+    if (step === undefined) return undefined
+    found.unshift(step.loop)
+    rest = step.begins
+  }
+  return rest[0] === 0 ? found : undefined
+}
+
+/** A loop as steps along one axis. */
+const digitOf = ({ size, stride }: Loop, shape: ReadonlyArray<number>): Digit | undefined => {
+  const rows = Tensor.strides(shape)
+  // Padding alone: an axis of one element is left at once.
+  if (stride === 0) {
+    const axis = shape.lastIndexOf(1)
+    return axis < 0 ? undefined : { size, axis, step: 1 }
+  }
+  let best: Digit | undefined
+  for (const [axis, row] of rows.entries())
+    if ((shape[axis] ?? 1) > 1 && stride % row === 0 && (best === undefined || row > (rows[best.axis] ?? 0)))
+      best = { size, axis, step: stride / row }
+  return best
+}
+
+const known = (dims: ReadonlyArray<View["offset"]>): ReadonlyArray<number> | undefined =>
+  dims.every((dim) => typeof dim === "number") ? dims : undefined
+
+/** The packed form as a walk over the constant; undefined where it is none. `elements`: what the view shows; `bytes`: packed. */
+export const find = (
+  packed: Packed,
+  view: View,
+  constant: Constant,
+  elements: Tensor.Tensor,
+  bytes: Uint8Array
+): Walk | undefined => {
+  const { dtype, shape } = elements
+  if (dtype !== "f32" || elements.data.length === 0 || elements.data.length >= mostElements) return undefined
+  const strides = known(view.strides)
+  const walk = strides === undefined ? undefined : sources(packed, shape)
+  const found = walk === undefined ? undefined : loops(walk)
+  const digits = found?.map((loop) => digitOf(loop, shape))
+  if (strides === undefined || digits === undefined || typeof view.offset !== "number") return undefined
+  const made: Walk = {
+    constant: constant.digest,
+    dtype,
+    count: Tensor.size(constant.shape),
+    offset: view.offset,
+    extents: shape,
+    strides,
+    digits: digits.flatMap((digit) => (digit === undefined ? [] : [digit]))
+  }
+  if (made.digits.length !== digits.length) return undefined
+  // The proof: the walk gives the very bytes.
+  const again = DTypes.allocate(dtype, lengthOf(made))
+  if (again.byteLength !== bytes.length) return undefined
+  pack(made, Tensor.fromBytes(dtype, constant.shape, constant.bytes()).data, again)
+  const check = new Uint8Array(again.buffer)
+  return check.every((byte, place) => byte === bytes[place]) ? made : undefined
+}
