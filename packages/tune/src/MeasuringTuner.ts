@@ -38,7 +38,7 @@ export interface Options {
 }
 
 const DEFAULT_WIDTH = 12
-/** Nanoseconds that a heat gets at least. */
+/** Nanoseconds that a choice's first heat gets at least. */
 const LOOK = 100e6
 const now = Effect.map(Clock.monotonicTimeNanos, Number)
 const nanosOf = (budget: Duration.Input | undefined) =>
@@ -197,11 +197,13 @@ const visit = (tuning: Tuning, { choice, width }: Active, views: ReadonlyArray<V
       const others = views.filter((one) => one.choice.key !== choice.key)
       const proposed = strategy.propose(known, [known, ...others]).slice(0, Math.min(width, few))
       if (proposed.length === 0) break
+      const began = yield* now
       const { right, wrong } = yield* checkAll(tuning, choice, proposed)
+      const ended = yield* now
       settled += wrong
       for (const one of right) alive.set(one.checked, one)
-      // Checks may have taken all of this choice's share: the first candidates are worth a look all the same.
-      const until = before === undefined ? Math.max(deadline, (yield* now) + LOOK) : deadline
+      // Checks may have taken all of this choice's share: the first candidates are worth as much time again all the same.
+      const until = before === undefined ? Math.max(deadline, ended + Math.max(LOOK, ended - began)) : deadline
       const heat = race.heat(
         right.map(({ checked }) => checked),
         Math.min(tuning.deadline, until)
