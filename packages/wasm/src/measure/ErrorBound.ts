@@ -138,7 +138,7 @@ export const compile = (roots: ReadonlyArray<Scalar>, size: (dim: Dim) => number
   const all = Scalars.parts(roots)
   const values = Evaluate.compile(all, size)
   const slots = new Map(all.map((part, slot) => [part, slot]))
-  const found = new Array<Approximate>(all.length).fill({ value: 0, error: 0 })
+  const found = all.map((): Approximate => ({ value: 0, error: 0 }))
   const at = (part: Scalar): Approximate => found[slots.get(part) ?? -1] ?? { value: 0, error: 0 }
   const present: { previous: Environment["previous"] } = { previous: () => ({ value: 0, error: 0 }) }
   const rules = all.map((part) => ruleOf(part, size, (name) => present.previous(name)))

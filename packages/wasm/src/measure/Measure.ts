@@ -116,6 +116,7 @@ class CandidateWorker {
       }, deadline)
       worker.on("message", onMessage)
       worker.on("error", onError)
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin: a worker of Node, no window
       worker.postMessage(request)
       return Effect.sync(() => {
         // Interrupted: what it is doing is nobody's any more.
@@ -136,7 +137,7 @@ class CandidateWorker {
 const zone = 256
 const fill = 0xa5
 /** Copies for rotation take at most so many bytes. */
-const rotationBytes = 48 * 2 ** 20
+const rotationBytes = 24 * 2 ** 20
 const mostCopies = 64
 
 interface Block {
@@ -484,6 +485,14 @@ const amplificationOf = ({ config }: Kernel): number => {
   return typeof said === "number" ? said : 0
 }
 
+/** Milliseconds for a worker to start and to compile: nothing of a candidate runs yet. */
+const startLimit = 60_000
+const tooBusy = (): MeasurerError =>
+  new MeasurerError({
+    detail: `a worker did not start in ${startLimit / 1000} s`,
+    action: "leave this machine some time for it, or build without tuning"
+  })
+
 const late = (deadline: number): Rejected => rejected("Hang", `it did not end in ${deadline / 1000} s`, { deadline })
 
 /** A measurer for the regions of a build. Workers are kept and used again; all end with the scope. */
@@ -527,8 +536,8 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
         })
         const worker = yield* Effect.acquireRelease(acquire, release)
         const ask = (request: Request, limit = deadline): Effect.Effect<Answer, Rejected | MeasurerError> =>
-          Effect.flatMap(worker.ask(request, limit), (answer): Effect.Effect<Answer, Rejected> => {
-            if (answer === undefined) return Effect.fail(late(limit))
+          Effect.flatMap(worker.ask(request, request.kind === "load" ? startLimit : limit), (answer) => {
+            if (answer === undefined) return Effect.fail(request.kind === "load" ? tooBusy() : late(limit))
             if (answer.kind === "trap") return Effect.fail(rejected("Trap", answer.detail, { kernel: wanted }))
             if (answer.kind === "refused") return Effect.fail(rejected("Refused", answer.detail, { kernel: wanted }))
             return Effect.succeed(answer)
@@ -600,7 +609,7 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
             Effect.gen(function* () {
               if (timing === undefined)
                 return yield* new MeasurerError({ detail: "it was not checked", action: "check it first" })
-              const calls = timing.calls.map((call): Call => [...call, 0, trial.units])
+              const calls = timing.calls.map((call): Call => call.concat(0, trial.units))
               const limit = deadline + (iterations * (candidate.cost ?? 0) * 20) / 1e6
               const chosen = inputs === "warm" ? calls.slice(0, 1) : calls
               const answer = yield* ask({ kind: "time", calls: chosen, iterations }, limit)
