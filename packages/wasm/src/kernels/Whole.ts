@@ -1,5 +1,5 @@
 /**
- * Whole: kernels of single nodes that are no loops over elements: running sums, scatters, the k best, resizing.
+ * Whole: kernels of single nodes that are no loops over elements: running sums, scatters, the k best, resizing, long padding.
  */
 import type { Node } from "@anneal/ir/Graph"
 import type { TensorType } from "@anneal/ir/Type"
@@ -8,6 +8,7 @@ import * as View from "@anneal/lower/View"
 import type { Features } from "../Emission.ts"
 import type { Kernel, TypicalSizes } from "../Kernel.ts"
 import * as WholeCumulative from "./WholeCumulative.ts"
+import * as WholePad from "./WholePad.ts"
 import * as WholeResize from "./WholeResize.ts"
 import * as WholeScatter from "./WholeScatter.ts"
 import * as WholeTopK from "./WholeTopK.ts"
@@ -18,7 +19,8 @@ const sources: ReadonlyArray<Source> = [
   WholeCumulative.kernel,
   WholeScatter.kernel,
   WholeTopK.kernel,
-  WholeResize.kernel
+  WholeResize.kernel,
+  WholePad.kernel
 ]
 
 /** Kernels for a whole node; none for other regions, or nodes that are not among these. */

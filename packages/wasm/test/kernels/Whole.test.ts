@@ -1,6 +1,7 @@
 import type { DType, TypedArray } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
 import * as Builder from "@anneal/ir/Builder"
+import * as Dim from "@anneal/ir/Dim"
 import type { Attributes, OpDefinition } from "@anneal/ir/Op"
 import * as Ops from "@anneal/ir/Ops"
 import type { Tensor } from "@anneal/ir/Tensor"
@@ -196,6 +197,36 @@ describe("Whole", () => {
             { tolerance: 2e-6, ...place }
           )
         }
+  })
+
+  it.each(["reflect", "edge", "wrap"] as const)("pads by %s, further than the axis is long", (mode) => {
+    const r = RandomRegion.random(7)
+    for (const [shape, before, after] of [
+      [
+        [2, 3, 5],
+        [0, 0, 12],
+        [0, 0, 3]
+      ],
+      [
+        [2, 3, 5],
+        [0, 4, 2],
+        [0, 7, 6]
+      ],
+      [
+        [1, 4],
+        [3, 0],
+        [5, 2]
+      ]
+    ] as const)
+      if (mode !== "edge") check(Ops.pad, [{ tensor: tensor(r, "f32", shape) }], { before, after, mode })
+    const b = Builder.make("one")
+    const size = Dim.symbol("n")
+    const x = b.input("x", { dtype: "f32", shape: [1, size] })
+    const [y] = b.node(Ops.pad, [x], { before: [0, 0], after: [0, 64], mode })
+    const [node] = b.finish().nodes
+    if (node === undefined || y === undefined) throw new Error("no node")
+    // Whether 64 is shorter than n nobody knows; at an edge it does not matter.
+    expect(WholeKernels.claims(node, [x.type, y.type])).toBe(mode !== "edge")
   })
 
   it("repeats elements of other dtypes", () => {
