@@ -196,7 +196,7 @@ export type Reader = ReturnType<typeof reader>
 
 /** Members in the graph's order, and the nodes of the user's graph that they come from. */
 const inOrder = (scope: Scope, group: Group): ReadonlyArray<Node> =>
-  scope.flat.nodes.filter((node) => group.members.has(node))
+  [...group.members].sort((a, b) => scope.position(a) - scope.position(b))
 
 const origins = (scope: Scope, members: ReadonlyArray<Node>): ReadonlyArray<Node> => [
   ...new Set(members.map((node) => scope.flat.origin.get(node) ?? node))

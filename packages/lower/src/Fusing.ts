@@ -33,6 +33,61 @@ export interface Merge {
 /** Places of the values of a group, or of a group as it would be. */
 export type Places = ReadonlyMap<string, Place>
 
+/** Which groups each group needs, at any distance: a bit for each. */
+class Ancestry {
+  private readonly words: number
+  private readonly bits = new Map<Group, Uint32Array>()
+
+  constructor(most: number) {
+    this.words = (most >> 5) + 1
+  }
+
+  has(group: Group, other: Group): boolean {
+    const word = this.of(group)[other.order >> 5] ?? 0
+    return ((word >>> (other.order & 31)) & 1) === 1
+  }
+
+  /** After a group has got dependencies: what they need, it needs, and so does who needs it. */
+  update(group: Group, groups: ReadonlyArray<Group>): void {
+    const own = this.of(group)
+    let changed = false
+    for (const dependency of group.dependencies) changed = this.include(own, dependency) || changed
+    if (changed) for (const other of groups) if (this.has(other, group)) this.include(this.of(other), group)
+  }
+
+  /** After a group has become part of another. */
+  replace(gone: Group, group: Group, groups: ReadonlyArray<Group>): void {
+    const own = this.of(group)
+    for (const [word, more] of this.of(gone).entries()) own[word] = (own[word] ?? 0) | more
+    for (const both of [gone, group]) own[both.order >> 5] = (own[both.order >> 5] ?? 0) & ~(1 << (both.order & 31))
+    for (const other of groups)
+      if (other !== group && (this.has(other, gone) || this.has(other, group))) this.include(this.of(other), group)
+    this.bits.delete(gone)
+  }
+
+  private of(group: Group): Uint32Array {
+    const known = this.bits.get(group)
+    if (known !== undefined) return known
+    const made = new Uint32Array(this.words)
+    this.bits.set(group, made)
+    return made
+  }
+
+  /** Adds a group and what it needs; says whether that is anything new. */
+  private include(into: Uint32Array, group: Group): boolean {
+    let changed = false
+    const add = (word: number, more: number): void => {
+      const before = into[word] ?? 0
+      if ((before | more) >>> 0 === before) return
+      into[word] = before | more
+      changed = true
+    }
+    for (const [word, more] of this.of(group).entries()) add(word, more)
+    add(group.order >> 5, 1 << (group.order & 31))
+    return changed
+  }
+}
+
 export class Fusing {
   readonly groups: Array<Group> = []
   readonly fusions: Array<Fusion> = []
@@ -41,11 +96,13 @@ export class Fusing {
   private readonly byRoot = new Map<string, Group>()
   private readonly readersOf = new Map<string, Array<Node>>()
   private readonly leaving: ReadonlySet<string>
+  private readonly ancestry: Ancestry
   private begun = 0
 
   constructor(scope: Scope, isOff: (id: string) => boolean) {
     this.scope = scope
     this.isOff = isOff
+    this.ancestry = new Ancestry(scope.flat.nodes.length)
     this.leaving = new Set(scope.flat.outputs.map(({ id }) => scope.resolve(id).root))
     for (const node of scope.flat.nodes) {
       if (scope.work.get(node)?.kind === "movement") continue
@@ -73,14 +130,9 @@ export class Fusing {
 
   /** Whether a group needs the results of another, directly (unless it is excepted) or through others. */
   needs(group: Group, other: Group, except?: Group): boolean {
-    const seen = new Set<Group>()
-    const visit = (one: Group): boolean => {
-      if (one === other) return true
-      if (seen.has(one)) return false
-      seen.add(one)
-      return [...one.dependencies].some((next) => !(one === group && next === except) && visit(next))
-    }
-    return group !== other && visit(group)
+    if (group === other) return false
+    if (except === undefined) return this.ancestry.has(group, other)
+    return [...group.dependencies].some((next) => next !== except && (next === other || this.ancestry.has(next, other)))
   }
 
   /** The groups whose results a node reads from memory or from registers. */
@@ -115,6 +167,7 @@ export class Fusing {
       dependencies: new Set(this.operandGroups(node))
     }
     this.groups.push(group)
+    this.ancestry.update(group, this.groups)
     for (const { id } of node.outputs) this.byRoot.set(id, group)
     return group
   }
@@ -124,6 +177,7 @@ export class Fusing {
     group.places.set(outputOf(node), place)
     this.byRoot.set(outputOf(node), group)
     for (const other of this.operandGroups(node)) if (other !== group) group.dependencies.add(other)
+    this.ancestry.update(group, this.groups)
   }
 
   /** Takes a node out of its group, for another one to take it. */
@@ -142,6 +196,7 @@ export class Fusing {
     group.dependencies.delete(other)
     for (const one of this.groups) if (one !== group && one.dependencies.delete(other)) one.dependencies.add(group)
     this.groups.splice(this.groups.indexOf(other), 1)
+    this.ancestry.replace(other, group, this.groups)
   }
 
   /** Notes a fusion; gives whether it is made. */

@@ -156,18 +156,35 @@ const mergeUp = (
 /** Loops this small are merged even where they read nothing in common: what counts is the call. */
 const SMALL = 4096
 
+/** So many loops further on are looked at for what has nothing in common. */
+const NEAR = 4
+
 /** Loops over the same domain, neither of which needs the other, as one. */
 export const sideBySide = (fusing: Fusing): void => {
   const loops = fusing.groups.filter(({ kind }) => kind === "loop")
+  const reads = new Map(loops.map((group) => [group, rootsOf(fusing, group)]))
+  const readers = new Map<string, Array<Group>>()
+  for (const [group, roots] of reads)
+    for (const root of roots) {
+      const list = readers.get(root)
+      if (list === undefined) readers.set(root, [group])
+      else list.push(group)
+    }
+  const place = new Map(loops.map((group, position) => [group, position]))
   const gone = new Set<Group>()
   for (const [position, group] of loops.entries()) {
-    if (gone.has(group)) continue
-    for (const other of loops.slice(position + 1)) {
-      if (gone.has(other)) continue
-      const refused = notTogether(fusing, group, other)
+    const near = loops.slice(position + 1, position + 1 + NEAR)
+    const related = [...(reads.get(group) ?? [])].flatMap((root) => readers.get(root) ?? [])
+    const candidates = [...new Set([...related, ...near])]
+      .filter((other) => (place.get(other) ?? 0) > position)
+      .sort((a, b) => (place.get(a) ?? 0) - (place.get(b) ?? 0))
+    for (const other of candidates) {
+      if (gone.has(group) || gone.has(other)) continue
+      const common = [...(reads.get(group) ?? [])].filter((root) => reads.get(other)?.has(root) === true)
+      const refused = notTogether(fusing, group, other, common.length)
       if (refused === "unrelated") continue
+      const saving = Dim.sum(common.map((root) => bytes(fusing.scope.typeOf(root))))
       const [a, b] = [firstOf(group), firstOf(other)]
-      const saving = Dim.sum(shared(fusing, group, other).map((root) => bytes(fusing.scope.typeOf(root))))
       if (!fusing.record("horizontal", a, b, refused, "one pass over what both read", saving)) continue
       fusing.merge(other, group, { places: other.places, inner: group.inner })
       gone.add(other)
@@ -180,26 +197,22 @@ const firstOf = (group: Group): string => {
   return first === undefined ? "" : outputOf(first)
 }
 
-/** Roots that both read from memory. */
-const shared = (fusing: Fusing, a: Group, b: Group): ReadonlyArray<string> => {
-  const rootsOf = (group: Group): ReadonlySet<string> =>
-    new Set(
-      [...group.members]
-        .flatMap((node) => operandsOf(node).map((id) => fusing.scope.resolve(id).root))
-        .filter((root) => fusing.scope.inline(root) === undefined && fusing.groupOf(root) !== group)
-    )
-  const other = rootsOf(b)
-  return [...rootsOf(a)].filter((root) => other.has(root))
-}
+/** Roots that a group reads from memory. */
+const rootsOf = (fusing: Fusing, group: Group): ReadonlySet<string> =>
+  new Set(
+    [...group.members]
+      .flatMap((node) => operandsOf(node).map((id) => fusing.scope.resolve(id).root))
+      .filter((root) => fusing.scope.inline(root) === undefined && fusing.groupOf(root) !== group)
+  )
 
 /** Why two loops stay apart; undefined: they may be one. Pairs that nobody would think of are `unrelated`. */
-const notTogether = (fusing: Fusing, a: Group, b: Group): string | undefined => {
+const notTogether = (fusing: Fusing, a: Group, b: Group, common: number): string | undefined => {
   if (!Movement.sameShape(a.domain, b.domain) || a.prepared !== b.prepared) return "unrelated"
   if ((a.inner === undefined) !== (b.inner === undefined)) return "unrelated"
   const size = Dim.product(a.domain)
   const isSmall = typeof size === "number" && size <= SMALL
-  if (shared(fusing, a, b).length === 0 && !isSmall) return "unrelated"
+  if (common === 0 && !isSmall) return "unrelated"
   if (a.inner !== undefined && b.inner !== undefined && !sameAxes(a.domain, a.inner, b.inner)) return "unrelated"
-  if (fusing.needs(a, b) || fusing.needs(b, a)) return "one needs the other's results"
+  if (fusing.needs(a, b) || fusing.needs(b, a)) return common === 0 ? "unrelated" : "one needs the other's results"
   return a.members.size + b.members.size > MOST_MEMBERS ? `more than ${MOST_MEMBERS} nodes` : undefined
 }

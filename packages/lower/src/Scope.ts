@@ -60,6 +60,8 @@ export interface Scope {
   readonly constantOnly: ReadonlySet<string>
   /** A root that is an expression rather than memory: a constant of one element, or counting. */
   readonly inline: (root: string) => Inline | undefined
+  /** Place of a node in the graph's order. */
+  readonly position: (node: Node) => number
 }
 
 export type Inline = { readonly kind: "constant"; readonly value: Scalar } | { readonly kind: "iota" }
@@ -123,6 +125,7 @@ export const make = (
     if (found.kind === "host") for (const { id, type } of node.outputs) if (Flatten.hasUnbacked(type)) hosted.add(id)
     if (isConstantOnly(node, found, constantOnly)) for (const { id } of node.outputs) constantOnly.add(id)
   }
+  const positions = new Map(flat.nodes.map((node, position) => [node, position]))
   const inlines = new Map<string, Inline>()
   const inline = (root: string): Inline | undefined => {
     const known = inlines.get(root)
@@ -142,7 +145,8 @@ export const make = (
     users: (id) => users.get(id) ?? [],
     hosted,
     constantOnly,
-    inline
+    inline,
+    position: (node) => positions.get(node) ?? 0
   }
 }
 
