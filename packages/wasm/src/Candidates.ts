@@ -13,6 +13,7 @@ import * as ConvGemm from "./kernels/ConvGemm.ts"
 import * as ConvTransposed from "./kernels/ConvTransposed.ts"
 import * as ConvWinograd from "./kernels/ConvWinograd.ts"
 import * as Gemm from "./kernels/Gemm.ts"
+import * as Gemv from "./kernels/Gemv.ts"
 import * as IntegerContraction from "./kernels/IntegerContraction.ts"
 import * as IntegerConvolution from "./kernels/IntegerConvolution.ts"
 import * as Loop from "./kernels/Loop.ts"
@@ -27,6 +28,7 @@ export type Source = (region: Region, typical: TypicalSizes, features: Features)
 export const sources: ReadonlyArray<Source> = [
   Attention.candidates,
   Gemm.candidates,
+  Gemv.candidates,
   ConvGemm.candidates,
   ConvDepthwise.candidates,
   ConvTransposed.candidates,

@@ -152,6 +152,10 @@ const loadVector = (
   offset: number
 ): V128 => loadLanes(address, last ? lanes : 4, offset + vector * 16)
 
+/** Whether a row's weights are held beside the sums; they are loaded for each pixel's product otherwise. */
+const staysInRegisters = (taps: number, pixels: number, vectors: number, { wide }: Features): boolean =>
+  (taps + 1) * vectors + pixels * vectors <= (wide && vectors % 2 === 0 ? 30 : 15)
+
 /** The taps of one row of the kernel, for all pixels of a tile. */
 const rowOfTaps = (
   context: Context,
@@ -167,7 +171,7 @@ const rowOfTaps = (
   const base = pixels * vectors
   const exists = (column: number): boolean => columns.limit === undefined || (column >= 0 && column < columns.limit)
   const columnOf = (pixel: number, tap: number): number => columns.first + pixel * last.stride + tap * last.dilation
-  const keptTaps = (last.kernel + 1) * vectors + base <= (features.wide ? 30 : 15)
+  const keptTaps = staysInRegisters(last.kernel, pixels, vectors, features)
   const weight = (tap: number, vector: number): V128 => v128.load(f.get(weights), (tap * width + vector) * 16)
   const at = (column: number, vector: number): V128 => {
     const isLast = vector === vectors - 1
@@ -287,15 +291,23 @@ const tile = (
   finish(context, row, sums, channels, views, pixel)
 }
 
+/** Runs code for each block of channels, the pointers moved to it. Pixels stay: their neighbours' channels follow. */
+type Blocks = (
+  input: Local<"i32">,
+  row: Row,
+  views: ReadonlyArray<Local<"i32">>,
+  body: (input: Local<"i32">, row: Row, views: ReadonlyArray<Local<"i32">>, channels: number) => void
+) => void
+
 /** A row whose width and padding are known: tiles at the borders leave taps out. */
 const knownRow = (
   context: Context,
+  blocks: Blocks,
   row: Row,
   out: number,
   source: number,
   pad: number,
-  pixels: number,
-  channels: number
+  pixels: number
 ): void => {
   const { f, last } = context
   const reach = (last.kernel - 1) * last.dilation
@@ -315,14 +327,19 @@ const knownRow = (
       const input = f.let(step(f, f.get(row.input), first, last.bytes))
       const index = f.let(i32.const(begin))
       f.range(0, rounds, 1, () => {
-        tile(context, row, size, channels, input, { first: 0, limit: undefined }, views, f.get(index))
+        blocks(input, row, views, (x, here, own, channels) =>
+          tile(context, here, size, channels, x, { first: 0, limit: undefined }, own, f.get(index))
+        )
         advance(f, input, size * last.stride, last.bytes)
         views.forEach((pointer, view) => advance(f, pointer, size, last.views[view] ?? 0))
         f.set(index, i32.add(f.get(index), i32.const(size)))
       })
     } else {
       rounds = 1
-      tile(context, row, size, channels, row.input, { first, limit: source }, views, i32.const(begin))
+      const index = i32.const(begin)
+      blocks(row.input, row, views, (x, here, own, channels) =>
+        tile(context, here, size, channels, x, { first, limit: source }, own, index)
+      )
       views.forEach((pointer, view) => advance(f, pointer, size, last.views[view] ?? 0))
     }
     begin += rounds * size
@@ -330,14 +347,40 @@ const knownRow = (
   }
 }
 
-/** A row of any width: pixels at the borders one by one, their taps in a loop. */
-const anyRow = (context: Context, row: Row, pixels: number, channels: number): void => {
+/** A pixel whose taps may fall on padding: those that do not, in a loop. */
+const borderPixel = (
+  context: Context,
+  row: Row,
+  begin: Local<"i32">,
+  input: Local<"i32">,
+  views: ReadonlyArray<Local<"i32">>,
+  channels: number,
+  pixel: I32
+): void => {
   const { f, last, vectors: width } = context
+  const lanes = channels % 4 === 0 ? 4 : channels % 4
+  const sums = clearedSums(context, 1, Math.ceil(channels / 4))
+  const { count, first } = tapBounds(f, last, begin)
+  const start = f.let(i32.add(f.get(begin), i32.mul(f.get(first), i32.const(last.dilation))))
+  const x = f.let(offsetBy(f, f.get(input), f.get(start), last.bytes))
+  const w = f.let(offsetBy(f, f.get(row.weights), f.get(first), width * 16))
+  outerTaps(f, row, 0, x, w, (from, weights) => {
+    const [xs, ws] = [f.let(f.get(from)), f.let(f.get(weights))]
+    f.range(0, f.get(count), 1, () => {
+      rowOfTaps({ ...context, last: { ...last, kernel: 1 } }, sums, xs, ws, { first: 0, limit: undefined }, lanes)
+      advance(f, xs, last.dilation, last.bytes)
+      advance(f, ws, 1, width * 16)
+    })
+  })
+  finish(context, row, sums, channels, views, pixel)
+}
+
+/** A row of any width: pixels at the borders one by one. */
+const anyRow = (context: Context, blocks: Blocks, row: Row, pixels: number): void => {
+  const { f, last } = context
   const views = row.views.map((pointer) => f.let(f.get(pointer)))
   const index = f.let(i32.const(0))
   const begin = f.let(i32.sub(i32.const(0), value(f, last.pad)))
-  const vectors = Math.ceil(channels / 4)
-  const lanes = channels % 4 === 0 ? 4 : channels % 4
   const reach = (last.kernel - 1) * last.dilation
   const next = (count: number): void => {
     views.forEach((pointer, view) => advance(f, pointer, count, last.views[view] ?? 0))
@@ -348,20 +391,9 @@ const anyRow = (context: Context, row: Row, pixels: number, channels: number): v
     f.block((out) =>
       f.loop((again) => {
         f.brIf(out, i32.ge_s(f.get(index), until))
-        const sums = clearedSums(context, 1, vectors)
-        const { count, first } = tapBounds(f, last, begin)
-        const start = f.let(i32.add(f.get(begin), i32.mul(f.get(first), i32.const(last.dilation))))
-        const input = f.let(offsetBy(f, f.get(row.input), f.get(start), last.bytes))
-        const weights = f.let(offsetBy(f, f.get(row.weights), f.get(first), width * 16))
-        outerTaps(f, row, 0, input, weights, (x, w) => {
-          const [xs, ws] = [f.let(f.get(x)), f.let(f.get(w))]
-          f.range(0, f.get(count), 1, () => {
-            rowOfTaps({ ...context, last: { ...last, kernel: 1 } }, sums, xs, ws, { first: 0, limit: undefined }, lanes)
-            advance(f, xs, last.dilation, last.bytes)
-            advance(f, ws, 1, width * 16)
-          })
-        })
-        finish(context, row, sums, channels, views, f.get(index))
+        blocks(row.input, row, views, (x, here, own, channels) =>
+          borderPixel(context, here, begin, x, own, channels, f.get(index))
+        )
         next(1)
         f.br(again)
       })
@@ -370,11 +402,10 @@ const anyRow = (context: Context, row: Row, pixels: number, channels: number): v
   // Pixels before which a tap falls on the padding, and the first behind which one does.
   const left = atLeast(f, ceilDivide(f, value(f, last.pad), last.stride), i32.const(0))
   atMost(f, left, out)
-  const room = i32.add(i32.sub(value(f, last.source), i32.const(reach + 1)), value(f, last.pad))
-  const roomLocal = f.let(room)
+  const room = f.let(i32.add(i32.sub(value(f, last.source), i32.const(reach + 1)), value(f, last.pad)))
   const right = f.let(i32.const(0))
-  f.if(i32.ge_s(f.get(roomLocal), i32.const(0)), () =>
-    f.set(right, i32.add(i32.div_s(f.get(roomLocal), i32.const(last.stride)), i32.const(1)))
+  f.if(i32.ge_s(f.get(room), i32.const(0)), () =>
+    f.set(right, i32.add(i32.div_s(f.get(room), i32.const(last.stride)), i32.const(1)))
   )
   atMost(f, right, out)
   border(f.get(left))
@@ -383,7 +414,9 @@ const anyRow = (context: Context, row: Row, pixels: number, channels: number): v
       f.loop((again) => {
         f.brIf(stop, i32.gt_s(i32.add(f.get(index), i32.const(count)), f.get(right)))
         const input = f.let(offsetBy(f, f.get(row.input), f.get(begin), last.bytes))
-        tile(context, row, count, channels, input, { first: 0, limit: undefined }, views, f.get(index))
+        blocks(input, row, views, (x, here, own, channels) =>
+          tile(context, here, count, channels, x, { first: 0, limit: undefined }, own, f.get(index))
+        )
         next(count)
         f.br(again)
       })
@@ -434,7 +467,7 @@ const emitDepthwise = (emission: Emission, name: string, region: Convolution, co
     const chunks = Math.ceil(allBlocks / config.blocks)
     const rowBlocks = rank > 1 ? size(Dim.ceilDiv(out[0] ?? 1, config.rows)) : 1
 
-    /** All blocks of channels of one row of pixels. */
+    /** One row of pixels. */
     const row = (
       source: Local<"i32">,
       weightsBegin: Local<"i32">,
@@ -443,46 +476,44 @@ const emitDepthwise = (emission: Emission, name: string, region: Convolution, co
       indices: ReadonlyMap<number, I32>,
       chunk: Local<"i32"> | undefined
     ): void => {
-      const x = f.let(f.get(source))
-      const w = f.let(f.get(weightsBegin))
-      const own = pointers.map((pointer) => f.let(f.get(pointer)))
-      const first = f.let(chunk === undefined ? i32.const(0) : i32.mul(f.get(chunk), i32.const(config.blocks * width)))
-      const block = (channels: number): void => {
-        const here: Row = {
-          input: x,
-          weights: w,
-          bounds,
-          views: own,
-          indices: new Map([...indices, [groupAxis, f.get(first)]])
+      const blocks: Blocks = (input1, base, views1, body) => {
+        const x = f.let(f.get(input1))
+        const w = f.let(f.get(weightsBegin))
+        const own = views1.map((pointer) => f.let(f.get(pointer)))
+        const first = f.let(
+          chunk === undefined ? i32.const(0) : i32.mul(f.get(chunk), i32.const(config.blocks * width))
+        )
+        const here: Row = { ...base, input: x, weights: w, indices: new Map([...indices, [groupAxis, f.get(first)]]) }
+        const block = (channels: number): void => body(x, here, own, channels)
+        const next = (): void => {
+          advance(f, x, 1, width * 4)
+          advance(f, w, 1, taps * width * 4)
+          own.forEach((pointer, view) => advance(f, pointer, width, channelViews[view] ?? 0))
+          f.set(first, i32.add(f.get(first), i32.const(width)))
         }
-        if (typeof last.out === "number" && typeof last.source === "number" && typeof last.pad === "number")
-          knownRow(context, here, last.out, last.source, last.pad, config.pixels, channels)
-        else anyRow(context, here, config.pixels, channels)
-      }
-      const next = (): void => {
-        advance(f, x, 1, width * 4)
-        advance(f, w, 1, taps * width * 4)
-        own.forEach((pointer, view) => advance(f, pointer, width, channelViews[view] ?? 0))
-        f.set(first, i32.add(f.get(first), i32.const(width)))
-      }
-      const whole = Math.floor(groups / width)
-      const rest = groups % width
-      if (chunk === undefined) {
-        f.range(0, whole, 1, () => {
+        const whole = Math.floor(groups / width)
+        const rest = groups % width
+        if (chunk === undefined) {
+          f.range(0, whole, 1, () => {
+            block(width)
+            if (whole > 1 || rest > 0) next()
+          })
+          if (rest > 0) block(rest)
+          return
+        }
+        const end = f.let(i32.add(f.get(first), i32.const(config.blocks * width)))
+        const stop = f.let(i32.const(whole * width))
+        atMost(f, stop, f.get(end))
+        f.range(f.get(first), f.get(stop), width, () => {
           block(width)
-          if (whole > 1 || rest > 0) next()
+          next()
         })
-        if (rest > 0) block(rest)
-        return
+        if (rest > 0) f.if(i32.gt_s(f.get(end), i32.const(whole * width)), () => block(rest))
       }
-      const end = f.let(i32.add(f.get(first), i32.const(config.blocks * width)))
-      const stop = f.let(i32.const(whole * width))
-      atMost(f, stop, f.get(end))
-      f.range(f.get(first), f.get(stop), width, () => {
-        block(width)
-        next()
-      })
-      if (rest > 0) f.if(i32.gt_s(f.get(end), i32.const(whole * width)), () => block(rest))
+      const base: Row = { input: source, weights: weightsBegin, bounds, views: pointers, indices }
+      if (typeof last.out === "number" && typeof last.source === "number" && typeof last.pad === "number")
+        knownRow(context, blocks, base, last.out, last.source, last.pad, config.pixels)
+      else anyRow(context, blocks, base, config.pixels)
     }
 
     /** Outer axes of space from `axis` on. */
@@ -560,14 +591,16 @@ const emitDepthwise = (emission: Emission, name: string, region: Convolution, co
 const plainShapes: ReadonlyArray<Shape> = [
   { pixels: 8, vectors: 1 },
   { pixels: 6, vectors: 1 },
-  { pixels: 4, vectors: 2 },
+  { pixels: 10, vectors: 1 },
+  { pixels: 3, vectors: 2 },
   { pixels: 4, vectors: 1 },
   { pixels: 2, vectors: 2 }
 ]
 const wideShapes: ReadonlyArray<Shape> = [
   { pixels: 7, vectors: 2 },
-  { pixels: 4, vectors: 4 },
-  { pixels: 4, vectors: 2 }
+  { pixels: 5, vectors: 2 },
+  { pixels: 4, vectors: 2 },
+  { pixels: 3, vectors: 4 }
 ]
 
 export const candidates = (region: Region, typical: TypicalSizes, features: Features): ReadonlyArray<Kernel> => {
@@ -590,11 +623,9 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
       const pairs = features.wide && vectors % 2 === 0 ? vectors / 2 : vectors
       const perRow = evenly(width, pixels).reduce((cycles, { count, size }) => {
         const columns = (size - 1) * stride + taps
-        const one = Math.max(
-          (size * taps * pairs) / (features.relaxed ? 2 : 1.6),
-          ((columns + taps) * pairs) / 2,
-          4 * taps
-        )
+        const loads = staysInRegisters(taps, size, vectors, features) ? columns + taps : taps * (size + 1)
+        const arithmetic = (size * taps * pairs) / (features.relaxed ? 2 : 1.6)
+        const one = Math.max(arithmetic, (loads * pairs) / 2, 4 * taps)
         return (
           cycles +
           count * (outerTapCount * (one + 3) + 8 + size * vectors * epilogueCyclesOf(region.epilogue, groupAxis))

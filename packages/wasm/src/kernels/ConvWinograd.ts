@@ -18,7 +18,7 @@ import type { Func, FunctionBuilder, Local } from "../ModuleBuilder.ts"
 import { isPlain } from "./ConvGemm.ts"
 import type { StagedAxis } from "./ConvStage.ts"
 import { emitStage, layOut, stagedBytes } from "./ConvStage.ts"
-import { tilesFor } from "./GemmBlocking.ts"
+import { distinct, tilesFor } from "./GemmBlocking.ts"
 import {
   bytesPerCycle,
   callNanoseconds,
@@ -577,7 +577,7 @@ const costOf = (shape: Shape, batch: number, features: Features, group: number):
     const arithmetic = linesY * transformCost(alongY) + linesX * transformCost(alongX)
     const moved =
       x.filter.size * y.filter.size + alongX.length * alongY.length + (linesY === 0 ? 0 : 2 * linesY * alongY.length)
-    return (arithmetic * 0.55 + moved * 0.6) / (group === 2 ? 1.7 : 1)
+    return (arithmetic * 0.38 + moved * 0.42) / (group === 2 ? 1.7 : 1)
   }
   const vectors = channels / 4
   const outVectors = Math.ceil(outChannels / 4)
@@ -650,14 +650,14 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
     const isX = y.axis === undefined
     const perRow = isX ? 1 : x.tiles
     const along = isX ? x.tiles : y.tiles
-    // Transformed input of 256 KiB, and some units to share.
-    const cached = Math.max(1, Math.floor(262_144 / (perRow * places * channels * 4)))
+    // Transformed input of 400 KiB, and some units to share, but few: each reads all the weights.
+    const cached = Math.max(1, Math.floor(400_000 / (perRow * places * channels * 4)))
     const flops = 2 * batch * groups * x.tiles * y.tiles * places * channels * outChannels
-    const wanted = Math.min(8, Math.max(1, Math.floor(flops / 2.5e6 / (batch * groups))))
+    const wanted = Math.min(4, Math.max(1, Math.floor(flops / 2.5e6 / (batch * groups))))
     const atMost = Math.max(1, Math.min(cached, Math.ceil(along / wanted)))
     const blocks = Math.ceil(along / atMost)
     const rows = Math.ceil(along / blocks)
-    return tilesFor(rows * perRow, outChannels, features)
+    return distinct(tilesFor(rows * perRow, outChannels, features), rows * perRow)
       .filter(({ vectors }) => !features.wide || vectors % 2 === 0)
       .map((tile): Kernel => {
         const shape: Shape = { region, y, x, channels, outChannels, places, tile, rows }

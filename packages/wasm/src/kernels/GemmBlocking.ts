@@ -5,6 +5,7 @@ import type { Features } from "../Emission.ts"
 import type { TypicalSizes } from "../Kernel.ts"
 import { sizesOf } from "./GemmCost.ts"
 import type { Blocking, Product } from "./GemmProduct.ts"
+import { evenly } from "./GemmProduct.ts"
 import type { Tile } from "./GemmTile.ts"
 import { registersOf } from "./GemmTile.ts"
 
@@ -59,6 +60,18 @@ export const tilesFor = (rows: number, columns: number, features: Features): Rea
     ...(features.wide ? wideShapes.map((shape) => make(shape, 2)).filter((tile) => fits(tile, 2)) : []),
     ...shapes.map((shape) => make(shape, 1)).filter((tile) => fits(tile, 1))
   ]
+}
+
+/** Tiles that cut so many rows in the same way are one choice: the first stands for them. */
+export const distinct = (tiles: ReadonlyArray<Tile>, rows: number): ReadonlyArray<Tile> => {
+  const seen = new Set<string>()
+  return tiles.filter(({ phases, rows: limit, vectors }) => {
+    const cuts = evenly(rows, limit).map(({ count, size }) => `${count}x${size}`)
+    const key = `${vectors} ${phases} ${cuts.join()}`
+    if (seen.has(key)) return false
+    seen.add(key)
+    return true
+  })
 }
 
 /**

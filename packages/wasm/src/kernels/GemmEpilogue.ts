@@ -19,7 +19,7 @@ import type { FunctionBuilder, Local } from "../ModuleBuilder.ts"
 import * as ScalarCode from "../ScalarCode.ts"
 import { Writer } from "../Writer.ts"
 import type { Size, Sums } from "./GemmTile.ts"
-import { advance, offsetBy, step } from "./GemmTile.ts"
+import { advance, loadLanes, offsetBy, step } from "./GemmTile.ts"
 
 export interface EpiloguePoint {
   readonly sums: Sums
@@ -123,8 +123,8 @@ export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: E
     return begin
   }
 
-  /** Four columns from the spot on: the values that are to be stored. */
-  const four = (point: EpiloguePoint, spot: Spot, sum: V128): ReadonlyArray<Lanes.Lanes> => {
+  /** Columns from the spot on, four or the last `lanes`: the values that are to be stored. */
+  const four = (point: EpiloguePoint, spot: Spot, sum: V128, lanes = 4): ReadonlyArray<Lanes.Lanes> => {
     const across = (view: number): Size => point.columnBytes[view] ?? 0
     return ScalarCode.vector(w, values, {
       previous: () => [sum],
@@ -132,22 +132,39 @@ export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: E
         const { address: at, offset } = address(point, operand, spot)
         const stride = across(operand)
         if (stride === 0) return Lanes.loadSplat(w, dtype, at, offset)
+        if (lanes < 4) return [loadLanes(at, lanes, offset)]
         if (stride === DType.slotBytes(dtype)) return Lanes.load(w, dtype, at, offset)
         return Lanes.loadStrided(w, dtype, at, typeof stride === "number" ? stride : f.get(stride), offset)
       },
       index: (axis, dtype) => {
         const at = index(point, axis, spot)
         const first = Lanes.splat("i32", at)[0]
-        const lanes =
+        const places =
           axis === point.columnDomain
             ? i32x4.add(first, v128.const(identity.flatMap((lane) => [lane, 0, 0, 0])))
             : first
-        if (dtype === "i32") return [lanes]
-        const kept = w.keep(lanes)
+        if (dtype === "i32") return [places]
+        const kept = w.keep(places)
         return [i64x2.extend_low_i32x4_s(kept), i64x2.extend_high_i32x4_s(kept)]
       }
     })
   }
+
+  /** Whether the last one to three columns can be read and written as part of a vector. */
+  const endsInVector = (point: EpiloguePoint): boolean =>
+    !one &&
+    [...epilogue.operands, ...epilogue.results.map(({ view }) => view)].every(({ dtype }, view) => {
+      const stride = point.columnBytes[view]
+      return dtype === "f32" && (stride === 4 || (stride === 0 && view < operands))
+    })
+
+  const storeLanes = (point: EpiloguePoint, spot: Spot, made: ReadonlyArray<Lanes.Lanes>, lanes: number): void =>
+    made.forEach(([value], result) => {
+      const { address: at, offset } = address(point, operands + result, spot)
+      const place = w.keep(at)
+      if (lanes > 1) f.do(v128.store64_lane(place, value, 0, offset))
+      if (lanes % 2 === 1) f.do(v128.store32_lane(place, value, lanes - 1, offset + (lanes - 1) * 4))
+    })
 
   const storeFour = (point: EpiloguePoint, spot: Spot, result: number, made: ReadonlyArray<Lanes.Lanes>): void => {
     const value = made[result]
@@ -212,7 +229,13 @@ export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: E
     }
     for (let column = whole; column < width; column += 4) {
       const kept = w.keep(sum(column / 4))
-      for (let lane = 0; lane < Math.min(4, width - column); lane++)
+      const lanes = Math.min(4, width - column)
+      if (endsInVector(point)) {
+        const here = { ...spot, column }
+        storeLanes(point, here, four(point, here, kept, lanes), lanes)
+        continue
+      }
+      for (let lane = 0; lane < lanes; lane++)
         single(point, { ...spot, column: column + lane }, f32x4.extract_lane(kept, lane))
     }
   }
