@@ -52,6 +52,8 @@ const checkOf = (entry: unknown): string => Key.digest(entry).slice(0, 16)
 /** The entry's line, without a line break. Throws `KeyError` where a configuration is not JSON. */
 export const format = (entry: Entry): string => Key.canonical({ ...entry, check: checkOf(entry) })
 
+/** None: there is a number in it that is none, 1e999. */
+const checkOfAny = Option.liftThrowable(checkOf)
 const parseJson = Option.liftThrowable((text: string): unknown => JSON.parse(text))
 const decode = Schema.decodeUnknownOption(Entry)
 
@@ -60,7 +62,8 @@ export const parse = (line: string): Result.Result<Entry, string> => {
   const json = Option.getOrUndefined(parseJson(line))
   if (!Predicate.isReadonlyObject(json) || Array.isArray(json)) return Result.fail("cut short, or not JSON")
   const { check, ...rest } = Object.fromEntries(Object.entries(json))
-  if (check !== checkOf(rest)) return Result.fail("its check does not fit: it was cut or altered")
+  if (check !== Option.getOrUndefined(checkOfAny(rest)) || check === undefined)
+    return Result.fail("its check does not fit: it was cut or altered")
   const entry = decode(rest)
   return Option.isSome(entry) ? Result.succeed(entry.value) : Result.fail("of another version of the journal")
 }

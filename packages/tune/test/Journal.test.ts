@@ -72,6 +72,8 @@ describe("Entry", () => {
       const { entries } = Entry.parseAll(line.slice(0, at) + other + line.slice(at + 1))
       assert.strictEqual(entries.length, 0, `byte ${at}`)
     }
+    assert.strictEqual(Entry.parseAll(line.replace('"at":1', '"at":1e999')).damaged.length, 1)
+    assert.strictEqual(Entry.parseAll('{"at":1e999}').damaged.length, 1)
     assert.strictEqual(Entry.parseAll('null\n[]\n5\n{"check":"x"}\n\n').damaged.length, 4)
   })
 

@@ -60,7 +60,7 @@ const implied = (entries: ReadonlyArray<Entry.Entry>, choice: Tuner.Choice): str
 describe("killed tuning", () => {
   it(
     "fifty kills at random moments: nothing lost, nothing twice, the decisions of the recorded timings",
-    { timeout: 600_000 },
+    { timeout: 900_000 },
     async () => {
       const directory = mkdtempSync(join(tmpdir(), "anneal-tune-"))
       const journal = join(directory, "tune.jsonl")

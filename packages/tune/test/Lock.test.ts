@@ -114,6 +114,7 @@ describe("Lock", () => {
       refusal(edited('"target": "wasm",', '"target": "wasm", "colour": 1,')).faults[0]?.place,
       "colour"
     )
+    assert.strictEqual(refusal(edited('"mr":6', '"mr":1e999')).reason, "Schema")
     assert.strictEqual(refusal("[]").reason, "Schema")
     assert.strictEqual(refusal('"text"').faults[0]?.place, "the whole")
     assert.strictEqual(refusal("{").reason, "NotJson")

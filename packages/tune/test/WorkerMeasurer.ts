@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import { Worker } from "node:worker_threads"
 
 /** Milliseconds after which a candidate hangs. */
-const LIMIT = 2000
+const LIMIT = 4000
 
 // The kernel computes y = 2x + 1; its memory has guard cells after the output.
 const PROGRAM = `
