@@ -47,6 +47,8 @@ export interface Options {
   readonly lock?: string
   /** Where measurements are kept; default: beside the lock, or nowhere. */
   readonly journal?: string
+  /** Also code for hosts with V8's 256-bit vectors; such a host must ask for it. */
+  readonly wide?: boolean
   /** Nothing is decided but by the lock, and nothing is written to it. */
   readonly frozen?: boolean
   /** Ids of fusions that are not to be made; `anneal inspect --fusions` lists them. */
@@ -199,7 +201,12 @@ const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options:
     const { fusionsOff = [], lock: file, journal = file === undefined ? undefined : journalOf(file) } = options
     const here = header()
     const before = file === undefined ? undefined : yield* readLock(file)
-    const compiling = { profiles, variant: WasmTarget.name, lowering: { fusionsOff, layouts: {} } }
+    const compiling = {
+      profiles,
+      variant: WasmTarget.name,
+      flavours: [...Compile.defaultFlavours, ...(options.wide === true ? [WasmTarget.wide] : [])],
+      lowering: { fusionsOff, layouts: {} }
+    }
     const given = yield* Effect.serviceOption(Measurer)
     const measurer = Option.isSome(given) ? given.value : yield* measurerOf(graph, compiling)
     const tuner = (yield* tunerOf(options, before, here)).pipe(

@@ -1,16 +1,20 @@
 /**
  * What this machine offers: Node, WebAssembly features, threads, memory, the cache, the CUDA driver or the reason why
- * there is none. It only looks; what cannot be found out is said so.
+ * there is none. It only looks, and times one product of matrices; what cannot be found out is said so.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import { statfs } from "node:fs/promises"
 import { availableParallelism, cpus, endianness, freemem, release, totalmem } from "node:os"
 import { arch, constrainedMemory, env, platform, version } from "node:process"
 import * as CudaDoctor from "@anneal/cuda/Doctor"
 import * as Inspect from "@anneal/engine/Inspect"
+import * as Reference from "@anneal/reference/Reference"
 import * as CacheFolder from "./CacheFolder.ts"
+import * as Host from "./Host.ts"
+import * as WasmSpeed from "./WasmSpeed.ts"
 import * as WebAssemblyFeatures from "./WebAssemblyFeatures.ts"
 
 export interface Report {
@@ -25,6 +29,10 @@ export interface Report {
   /** Bytes. `limit` is what a container allows. */
   readonly memory: { readonly total: number; readonly free: number; readonly limit: number | null }
   readonly wasm: ReadonlyArray<WebAssemblyFeatures.Feature>
+  /** What generated code reaches here on one thread. */
+  readonly wasmSpeed: ReadonlyArray<WasmSpeed.Speed>
+  /** Whether V8 has 256-bit vectors for `--wide`. */
+  readonly wide: boolean
   readonly cuda: {
     readonly driver: boolean
     readonly version: string | null
@@ -132,21 +140,48 @@ export const examine = (
 ): Effect.Effect<Report, never, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const cuda = yield* cudaReport
+    const measured = yield* Effect.result(Effect.provide(WasmSpeed.measure, Reference.layer()))
+    const wasmSpeed = Result.isSuccess(measured) ? measured.success : []
+    const wasmProblem = Result.isFailure(measured) ? measured.failure.message : "it needs fixed-width SIMD (simd128)"
     return {
       node: nodeReport(),
       system: { platform, arch, release: release(), endianness: endianness() },
       cpu: { model: cpus()[0]?.model.trim() ?? "unknown", threads: availableParallelism() },
       memory: memoryReport(),
       wasm: WebAssemblyFeatures.features(),
+      wasmSpeed,
+      wide: Host.hasWide(),
       cuda,
       cache: yield* cacheReport(cache),
       gpu: yield* CudaDoctor.examine(),
-      targets: [{ name: "reference", available: true, detail: "the oracle: every op, one at a time" }]
+      targets: [
+        {
+          name: "wasm",
+          available: wasmSpeed.length > 0,
+          detail: wasmSpeed.length > 0 ? "generated WebAssembly SIMD" : `its code does not run here: ${wasmProblem}`
+        },
+        { name: "reference", available: true, detail: "the oracle: every op, one at a time" }
+      ]
     }
   })
 
 const yes = (ok: boolean): string => (ok ? "✓" : "✗")
 const row = (label: string, text: string): string => `${label.padEnd(10)} ${text}`
+
+/** What each kind of code reaches, and what the lack of one costs. */
+const speedText = ({ cpu, wasmSpeed, wide }: Report): string => {
+  const [relaxed, plain] = ["relaxed-simd", "simd128"].map((code) => wasmSpeed.find((one) => one.code === code)?.gflops)
+  if (plain === undefined) return "generated code does not run here"
+  const rates = [
+    ...(relaxed === undefined ? [] : [`${relaxed.toFixed(0)} GFLOP/s with relaxed-simd`]),
+    `${plain.toFixed(0)} without`
+  ]
+  const lacks =
+    relaxed === undefined ? "; relaxed-simd is not there: products take two instructions for one (Node 22 has it)" : ""
+  const vectors = wide ? "; 256-bit vectors on request (--wide)" : "; no 256-bit vectors (--wide needs Node 24 on x64)"
+  const threads = cpu.threads > 1 ? `; up to ${cpu.threads} threads (--threads)` : "; one thread"
+  return `f32 product on one thread: ${rates.join(", ")}${lacks}${vectors}${threads}`
+}
 
 /** The report as lines. */
 export const format = (report: Report): string => {
@@ -159,6 +194,7 @@ export const format = (report: Report): string => {
     row("cpu", `${cpu.model}, ${cpu.threads} threads usable`),
     row("memory", `${Inspect.formatBytes(memory.total)}, ${Inspect.formatBytes(memory.free)} free${limit}`),
     row("wasm", wasm.map(({ name, supported }) => `${yes(supported)} ${name}`).join("  ")),
+    row("", speedText(report)),
     row(
       "cuda",
       cuda.driver ? `✓ driver ${cuda.version ?? "of unknown version"}, ${cuda.library ?? ""}` : `✗ ${cuda.reason}`

@@ -32,6 +32,22 @@ describe("doctor", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
+  it.effect("runs generated code, and says what it reaches", () =>
+    Effect.gen(function* () {
+      const report = yield* Doctor.examine("/nonexistent/cache")
+      assert.include(
+        report.wasmSpeed.map(({ code }) => code),
+        "simd128"
+      )
+      for (const { gflops } of report.wasmSpeed) assert.isAbove(gflops, 0)
+      assert.isTrue(report.targets.find(({ name }) => name === "wasm")?.available)
+      assert.match(Doctor.format(report), /f32 product on one thread: .*without/)
+      const poor = Doctor.format({ ...report, wide: false, wasmSpeed: [{ code: "simd128", gflops: 30 }] })
+      assert.match(poor, /30 without; relaxed-simd is not there/)
+      assert.match(poor, /--wide needs Node 24/)
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
   it("finds WebAssembly features by modules that only they accept", () => {
     const found = new Map(WebAssemblyFeatures.features().map(({ name, supported }) => [name, supported]))
     // Every Node that runs these sources has these three.

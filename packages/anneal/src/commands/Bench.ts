@@ -13,7 +13,7 @@ import * as Benches from "../Bench.ts"
 import * as BenchReport from "../BenchReport.ts"
 import * as Cases from "../Cases.ts"
 import * as DurationOption from "../DurationOption.ts"
-import * as Model from "../Model.ts"
+import * as Host from "../Host.ts"
 import * as Plugin from "../Plugin.ts"
 import * as Report from "../Report.ts"
 import * as ShapeOption from "../ShapeOption.ts"
@@ -103,13 +103,17 @@ export const bench = Command.make(
     }))
     const show = Effect.gen(function* () {
       const began = performance.now()
-      const session = yield* Model.open(given.engine, plugins)
+      const choose = (session: Session) =>
+        inputsOf(session, plugins, {
+          cases: Option.getOrUndefined(given.cases),
+          seed: given.seed,
+          shapes: options.shapes
+        })
+      const session = yield* Host.open(given.engine, plugins, options.host, (one) =>
+        Effect.map(choose(one), (chosen) => chosen.given)
+      )
       const loaded = performance.now()
-      const { given: inputs, origin } = yield* inputsOf(session, plugins, {
-        cases: Option.getOrUndefined(given.cases),
-        seed: given.seed,
-        shapes: options.shapes
-      })
+      const { given: inputs, origin } = yield* choose(session)
       const before = performance.now()
       yield* session.run(inputs, { seed: given.seed })
       const first = { load: loaded - began, run: performance.now() - before }
@@ -138,7 +142,7 @@ export const bench = Command.make(
     })
     yield* show.pipe(
       Effect.scoped,
-      Effect.provide(Options.execution(plugins, options.host)),
+      Effect.provide(Host.execution(plugins, options.host)),
       Effect.provideService(Report.AsJson, given.json)
     )
   })

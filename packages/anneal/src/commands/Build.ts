@@ -22,6 +22,7 @@ import * as Builds from "../Build.ts"
 import * as CacheFolder from "../CacheFolder.ts"
 import * as Compiling from "../Compiling.ts"
 import * as Calibration from "../Calibration.ts"
+import * as Host from "../Host.ts"
 import * as Model from "../Model.ts"
 import * as Modules from "../Modules.ts"
 import * as Plugin from "../Plugin.ts"
@@ -180,6 +181,7 @@ export const build = Command.make(
       "The lock file: its decisions are kept, new ones are written to it; FILE.journal has timings"
     ),
     frozen: flag("frozen", "Decide nothing that is not in the lock: the same engine, or a list of what is missing"),
+    wide: flag("wide", "Also write code for V8's experimental 256-bit vectors; run and bench take it with --wide"),
     fusionOff: Options.repeated(
       "fusion-off",
       "A fusion not to make, by its id (anneal inspect --fusions); may be repeated"
@@ -236,6 +238,7 @@ export const build = Command.make(
         strip: given.stripWeights,
         ...(Option.isSome(given.lock) ? { lock: given.lock.value } : {}),
         frozen: given.frozen,
+        wide: given.wide,
         fusionsOff: given.fusionOff
       }
     })
@@ -275,7 +278,7 @@ export const build = Command.make(
     const calibrator = quantizes ? given.calibrator : "minmax"
     // Samples, calibrator and evaluator are asked for only where the checks above have seen to it that they are there.
     const data = Layer.mergeAll(samples, evaluator, Calibration.calibrators[calibrator]) as Layer.Layer<Needed>
-    const execution = Options.execution(plugins)
+    const execution = Host.execution(plugins)
     // Samples are run on generated code too; `--target reference` runs them on the oracle.
     const inference = given.target === "wasm" ? WasmInference.layer.pipe(Layer.provide(execution)) : Layer.empty
     const target = given.target === "wasm" ? WasmTarget.layer : Target.layerReference

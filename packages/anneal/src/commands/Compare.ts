@@ -12,7 +12,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Cases from "../Cases.ts"
 import * as Compares from "../Compare.ts"
-import * as Model from "../Model.ts"
+import * as Host from "../Host.ts"
 import * as PerLayer from "../PerLayer.ts"
 import * as Plugin from "../Plugin.ts"
 import * as Report from "../Report.ts"
@@ -28,6 +28,14 @@ export interface Row {
   readonly expected: string
   readonly agreement: Compares.Agreement
 }
+
+/** A case's inputs under the names of the session. */
+const inputsOf = (session: Session.Session, one: Cases.Case | undefined) =>
+  Cases.read(
+    one?.inputs ?? new Map(),
+    session.inputs.map(({ name }) => name),
+    "input"
+  )
 
 const rowsOf = (
   name: string,
@@ -80,26 +88,27 @@ export const compare = Command.make(
       Flag.withDescription("Find the first layer that differs between A and B"),
       Flag.withDefault(false)
     ),
+    ...Options.host,
     plugin: Options.plugin,
     json: Options.json
   },
-  Effect.fn(function* ({ a, atol, b, cases, json, perLayer, plugin, rtol }) {
+  Effect.fn(function* ({ a, atol, b, cases, json, perLayer, plugin, rtol, threads, wide }) {
     const plugins = yield* Plugin.load(plugin)
     if (perLayer && Option.isNone(b))
       return yield* new UsageError({ detail: "--per-layer compares two files layer by layer: name B too" })
     const tolerance = { atol, rtol }
+    const host = yield* Options.read(() => Options.hostOf({ threads, wide }))
     const work = Effect.gen(function* () {
-      const first = yield* Model.open(a, plugins)
-      const second = Option.isSome(b) ? yield* Model.open(b.value, plugins) : undefined
+      const all = yield* Cases.list(cases)
+      const open = (path: string) => Host.open(path, plugins, host, (session) => inputsOf(session, all[0]))
+      const first = yield* open(a)
+      const second = Option.isSome(b) ? yield* open(b.value) : undefined
       const rows: Array<Row> = []
       const layers: Array<{ readonly case: string; readonly layers: PerLayer.Layers }> = []
-      for (const one of yield* Cases.list(cases)) {
-        const names = (session: Session.Session) => ({
-          inputs: session.inputs.map(({ name }) => name),
-          outputs: session.outputs.map(({ name }) => name)
-        })
-        const inputs = yield* Cases.read(one.inputs, names(first).inputs, "input")
-        const known = yield* Cases.read(one.outputs, names(first).outputs, "output")
+      for (const one of all) {
+        const outputs = first.outputs.map(({ name }) => name)
+        const inputs = yield* inputsOf(first, one)
+        const known = yield* Cases.read(one.outputs, outputs, "output")
         const results = yield* first.run(inputs)
         rows.push(...rowsOf(one.name, ["A", results], ["known", known], tolerance))
         if (second !== undefined) {
@@ -139,7 +148,7 @@ export const compare = Command.make(
     })
     return yield* work.pipe(
       Effect.scoped,
-      Effect.provide(Options.execution(plugins)),
+      Effect.provide(Host.execution(plugins, host)),
       Effect.provideService(Report.AsJson, json)
     )
   })

@@ -1,15 +1,10 @@
 /** Options that several commands share, and what they provide. */
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
 import { stderr } from "node:process"
-import { Oracle } from "@anneal/pipeline/Oracle"
 import * as Progress from "@anneal/pipeline/Progress"
-import * as Reference from "@anneal/reference/Reference"
-import * as Executor from "@anneal/runtime/Executor"
-import * as Wasm from "@anneal/wasm/Executor"
-import type { Plugins } from "../Plugin.ts"
+import type * as Host from "../Host.ts"
 import * as ProgressLines from "../ProgressLines.ts"
 import * as Report from "../Report.ts"
 import { UsageError } from "../UsageError.ts"
@@ -31,14 +26,6 @@ export const repeated = (name: string, description: string) =>
 export const text = (name: string, description: string): Flag.Flag<Option.Option<string>> =>
   Flag.String(name).pipe(Flag.withDescription(description), Flag.optional)
 
-/** How engines are run on this machine. */
-export interface Host {
-  /** Undefined: one. */
-  readonly threads?: number
-  /** Code for V8's 256-bit revectoriser, which the command switches on. */
-  readonly wide: boolean
-}
-
 /** Options of commands that run engines. */
 export const host = {
   threads: Flag.Int("threads").pipe(
@@ -52,22 +39,12 @@ export const host = {
 }
 
 /** Throws `UsageError`. */
-export const hostOf = (given: { readonly threads: Option.Option<number>; readonly wide: boolean }): Host => {
+export const hostOf = (given: { readonly threads: Option.Option<number>; readonly wide: boolean }): Host.Host => {
   const threads = Option.getOrUndefined(given.threads)
   if (threads !== undefined && (threads < 1 || threads > 256))
     throw new UsageError({ detail: `--threads ${threads}: expected 1 … 256` })
   return { ...(threads === undefined ? {} : { threads }), wide: given.wide }
 }
-
-/** The oracle and the executors, with the plug-ins' kernels: generated WebAssembly first, then the reference. */
-export const execution = (
-  { kernels }: Plugins,
-  { wide }: Host = { wide: false }
-): Layer.Layer<Oracle | Executor.Executors> =>
-  Layer.provideMerge(
-    Layer.effect(Executor.Executors, Effect.all([Wasm.make({ wide }), Executor.reference])),
-    Reference.layer({ kernels })
-  )
 
 /** A plain function of the options; what it throws of ours is a typed failure. */
 export const read = <A>(parse: () => A): Effect.Effect<A, UsageError> =>

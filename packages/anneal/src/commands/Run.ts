@@ -11,7 +11,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { join } from "node:path"
 import * as Cases from "../Cases.ts"
-import * as Model from "../Model.ts"
+import * as Host from "../Host.ts"
 import * as Plugin from "../Plugin.ts"
 import * as Report from "../Report.ts"
 import * as ShapeOption from "../ShapeOption.ts"
@@ -73,19 +73,21 @@ export const run = Command.make(
     output: Options.text("output", "Folder for out_NAME.npy of every output"),
     memLimit: Options.text("mem-limit", "Refuse above so much memory: 512MiB"),
     seed: Flag.Int("seed").pipe(Flag.withDescription("Seed of random ops"), Flag.withDefault(0)),
+    ...Options.host,
     plugin: Options.plugin,
     json: Options.json
   },
-  Effect.fn(function* ({ engine, input, json, memLimit, output, plugin, seed }) {
+  Effect.fn(function* ({ engine, input, json, memLimit, output, plugin, seed, threads, wide }) {
     const plugins = yield* Plugin.load(plugin)
     const limit = Option.getOrUndefined(memLimit)
     const memoryLimit =
       limit === undefined
         ? {}
         : { memoryLimit: yield* Options.read(() => ShapeOption.parseBytes("--mem-limit", limit)) }
+    const host = yield* Options.read(() => Options.hostOf({ threads, wide }))
     const inputs = yield* readInputs(input)
     const show = Effect.gen(function* () {
-      const session = yield* Model.open(engine, plugins, memoryLimit)
+      const session = yield* Host.open(engine, plugins, host, () => Effect.succeed(inputs), memoryLimit)
       const outputs = yield* session.run(inputs, { seed })
       const files = Option.isSome(output) ? yield* write(output.value, outputs) : {}
       const described = session.outputs.map(({ name }) => {
@@ -101,7 +103,7 @@ export const run = Command.make(
     })
     yield* show.pipe(
       Effect.scoped,
-      Effect.provide(Options.execution(plugins)),
+      Effect.provide(Host.execution(plugins, host)),
       Effect.provideService(Report.AsJson, json)
     )
   })
