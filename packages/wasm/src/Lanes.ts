@@ -187,7 +187,7 @@ export const storeOne = (w: Writer, dtype: DType, address: I32, value: Expr, off
     case "bf16":
     case "f8e4m3":
     case "f8e5m2": {
-      const bits = NarrowFloat.encode(w, dtype, f32x4.splat({ type: "f32", code: value.code }), true)
+      const bits = NarrowFloat.encode(w, dtype, f32x4.splat({ type: "f32", code: value.code }), false)
       const word = i32x4.extract_lane(bits, 0)
       return DTypes.slotBytes(dtype) === 2 ? i32.store16(address, word, offset) : i32.store8(address, word, offset)
     }
@@ -305,7 +305,7 @@ const addresses = (
   ]
 }
 
-/** Four elements to memory, one after another. */
+/** Four elements to memory, one after another. Narrow floats are rounded (and have saturated, where they do) already. */
 export const store = (w: Writer, dtype: DType, address: I32, value: Lanes, offset = 0): Code => {
   const [low] = value
   switch (dtype) {
@@ -345,12 +345,12 @@ export const packed = (w: Writer, dtype: DType, lanes: V128): V128 => {
     }
     case "f16":
     case "bf16": {
-      const kept = w.keep(NarrowFloat.encode(w, dtype, lanes, true))
+      const kept = w.keep(NarrowFloat.encode(w, dtype, lanes, false))
       return i16x8.narrow_i32x4_u(kept, kept)
     }
     case "f8e4m3":
     case "f8e5m2":
-      return bytes(NarrowFloat.encode(w, dtype, lanes, true), false)
+      return bytes(NarrowFloat.encode(w, dtype, lanes, false), false)
     case "bool":
       return bytes(i32x4.neg(lanes), false)
     case "u8":

@@ -507,7 +507,7 @@ export const bitcast = (w: Writer, from: DType, to: DType, value: Expr): Expr =>
   }
   const narrow = (bits: I32, dtype: NarrowFloat): F32 => w.first(NarrowFloats.decode(w, dtype, i32x4.splat(bits)))
   const bits = DTypes.isNarrowFloat(from)
-    ? i32x4.extract_lane(NarrowFloats.encode(w, from, f32x4.splat(asF32(value)), true), 0)
+    ? i32x4.extract_lane(NarrowFloats.encode(w, from, f32x4.splat(asF32(value)), false), 0)
     : source === "f32"
       ? i32.reinterpret_f32(asF32(value))
       : asI32(value)

@@ -295,7 +295,11 @@ const binaryF32 = (
       return op === "min" ? f32x4.min(a, b) : f32x4.max(a, b)
     }
     case "pow":
-      return roundF32(w, dtype, VectorMath.pow(w, a, b))
+      return roundF32(
+        w,
+        dtype,
+        right.kind === "constant" ? power(w, a, b, Number(right.value)) : VectorMath.pow(w, a, b)
+      )
     default: {
       const join = f32Ops[op]
       if (join === undefined) return undefined
@@ -303,6 +307,20 @@ const binaryF32 = (
       return isComparison(op) ? result : roundF32(w, dtype, result)
     }
   }
+}
+
+/** Powers that one instruction or two compute; ±∞ and zeros as C's pow has them. */
+const power = (w: Writer, a: V128, b: V128, exponent: number): V128 => {
+  if (exponent === 1) return a
+  if (exponent === -1) return f32x4.div(w.splatF32(1), a)
+  const x = w.keep(a)
+  if (exponent === 2) return f32x4.mul(x, x)
+  if (exponent === 0.5) {
+    // √−0 is −0 and √−∞ no number, where the powers are 0 and ∞.
+    const root = f32x4.add(f32x4.sqrt(x), w.splatF32(0))
+    return v128.bitselect(w.splatF32(Infinity), root, f32x4.eq(x, w.splatF32(-Infinity)))
+  }
+  return VectorMath.pow(w, x, b)
 }
 
 const binaryBool = (op: Binary, a: V128, b: V128): V128 | undefined => {
@@ -530,7 +548,7 @@ export const cast = (w: Writer, from: DType, to: DType, value: Value, saturate: 
 export const bitcast = (w: Writer, from: DType, to: DType, value: Value): Value => {
   if (value.length === 2) return value
   const [source, target] = [kindOf(from), kindOf(to)]
-  const bits = DTypes.isNarrowFloat(from) ? NarrowFloat.encode(w, from, value[0], true) : value[0]
+  const bits = DTypes.isNarrowFloat(from) ? NarrowFloat.encode(w, from, value[0], false) : value[0]
   const plain = source === "bool" ? i32x4.neg(bits) : bits
   if (to === "f32") return [plain]
   if (DTypes.isNarrowFloat(to))
