@@ -89,7 +89,7 @@ class ConvBench {
     if (i.kernel == "ConvSm90" && conv_refusal(i, p).empty() && (p.r > 1 || p.stride > 1)) return prepare_conv(device_, i, p);
     if (i.kernel == "ConvSm75" && tiled_conv_refusal(i, p).empty()) return prepare_tiled_conv(i, p);
     if (i.kernel == "FewChannelsSm80" && few_channels_refusal(i, p).empty()) return prepare_few_channels(device_, i, p);
-    if (i.kernel == "GemmSm90" && p.r == 1 && p.s == 1 && p.stride == 1 && !i.number("A_ALONG_M", 0) && !i.number("B_ALONG_N", 0)) {
+    if (i.kernel == "GemmSm90" && !i.number("GROUPED", 0) && p.r == 1 && p.s == 1 && p.stride == 1 && !i.number("A_ALONG_M", 0) && !i.number("B_ALONG_N", 0)) {
       GemmProblem g;
       g.m = (int)p.pixels(), g.n = p.k, g.k = p.c, g.a = p.x, g.b = p.weights, g.d = p.d;
       std::copy(std::begin(p.inputs), std::end(p.inputs), g.inputs);

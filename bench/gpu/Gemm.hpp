@@ -62,7 +62,7 @@ class GemmBench {
     std::vector<std::pair<double, const Instance *>> quick_times;
     for (const Instance &i : instances_) {
       if (i.kernel != "GemmSm90" || i.text("INPUT", "") != row.input || i.text("OUTPUT", "") != row.output) continue;
-      if (i.number("A_ALONG_M", 0) || i.number("B_ALONG_N", 0) || i.number("EPILOGUE_KIND", 0) != (fused ? 1 : 0)) continue;
+      if (i.number("GROUPED", 0) || i.number("A_ALONG_M", 0) || i.number("B_ALONG_N", 0) || i.number("EPILOGUE_KIND", 0) != (fused ? 1 : 0)) continue;
       if (!gemm_refusal(i, problem(0)).empty()) continue;
       const std::vector<Launch> launches = prepare(i, problem, sets);
       Repeated timed(device_, count, [&](int n, CUstream s) { launches[n % sets](s); });

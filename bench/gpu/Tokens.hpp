@@ -39,12 +39,14 @@ class TokenBench {
     report("skinny", (std::string(weight) + " m" + std::to_string(m) + " " + std::to_string(n) + "x" + std::to_string(k)).c_str(), best, bytes);
   }
 
-  void decode(int batch, int tokens, int heads, int kv_heads, int dim) {
+  void decode(int batch, int tokens, int heads, int kv_heads, int dim, const char *kv) {
     const int page = 64, of_sequence = (tokens + page - 1) / page;
-    const double bytes = 4.0 * batch * tokens * kv_heads * dim;
+    const Type kv_type = type_named(kv);
+    const size_t element = type_bytes(kv_type);
+    const double bytes = 2.0 * element * batch * tokens * kv_heads * dim;
     const int sets = std::max(1, (int)(250e6 / bytes) + 1);
     const long long pages = (long long)of_sequence * batch * sets, pool = pages * kv_heads * page * dim;
-    const Buffer q((size_t)batch * heads * dim * 2), k(pool * 2), v(pool * 2), out((size_t)batch * heads * dim * 2), table(pages * 4), lengths(batch * 4),
+    const Buffer q((size_t)batch * heads * dim * 2), k(pool * element), v(pool * element), k_scales(kv_heads * 4), v_scales(kv_heads * 4), out((size_t)batch * heads * dim * 2), table(pages * 4), lengths(batch * 4),
         partial((size_t)batch * heads * 128 * (dim + 2) * 4), arrived((size_t)batch * kv_heads * 4);
     std::vector<int> order(pages), length(batch, tokens);
     std::iota(order.begin(), order.end(), 0);
@@ -53,12 +55,14 @@ class TokenBench {
     upload(device_, lengths.data(), length.data(), batch * 4);
     CHECK_CUDA(cuMemsetD8Async(arrived.data(), 0, arrived.bytes(), device_.stream));
     reference_.fill(q.data(), Type::f16, (long long)batch * heads * dim, 1);
-    reference_.fill(k.data(), Type::f16, pool, 2);
-    reference_.fill(v.data(), Type::f16, pool, 3);
+    reference_.fill(k.data(), kv_type, pool, 2);
+    reference_.fill(v.data(), kv_type, pool, 3);
+    reference_.fill(k_scales.data(), Type::f32, kv_heads, 4, 0.01f);
+    reference_.fill(v_scales.data(), Type::f32, kv_heads, 5, 0.01f);
     Best best;
     int best_splits = 0;
     for (const Instance &i : instances_) {
-      if (i.kernel != "PagedDecodeSm80" || i.number("PAGE", 0) != page || i.number("HEAD_DIM", 0) != dim || i.text("INPUT", "") != "f16") continue;
+      if (i.kernel != "PagedDecodeSm80" || i.number("PAGE", 0) != page || i.number("HEAD_DIM", 0) != dim || i.text("INPUT", "") != "f16" || i.text("KV", "") != kv) continue;
       for (const int splits : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64}) {
         if (i.number("CLUSTER", 0) && splits > 16) continue;
         if (splits * batch * kv_heads > 8192 || splits * batch * kv_heads < 64) continue;
@@ -66,14 +70,14 @@ class TokenBench {
           DecodeProblem p;
           p.batch = batch, p.heads = heads, p.kv_heads = kv_heads, p.dim = dim, p.pages_of_sequence = of_sequence, p.splits = splits, p.scale = 0.0884f;
           p.q = q.data(), p.k = k.data(), p.v = v.data(), p.table = table.data() + (size_t)of_sequence * batch * 4 * (c % sets), p.lengths = lengths.data(), p.out = out.data(),
-          p.partial = partial.data(), p.arrived = arrived.data();
+          p.partial = partial.data(), p.arrived = arrived.data(), p.k_scales = k_scales.data(), p.v_scales = v_scales.data();
           prepare_decode(i, p)(s);
         });
         if (verbose_) std::printf("    splits %d ", splits);
         if (best.take(i, timed.median(5), verbose_, bytes)) best_splits = splits;
       }
     }
-    report("decode", ("b" + std::to_string(batch) + " t" + std::to_string(tokens) + " splits " + std::to_string(best_splits)).c_str(), best, bytes);
+    report("decode", (std::string(kv) + " b" + std::to_string(batch) + " t" + std::to_string(tokens) + " splits " + std::to_string(best_splits)).c_str(), best, bytes);
   }
 
   void rows(const char *kind, int rows, int columns) {
@@ -111,7 +115,7 @@ class TokenBench {
     Best best;
     const double operations = 4.0 * batch * heads * tokens * (double)tokens * dim / (causal ? 2 : 1);
     for (const Instance &i : instances_) {
-      if (i.kernel != "AttentionSm90" || i.number("HEAD_DIM", 0) != dim || (i.number("CAUSAL", 0) != 0) != causal || i.text("INPUT", "") != "f16") continue;
+      if (i.kernel != "AttentionSm90" || i.number("HEAD_DIM", 0) != dim || (i.number("CAUSAL", 0) != 0) != causal || i.text("INPUT", "") != "f16" || i.number("LENGTHS", 0) || i.number("BIAS", 0) || i.number("WINDOW", 0) || i.number("PACKED", 0)) continue;
       const Launch launch = prepare_attention(device_, i, p);
       Repeated timed(device_, 4, [&](int, CUstream s) { launch(s); });
       const double us = timed.median(11);

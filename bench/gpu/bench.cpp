@@ -51,7 +51,8 @@ int main(int count, char **arguments) {
     for (const bool causal : {false, true})
       for (const auto &[b, t] : {std::pair{1, 2048}, {8, 2048}, {1, 8192}, {2, 8192}}) tokens.attention(b, t, 16, 128, causal);
   if (wanted("decode"))
-    for (const int batch : {1, 16, 64}) tokens.decode(batch, 4096, 32, 8, 128);
+    for (const char *kv : {"f16", "e4m3", "s8"})
+      for (const int batch : {1, 16, 64}) tokens.decode(batch, 4096, 32, 8, 128, kv);
   if (wanted("rows"))
     for (const auto &[r, c] : {std::pair{16384, 4096}, {128, 768}})
       for (const char *kind : {"layernorm", "rmsnorm", "softmax", "gelu", "addnorm"}) tokens.rows(kind, r, c);

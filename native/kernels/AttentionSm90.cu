@@ -10,6 +10,10 @@
 // Types      INPUT f16 | bf16 in and out, float softmax and accumulators. HEAD_DIM 64 | 128.
 // Layouts    q, o [batch, queries, heads, dim], k, v [batch, keys, kv heads, dim] by any strides that are multiples of 16
 //            bytes; grouped heads (heads a multiple of kv heads); CAUSAL=1 aligns the last query with the last key.
+// Masks      LENGTHS=1: keys of each sequence, [batch]. WINDOW=1: a query sees the `window` keys up to its own (with CAUSAL).
+//            BIAS=1: a float is added to each scaled score, [batch, heads, queries, keys] of the input type by strides (0: shared).
+//            PACKED=1: sequences one after another along the tokens, no padding, their first tokens in [batch + 1] for queries
+//            and for keys; queries and keys are then the longest. Keys beyond a length are read, so they must be finite.
 // Needs      sm_90a; any number of queries and keys.
 // Floor      4 * queries * keys * heads * dim operations (half when causal); q, k, v, o moved once.
 // Parameters KEYS, STAGES, CAUSAL, PING_PONG. Legal set and what was tried: docs/kernels/attention-sm90.md.
@@ -33,6 +37,18 @@
 #endif
 #ifndef PING_PONG
 #define PING_PONG 1
+#endif
+#ifndef LENGTHS
+#define LENGTHS 0
+#endif
+#ifndef WINDOW
+#define WINDOW 0
+#endif
+#ifndef BIAS
+#define BIAS 0
+#endif
+#ifndef PACKED
+#define PACKED 0
 #endif
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -61,11 +77,18 @@
 constexpr int kRows = 128, kSlabs = HEAD_DIM / 64;
 constexpr int kQueryBytes = kRows * HEAD_DIM * 2, kKeyBytes = KEYS * HEAD_DIM * 2;
 static_assert(KEYS % 16 == 0 && HEAD_DIM % 64 == 0, "tiles are whole fragments");
+static_assert(!WINDOW || CAUSAL, "a window ends at the query's own key");
 
 struct AttentionShape {
   int queries, keys, heads, kv_heads, batch, heads_of_group; // heads_of_group: heads whose K and V fit the L2 together
   float scale_log2;                                          // scale * log2(e)
-  int unused;
+  int window;
+  const int *key_lengths, *query_starts, *key_starts; // LENGTHS; PACKED
+  const void *bias;                                   // BIAS, and its strides in elements
+  long long bias_batch, bias_head, bias_query;
+  float bias_factor; // 1 / scale: scores are scaled after the bias is added
+  int tokens;        // PACKED: rows of q
+  void *o;           // PACKED: [tokens, heads, dim]
 };
 
 __device__ __forceinline__ void mma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
@@ -84,8 +107,10 @@ __device__ __forceinline__ float exp2_fast(float x) {
   return r;
 }
 
+// A tile of queries: where its sequence lies, and which blocks of keys it needs, [first_block, key_blocks).
 struct Work {
-  int block, head, batch, key_blocks;
+  int block, head, batch, first_block, key_blocks;
+  int queries, keys, query_0, key_0; // of the sequence; its first tokens (PACKED)
 };
 // The t-th tile: groups of heads that share the L2, in a group the longest rows first, so that short ones fill the end.
 __device__ __forceinline__ Work work_at(int t, const AttentionShape &s) {
@@ -102,11 +127,26 @@ __device__ __forceinline__ Work work_at(int t, const AttentionShape &s) {
   const int head = first + in_group / blocks;
 #endif
   w.head = head % s.heads, w.batch = head / s.heads;
-  int limit = s.keys;
+  w.queries = s.queries, w.keys = s.keys, w.query_0 = 0, w.key_0 = 0, w.first_block = 0;
+#if PACKED
+  w.query_0 = s.query_starts[w.batch], w.queries = s.query_starts[w.batch + 1] - w.query_0;
+  w.key_0 = s.key_starts[w.batch], w.keys = s.key_starts[w.batch + 1] - w.key_0;
+#endif
+#if LENGTHS
+  w.keys = min(w.keys, s.key_lengths[w.batch]);
+#endif
+  int limit = w.keys;
 #if CAUSAL
-  limit = max(0, min(limit, (w.block + 1) * kRows + s.keys - s.queries));
+  limit = max(0, min(limit, (w.block + 1) * kRows + w.keys - w.queries));
 #endif
   w.key_blocks = (limit + KEYS - 1) / KEYS;
+#if PACKED
+  if (w.block * kRows >= w.queries) w.key_blocks = 0;
+#endif
+#if WINDOW
+  // The first key that the tile's first query sees.
+  w.first_block = min(w.key_blocks, max(0, w.block * kRows + w.keys - w.queries - s.window + 1) / KEYS);
+#endif
   return w;
 }
 // Blocks walk the tiles to and fro, so that early and late (long and short) tiles pair up.
@@ -150,16 +190,16 @@ extern "C" __global__ void __launch_bounds__(384, 1)
         q_phase ^= 1;
         barrier_expect(q_full, kQueryBytes);
 #pragma unroll
-        for (int i = 0; i < kSlabs; i++) tensor_load_4d(smem_q + i * kRows * 128, &map_q, q_full, i * 64, w.block * kRows, w.head, w.batch);
-        for (int j = w.key_blocks - 1; j >= 0; j--) {
+        for (int i = 0; i < kSlabs; i++) tensor_load_4d(smem_q + i * kRows * 128, &map_q, q_full, i * 64, w.query_0 + w.block * kRows, w.head, PACKED ? 0 : w.batch);
+        for (int j = w.key_blocks - 1; j >= w.first_block; j--) {
           barrier_wait(k_empty + 8 * stage, phase ^ 1);
           barrier_expect(k_full + 8 * stage, kKeyBytes);
 #pragma unroll
-          for (int i = 0; i < kSlabs; i++) tensor_load_4d(smem_k + stage * kKeyBytes + i * KEYS * 128, &map_k, k_full + 8 * stage, i * 64, j * KEYS, kv, w.batch);
+          for (int i = 0; i < kSlabs; i++) tensor_load_4d(smem_k + stage * kKeyBytes + i * KEYS * 128, &map_k, k_full + 8 * stage, i * 64, w.key_0 + j * KEYS, kv, PACKED ? 0 : w.batch);
           barrier_wait(v_empty + 8 * stage, phase ^ 1);
           barrier_expect(v_full + 8 * stage, kKeyBytes);
 #pragma unroll
-          for (int i = 0; i < kSlabs; i++) tensor_load_4d(smem_v + stage * kKeyBytes + i * KEYS * 128, &map_v, v_full + 8 * stage, i * 64, j * KEYS, kv, w.batch);
+          for (int i = 0; i < kSlabs; i++) tensor_load_4d(smem_v + stage * kKeyBytes + i * KEYS * 128, &map_v, v_full + 8 * stage, i * 64, w.key_0 + j * KEYS, kv, PACKED ? 0 : w.batch);
           if (++stage == STAGES) stage = 0, phase ^= 1;
         }
       }
@@ -206,22 +246,40 @@ extern "C" __global__ void __launch_bounds__(384, 1)
       if (t >= tiles) continue;
       const Work w = work_at(t, shape);
       [[maybe_unused]] const int row0 = w.block * kRows + me * 64 + quarter * 16 + lane / 4;
-      // Scores beyond the last key, or after the query, become -inf; only blocks that hold such scores pay.
+      // Scores beyond the last key, after the query or before its window become -inf; only blocks that hold such scores pay.
       auto mask = [&](int j) {
         const int key0 = j * KEYS;
-        bool needed = key0 + KEYS > shape.keys;
+        [[maybe_unused]] const int shift = w.keys - w.queries;
+#if BIAS
+        // Before the masks, so that what lies outside never counts.
+        const INPUT *bias = (const INPUT *)shape.bias + w.batch * shape.bias_batch + w.head * shape.bias_head;
+#pragma unroll
+        for (int i = 0; i < KEYS / 2; i++) {
+          const int key = key0 + i / 4 * 8 + lane % 4 * 2 + i % 2, row = row0 + i / 2 % 2 * 8;
+          if (key < w.keys && row < w.queries) s[i] = fmaf(to_float(bias[row * shape.bias_query + key]), shape.bias_factor, s[i]);
+        }
+#endif
+        bool needed = key0 + KEYS > w.keys;
 #if CAUSAL
-        needed = needed || key0 + KEYS - 1 > w.block * kRows + me * 64 + shape.keys - shape.queries;
+        needed = needed || key0 + KEYS - 1 > w.block * kRows + me * 64 + shift;
+#endif
+#if WINDOW
+        needed = needed || key0 <= w.block * kRows + me * 64 + 63 + shift - shape.window;
 #endif
         if (!needed) return;
 #pragma unroll
         for (int i = 0; i < KEYS / 2; i++) {
           const int key = key0 + i / 4 * 8 + lane % 4 * 2 + i % 2;
-          int limit = shape.keys;
+          int limit = w.keys;
+          bool before = false;
 #if CAUSAL
-          limit = min(limit, row0 + (i / 2 % 2) * 8 + 1 + shape.keys - shape.queries);
+          const int own = row0 + (i / 2 % 2) * 8 + shift;
+          limit = min(limit, own + 1);
+#if WINDOW
+          before = key <= own - shape.window;
 #endif
-          if (key >= limit) s[i] = -__int_as_float(0x7f800000);
+#endif
+          if (key >= limit || before) s[i] = -__int_as_float(0x7f800000);
         }
       };
       // Turns s into exponentials under the new row maxima; gives what o and the sums must be scaled by.
@@ -251,7 +309,7 @@ extern "C" __global__ void __launch_bounds__(384, 1)
       float factor[2];
       barrier_wait(q_full, q_phase);
       q_phase ^= 1;
-      if (w.key_blocks > 0) {
+      if (w.key_blocks > w.first_block) {
         barrier_wait(k_full + 8 * k_stage, k_phase);
         if (PING_PONG) named_barrier(1 + me, 256);
         mma_fence();
@@ -260,12 +318,12 @@ extern "C" __global__ void __launch_bounds__(384, 1)
         mma_wait<0>();
         hold(s);
         release(k_empty + 8 * k_stage);
-        if (OWN_O && w.key_blocks == 1) release(q_empty);
+        if (OWN_O && w.key_blocks == w.first_block + 1) release(q_empty);
         if (++k_stage == STAGES) k_stage = 0, k_phase ^= 1;
         mask(w.key_blocks - 1);
         softmax(factor, true);
         pack();
-        for (int j = w.key_blocks - 2; j >= 0; j--) {
+        for (int j = w.key_blocks - 2; j >= w.first_block; j--) {
           barrier_wait(k_full + 8 * k_stage, k_phase);
           if (PING_PONG) named_barrier(1 + me, 256);
           mma_fence();
@@ -277,7 +335,7 @@ extern "C" __global__ void __launch_bounds__(384, 1)
           mma_wait<1>();
           hold(s);
           release(k_empty + 8 * k_stage);
-          if (OWN_O && j == 0) release(q_empty);
+          if (OWN_O && j == w.first_block) release(q_empty);
           if (++k_stage == STAGES) k_stage = 0, k_phase ^= 1;
           mask(j);
           softmax(factor, false);
@@ -291,7 +349,7 @@ extern "C" __global__ void __launch_bounds__(384, 1)
         }
         barrier_wait(v_full + 8 * v_stage, v_phase);
         mma_fence();
-        values(w.key_blocks > 1);
+        values(w.key_blocks > w.first_block + 1);
         mma_wait<0>();
         hold(o);
         release(v_empty + 8 * v_stage);
@@ -325,6 +383,19 @@ extern "C" __global__ void __launch_bounds__(384, 1)
       }
       async_proxy_fence();
       named_barrier(3 + me, 128);
+#if PACKED
+      // The next sequence's rows follow this one's, so only whole warps' rows of this sequence are written, 16 bytes a lane.
+      for (int i = threadIdx.x % 128; i < 64 * HEAD_DIM / 8; i += 128) {
+        const int r = i / (HEAD_DIM / 8), c = i % (HEAD_DIM / 8), in_sequence = w.block * kRows + me * 64 + r;
+        if (in_sequence >= w.queries) continue;
+        const u32 offset = (me * 64 + r) * 128 + c % 8 * 16, from = smem_o + c / 8 * kRows * 128 + (offset ^ ((offset >> 7 & 7) << 4));
+        uint4 v;
+        asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(from));
+        *(uint4 *)((INPUT *)shape.o + ((long long)(w.query_0 + in_sequence) * shape.heads + w.head) * HEAD_DIM + c * 8) = v;
+      }
+      named_barrier(3 + me, 128);
+      if (!OWN_O && threadIdx.x % 128 == 0) barrier_arrive(q_empty);
+#else
       if (threadIdx.x % 128 == 0) {
 #pragma unroll
         for (int i = 0; i < kSlabs; i++)
@@ -337,6 +408,7 @@ extern "C" __global__ void __launch_bounds__(384, 1)
           barrier_arrive(q_empty);
         }
       }
+#endif
     }
     if (threadIdx.x % 128 == 0) store_wait_read<0>();
   }

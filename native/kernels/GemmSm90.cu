@@ -9,6 +9,8 @@
 //
 // Types      INPUT f16 | bf16 | tf32 | e4m3 | e5m2 -> float accumulators; s8 -> int. OUTPUT f16 | bf16 | float | s32.
 // Layouts    rows of A along k, of B along k; for 16-bit types also A_ALONG_M=1 (A stored [k, m]), B_ALONG_N=1 ([k, n]).
+//            GROUPED=1: one launch for many products with a B each, their rows one after another in A and D, from `starts`
+//            in memory (experts of a mixture: how many rows each has is known only there).
 // Needs      sm_90a; base addresses and row strides of A, B and D in multiples of 16 bytes; any m, n, k.
 // Floor      2mnk operations; (mk + nk + mn) elements moved once.
 // Parameters TILE_M = 64 * CONSUMERS * BLOCKS_M (PING_PONG: 64 * BLOCKS_M, each warpgroup on a tile of its own, so that one's

@@ -5,6 +5,7 @@
  */
 
 import type { Instance } from "./Instance.ts"
+import { narrowOperations, operations } from "./OperationInstances.ts"
 import { portable, tiles } from "./PortableInstances.ts"
 import { epilogue, products } from "./ProductInstances.ts"
 
@@ -44,17 +45,24 @@ const skinnies: ReadonlyArray<Instance> = [
 ]
 
 /** Weights through a ring in shared memory; `rows` of X, `perSm` blocks a multiprocessor. */
-const ring = (weight: string, rows: number, stages: number, perSm: number): Instance => ({
-  name: `skinny90-${weight}-x${rows}-s${stages}-o${perSm}`,
+const ring = (weight: string, rows: number, stages: number, perSm: number, warps = 8): Instance => ({
+  name: `skinny90-${weight}-x${rows}-w${warps}-s${stages}-o${perSm}`,
   template: "SkinnySm90",
   entry: "skinny90",
   architecture: "90a",
-  defines: { WEIGHT: weight, XROWS: rows, STAGES: stages, PER_SM: perSm }
+  defines: { WEIGHT: weight, XROWS: rows, STAGES: stages, WARPS: warps, PER_SM: perSm }
 })
 
-const rings: ReadonlyArray<Instance> = ["s4", "s8"].flatMap((weight) =>
-  [1, 4, 8, 16].flatMap((rows) => [ring(weight, rows, 4, 2), ring(weight, rows, 8, 1), ring(weight, rows, 8, 2)])
-)
+const rings: ReadonlyArray<Instance> = ["s4", "s8"].flatMap((weight) => [
+  ring(weight, 1, 4, 1, 16),
+  ring(weight, 1, 2, 2, 16),
+  ...[1, 4, 8, 16].flatMap((rows) => [
+    ring(weight, rows, 4, 2),
+    ring(weight, rows, 8, 1),
+    ring(weight, rows, 8, 2),
+    ring(weight, rows, 4, 2, 16)
+  ])
+])
 
 /** A first layer: channels, square filter, stride. */
 const fewChannels = (channels: number, filter: number, stride: number, warps: number, perSm: number): Instance => ({
@@ -84,8 +92,22 @@ const firstLayers: ReadonlyArray<Instance> = [
   fewChannels(4, 3, 2, 8, 2)
 ]
 
-const attention = (input: string, keys: number, causal: number, dim: number, pingPong = 1): Instance => ({
-  name: `attention-${input}-d${dim}-k${keys}${causal === 1 ? "-causal" : ""}${pingPong === 1 ? "" : "-p0"}`,
+type Mask = "LENGTHS" | "WINDOW" | "BIAS" | "PACKED"
+
+const attention = (
+  input: string,
+  keys: number,
+  causal: number,
+  dim: number,
+  pingPong = 1,
+  masks: ReadonlyArray<Mask> = []
+): Instance => ({
+  name: [
+    `attention-${input}-d${dim}-k${keys}`,
+    ...(causal === 1 ? ["causal"] : []),
+    ...(pingPong === 1 ? [] : ["p0"]),
+    ...masks.map((mask) => mask.toLowerCase())
+  ].join("-"),
   template: "AttentionSm90",
   entry: "attention",
   architecture: "90a",
@@ -96,7 +118,8 @@ const attention = (input: string, keys: number, causal: number, dim: number, pin
     HEAD_DIM: dim,
     STAGES: 2,
     PING_PONG: pingPong,
-    OWN_O: keys > 160 ? 0 : 1
+    OWN_O: keys > 160 ? 0 : 1,
+    ...Object.fromEntries(masks.map((mask) => [mask, 1]))
   }
 })
 
@@ -114,15 +137,31 @@ const attentions: ReadonlyArray<Instance> = [
   attention("f16", 128, 1, 128, 0),
   attention("bf16", 128, 1, 128),
   attention("f16", 128, 0, 64),
-  attention("f16", 128, 1, 64)
+  attention("f16", 128, 1, 64),
+  attention("f16", 128, 0, 64, 1, ["LENGTHS"]),
+  attention("f16", 128, 1, 128, 1, ["WINDOW"]),
+  attention("f16", 128, 0, 64, 1, ["BIAS"]),
+  attention("f16", 128, 1, 128, 1, ["BIAS", "LENGTHS"]),
+  attention("f16", 176, 0, 128, 1, ["LENGTHS"]),
+  attention("f16", 128, 0, 128, 1, ["PACKED"]),
+  attention("f16", 128, 1, 128, 1, ["PACKED"]),
+  attention("bf16", 128, 1, 64, 1, ["PACKED", "WINDOW"])
 ]
 
-const decode = (input: string, page: number, dim: number, perSm: number, warps = 4, cluster = 0): Instance => ({
-  name: `decode-${input}-d${dim}-p${page}-w${warps}-o${perSm}${cluster === 1 ? "-cluster" : ""}`,
+const decode = (
+  input: string,
+  page: number,
+  dim: number,
+  perSm: number,
+  warps = 4,
+  cluster = 0,
+  kv = input
+): Instance => ({
+  name: `decode-${input}${kv === input ? "" : `-${kv}`}-d${dim}-p${page}-w${warps}-o${perSm}${cluster === 1 ? "-cluster" : ""}`,
   template: "PagedDecodeSm80",
   entry: "decode",
   architecture: "90a",
-  defines: { INPUT: input, PAGE: page, HEAD_DIM: dim, WARPS: warps, BLOCKS_PER_SM: perSm, CLUSTER: cluster }
+  defines: { INPUT: input, PAGE: page, HEAD_DIM: dim, WARPS: warps, BLOCKS_PER_SM: perSm, CLUSTER: cluster, KV: kv }
 })
 
 const decodes: ReadonlyArray<Instance> = [
@@ -133,6 +172,11 @@ const decodes: ReadonlyArray<Instance> = [
   decode("f16", 64, 128, 2, 4, 1),
   decode("f16", 64, 128, 1, 4, 1),
   decode("f16", 16, 64, 1, 8, 1),
+  decode("f16", 64, 128, 1, 8, 0, "e4m3"),
+  decode("f16", 64, 128, 1, 8, 0, "s8"),
+  decode("f16", 16, 128, 2, 4, 0, "s8"),
+  decode("bf16", 32, 128, 2, 4, 0, "e4m3"),
+  decode("bf16", 64, 128, 1, 8, 1, "s8"),
   decode("f16", 16, 128, 2),
   decode("bf16", 32, 128, 2),
   decode("f16", 64, 64, 3)
@@ -207,7 +251,8 @@ const portables: ReadonlyArray<Instance> = [
   decode("f16", 64, 128, 1, 8),
   rows("layernorm", 4, 4, 1),
   rows("softmax", 1, 3, 4),
-  pointwise(256, 4)
+  pointwise(256, 4),
+  ...operations
 ].flatMap(portable)
 
 /** Everything that is compiled, tested and measured; what is not for 90a is compiled only. */
@@ -221,6 +266,8 @@ export const instances: ReadonlyArray<Instance> = [
   ...attentions,
   ...decodes,
   ...generated,
+  ...operations,
+  ...narrowOperations,
   ...planted,
   ...portables
 ]

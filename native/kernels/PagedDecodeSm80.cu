@@ -8,7 +8,8 @@
 //   maxima and sums: the splits of a (sequence, head) are a cluster that reads one another's shared memory (CLUSTER=1, sm_90,
 //   at most 16), or the last one to finish merges what all left in memory
 //
-// Types      INPUT f16 | bf16 for q, K, V and out; float softmax. HEAD_DIM 64 | 128.
+// Types      INPUT f16 | bf16 for q and out; float softmax. HEAD_DIM 64 | 128. KV as INPUT, or e4m3 (sm_89+) or s8 with a float
+//            scale for each kv head, turned into 16 bits in registers.
 // Layouts    q, out [batch, heads, dim]; K, V pools by strides of page, head and token; table [batch, pages of a sequence].
 // Needs      sm_80+; pages a multiple of 16 tokens; heads / kv heads <= 8; 16-byte aligned rows.
 // Floor      bytes of K and V once at copy bandwidth.
@@ -35,9 +36,14 @@ static_assert(PAGE % 16 == 0 && HEAD_DIM % 64 == 0, "whole fragments");
 #ifndef CLUSTER
 #define CLUSTER 0
 #endif
+#ifndef KV
+#define KV INPUT
+#endif
 constexpr int kMostSplits = 64;
 constexpr int kHeldPages = 64; // of a sequence's table, in registers
-constexpr int kWarps = WARPS, kSteps = HEAD_DIM / 32, kHalves = HEAD_DIM / 64;
+constexpr int kElements = 16 / (int)sizeof(KV); // of K or V in 16 bytes
+constexpr int kWarps = WARPS, kSteps = HEAD_DIM / (4 * kElements), kHalves = HEAD_DIM / (8 * kElements);
+static_assert(kSteps >= 1 && kHalves >= 1, "HEAD_DIM 128 with one-byte K and V");
 
 struct DecodeShape {
   int batch, heads, kv_heads, splits, pages_of_sequence;
@@ -48,6 +54,7 @@ struct DecodeShape {
   void *out;
   float *partial;    // [batch, kv heads, splits, group, dim + 2]: sums of values, then row maximum, row sum
   u32 *arrived;      // [batch, kv heads], zero before the first launch; each launch leaves it zero
+  const float *k_scales, *v_scales; // [kv heads], where KV is narrow
 };
 
 __device__ __forceinline__ void mma(float (&d)[4], u32 a0, u32 a2, u32 b0, u32 b1) {
@@ -81,6 +88,41 @@ __device__ __forceinline__ float2 cluster_load(const void *mine, u32 block) {
 #endif
 __device__ __forceinline__ u32 word(const uint4 &v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
 
+// Two bytes, in the low half, as two of INPUT.
+__device__ __forceinline__ u32 widen(u32 two) {
+  if constexpr (__is_same(KV, s8)) {
+    // The byte with its sign flipped under the exponent of 1024 (f16), less 1152; bf16 through float.
+    const u32 w = two ^ 0x8080u;
+    if constexpr (__is_same(INPUT, f16)) {
+      u32 r = __byte_perm(w, 0x64646464u, 0x4140);
+      asm("sub.rn.f16x2 %0, %0, %1;" : "+r"(r) : "r"(0x64806480u));
+      return r;
+    } else {
+      return pack2<INPUT>((float)(signed char)two, (float)(signed char)(two >> 8));
+    }
+  } else {
+#if __CUDA_ARCH__ >= 890
+    u32 r;
+    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(r) : "h"((u16)two));
+    if constexpr (__is_same(INPUT, f16)) return r;
+    const float2 f = unpack2<f16>(r);
+    return pack2<INPUT>(f.x, f.y);
+#else
+    return 0;
+#endif
+  }
+}
+// Two neighbouring elements of 16 bytes as a pair, the i-th.
+__device__ __forceinline__ u32 pair_along(const uint4 &v, int i) {
+  if constexpr (sizeof(KV) == 2) return word(v, i);
+  else return widen(i % 2 ? word(v, i / 2) >> 16 : word(v, i / 2));
+}
+// Element i of two tokens' 16 bytes as a pair.
+__device__ __forceinline__ u32 pair_across(const uint4 &a, const uint4 &b, int i) {
+  if constexpr (sizeof(KV) == 2) return __byte_perm(word(a, i / 2), word(b, i / 2), i % 2 ? 0x7632 : 0x5410);
+  else return widen(__byte_perm(word(a, i / 4), word(b, i / 4), (i % 4) | (4 + i % 4) << 4));
+}
+
 extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(const __grid_constant__ DecodeShape s) {
   __shared__ float merged[kWarps][8][HEAD_DIM + 2];
 #if !CLUSTER
@@ -98,14 +140,19 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
   const int held_low = lane < s.pages_of_sequence ? table[lane] : 0, held_high = 32 + lane < s.pages_of_sequence ? table[32 + lane] : 0;
   const int length = s.lengths[b], steps = (length + 15) / 16;
   const int part = (steps + s.splits - 1) / s.splits, from = split * part, to = min(steps, from + part);
-  const INPUT *k_pool = (const INPUT *)s.k + kv * s.head_stride, *v_pool = (const INPUT *)s.v + kv * s.head_stride;
+  const KV *k_pool = (const KV *)s.k + kv * s.head_stride, *v_pool = (const KV *)s.v + kv * s.head_stride;
+  const float scale_log2 = s.scale_log2 * (sizeof(KV) == 1 ? s.k_scales[kv] : 1.0f), out_scale = sizeof(KV) == 1 ? s.v_scales[kv] : 1.0f;
 
-  uint4 query[kSteps];
+  // Q in K's order: as many elements as 16 bytes of K hold, from i * 4 * kElements + q * kElements on.
+  constexpr int kQueryLoads = kElements / 8;
+  uint4 query[kSteps][kQueryLoads];
 #pragma unroll
-  for (int i = 0; i < kSteps; i++) {
-    query[i] = make_uint4(0, 0, 0, 0);
-    if (g < group) query[i] = *(const uint4 *)((const INPUT *)s.q + ((long long)b * s.heads + kv * group + g) * HEAD_DIM + i * 32 + q * 8);
-  }
+  for (int i = 0; i < kSteps; i++)
+#pragma unroll
+    for (int j = 0; j < kQueryLoads; j++) {
+      query[i][j] = make_uint4(0, 0, 0, 0);
+      if (g < group) query[i][j] = *(const uint4 *)((const INPUT *)s.q + ((long long)b * s.heads + kv * group + g) * HEAD_DIM + (i * 4 + q) * kElements + j * 8);
+    }
   float o[HEAD_DIM / 8][4];
 #pragma unroll
   for (int i = 0; i < HEAD_DIM / 8; i++) o[i][0] = o[i][1] = o[i][2] = o[i][3] = 0.0f;
@@ -122,7 +169,7 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
 #pragma unroll
     for (int half = 0; half < 2; half++)
 #pragma unroll
-      for (int i = 0; i < kSteps; i++) key[half][i] = load_once(k_pool + at + (half * 8 + g) * s.token_stride + i * 32 + q * 8);
+      for (int i = 0; i < kSteps; i++) key[half][i] = load_once(k_pool + at + (half * 8 + g) * s.token_stride + (i * 4 + q) * kElements);
   };
   int step = from + warp;
   long long at = 0;
@@ -132,16 +179,16 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
 #pragma unroll
     for (int i = 0; i < 4; i++)
 #pragma unroll
-      for (int h = 0; h < kHalves; h++) value[i][h] = load_once(v_pool + at + (i / 2 * 8 + q * 2 + i % 2) * s.token_stride + h * 64 + g * 8);
+      for (int h = 0; h < kHalves; h++) value[i][h] = load_once(v_pool + at + (i / 2 * 8 + q * 2 + i % 2) * s.token_stride + (h * 8 + g) * kElements);
     float c[2][4];
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       c[half][0] = c[half][1] = c[half][2] = c[half][3] = 0.0f;
 #pragma unroll
-      for (int i = 0; i < kSteps; i++) {
-        mma(c[half], query[i].x, query[i].y, key[half][i].x, key[half][i].y);
-        mma(c[half], query[i].z, query[i].w, key[half][i].z, key[half][i].w);
-      }
+      for (int i = 0; i < kSteps; i++)
+#pragma unroll
+        for (int j = 0; j < kElements / 4; j++)
+          mma(c[half], word(query[i][j / 2], j % 2 * 2), word(query[i][j / 2], j % 2 * 2 + 1), pair_along(key[half][i], 2 * j), pair_along(key[half][i], 2 * j + 1));
     }
     if (step + kWarps < to) at = place(step + kWarps), load_keys(at);
     float x[4] = {c[0][0], c[0][1], c[1][0], c[1][1]};
@@ -158,34 +205,29 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
     m = fmaxf(m, __shfl_xor_sync(~0u, m, 1)), m = fmaxf(m, __shfl_xor_sync(~0u, m, 2));
     m = fmaxf(m, most); // finite: a step holds at least one token inside
     if (__any_sync(~0u, m > most)) {
-      const float factor = exp2_fast((most - m) * s.scale_log2);
+      const float factor = exp2_fast((most - m) * scale_log2);
       sum *= factor;
 #pragma unroll
       for (int i = 0; i < HEAD_DIM / 8; i++) o[i][0] *= factor, o[i][1] *= factor;
       most = m;
     }
 #pragma unroll
-    for (int i = 0; i < 4; i++) x[i] = exp2_fast((x[i] - m) * s.scale_log2), sum += x[i];
+    for (int i = 0; i < 4; i++) x[i] = exp2_fast((x[i] - m) * scale_log2), sum += x[i];
     const u32 p0 = pack2<INPUT>(x[0], x[1]), p1 = pack2<INPUT>(x[2], x[3]);
 #pragma unroll
     for (int h = 0; h < kHalves; h++)
 #pragma unroll
-      for (int j = 0; j < 8; j++) {
-        const u32 select = j % 2 ? 0x7632 : 0x5410;
-        const u32 b0 = __byte_perm(word(value[0][h], j / 2), word(value[1][h], j / 2), select);
-        const u32 b1 = __byte_perm(word(value[2][h], j / 2), word(value[3][h], j / 2), select);
-        mma(o[h * 8 + j], p0, p1, b0, b1);
-      }
+      for (int j = 0; j < kElements; j++) mma(o[h * kElements + j], p0, p1, pair_across(value[0][h], value[1][h], j), pair_across(value[2][h], value[3][h], j));
   }
   sum += __shfl_xor_sync(~0u, sum, 1), sum += __shfl_xor_sync(~0u, sum, 2);
 
-  // Column c of tile (h, j) is dim h * 64 + c * 8 + j.
+  // Column c of tile (h, j) is dim (h * 8 + c) * kElements + j.
 #pragma unroll
   for (int h = 0; h < kHalves; h++)
 #pragma unroll
-    for (int j = 0; j < 8; j++)
+    for (int j = 0; j < kElements; j++)
 #pragma unroll
-      for (int e = 0; e < 2; e++) merged[warp][g][h * 64 + (q * 2 + e) * 8 + j] = o[h * 8 + j][e];
+      for (int e = 0; e < 2; e++) merged[warp][g][(h * 8 + q * 2 + e) * kElements + j] = o[h * kElements + j][e];
   if (q == 0) merged[warp][g][HEAD_DIM] = most, merged[warp][g][HEAD_DIM + 1] = sum;
   __syncthreads();
   [[maybe_unused]] const long long pair = (long long)b * s.kv_heads + kv;
@@ -202,11 +244,11 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
     for (int w = 0; w < kWarps; w++) m = fmaxf(m, merged[w][head][HEAD_DIM]);
 #pragma unroll
     for (int w = 0; w < kWarps; w++) {
-      const float factor = m == kNone ? 0.0f : exp2_fast((merged[w][head][HEAD_DIM] - m) * s.scale_log2);
+      const float factor = m == kNone ? 0.0f : exp2_fast((merged[w][head][HEAD_DIM] - m) * scale_log2);
       total += merged[w][head][HEAD_DIM + 1] * factor, value += merged[w][head][d] * factor;
     }
     if (s.splits == 1) {
-      ((INPUT *)s.out)[((long long)b * s.heads + kv * group + head) * HEAD_DIM + d] = from_float<INPUT>(total > 0.0f ? value / total : 0.0f);
+      ((INPUT *)s.out)[((long long)b * s.heads + kv * group + head) * HEAD_DIM + d] = from_float<INPUT>(total > 0.0f ? value / total * out_scale : 0.0f);
     } else {
       mine[head * (HEAD_DIM + 2) + d] = value;
       if (d == 0) mine[head * (HEAD_DIM + 2) + HEAD_DIM] = m, mine[head * (HEAD_DIM + 2) + HEAD_DIM + 1] = total;
@@ -230,10 +272,10 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
     for (int p = 0; p < 16; p++) m = fmaxf(m, tail[p].x);
 #pragma unroll
     for (int p = 0; p < 16; p++) {
-      const float f = tail[p].x == kNone ? 0.0f : exp2_fast((tail[p].x - m) * s.scale_log2);
+      const float f = tail[p].x == kNone ? 0.0f : exp2_fast((tail[p].x - m) * scale_log2);
       total += tail[p].y * f, value.x += part[p].x * f, value.y += part[p].y * f;
     }
-    const float inverse = total > 0.0f ? 1.0f / total : 0.0f;
+    const float inverse = total > 0.0f ? out_scale / total : 0.0f;
     *(u32 *)((INPUT *)s.out + ((long long)b * s.heads + kv * group + head) * HEAD_DIM + d) = pack2<INPUT>(value.x * inverse, value.y * inverse);
   }
   cluster_sync(); // no block leaves while another reads its sums
@@ -259,12 +301,12 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
     for (int x = 16; x; x >>= 1) m = fmaxf(m, __shfl_xor_sync(~0u, m, x));
 #pragma unroll
     for (int i = 0; i < kMostSplits / 32; i++) {
-      tail[i].x = tail[i].x == kNone ? 0.0f : exp2_fast((tail[i].x - m) * s.scale_log2);
+      tail[i].x = tail[i].x == kNone ? 0.0f : exp2_fast((tail[i].x - m) * scale_log2);
       total += tail[i].y * tail[i].x;
     }
     for (int x = 16; x; x >>= 1) total += __shfl_xor_sync(~0u, total, x);
 #pragma unroll
-    for (int i = 0; i < kMostSplits / 32; i++) weight[head][i * 32 + lane] = total > 0.0f ? tail[i].x / total : 0.0f;
+    for (int i = 0; i < kMostSplits / 32; i++) weight[head][i * 32 + lane] = total > 0.0f ? tail[i].x / total * out_scale : 0.0f;
   }
   __syncthreads();
   for (int i = threadIdx.x; i < group * HEAD_DIM / 2; i += kWarps * 32) {

@@ -59,6 +59,9 @@
 #ifndef CONSTANT_B
 #define CONSTANT_B 0
 #endif
+#ifndef GROUPED
+#define GROUPED 0
+#endif
 #ifndef CONVOLUTION
 #define CONVOLUTION 0
 #endif
@@ -136,6 +139,7 @@ constexpr bool kOverStages = SPLIT_K == 1 && !PING_PONG && kTileM * TILE_N / kCh
 constexpr int kPartialStride = TILE_N + 8;
 static_assert(SPLIT_K == 1 || kTileM * kPartialStride * 4 <= STAGES * kStageBytes, "partial sums reuse the stages");
 static_assert(!STREAM_K || (kCluster == 1 && PROMOTE == 0), "stream-K blocks share nothing");
+static_assert(!GROUPED || (kCluster == 1 && !STREAM_K && !A_ALONG_M && !CONSTANT_B && MMA_KIND != 2), "groups: rows of A along k, no cluster, floats");
 static_assert(!STREAM_K || MMA_KIND != 2, "partial sums are floats");
 static_assert(!PING_PONG || (CONSUMERS == 2 && SPLIT_K == 1 && !STREAM_K), "whole tiles take turns");
 static_assert(kTileM % SPLIT_K == 0, "each block of a k cluster reduces the same number of rows");
@@ -162,6 +166,9 @@ struct GemmShape {
   u32 *ready;     // STREAM_K: for each block and consumer, zero before and after each launch
 #if CONVOLUTION
   ConvolutionShape conv; // batch counts groups; k_slabs = taps * channel_slabs
+#endif
+#if GROUPED
+  const int *starts; // [batch + 1]: the first row of A and D of each group; B has a matrix for each
 #endif
 };
 
@@ -201,9 +208,34 @@ __device__ __forceinline__ u64 matrix_descriptor(u32 address, u32 leading_bytes)
 
 struct Tile {
   int m, n, batch;
+  int row_0, rows; // the tile's matrix: its first row in A and D, and how many it has
 };
+#if GROUPED
+// Tiles of all groups, one after another.
+__device__ __forceinline__ int tiles_of(int rows, const GemmShape &s) { return (rows + kTileM - 1) / kTileM * s.tiles_n; }
+__device__ __forceinline__ int all_tiles(const GemmShape &s) {
+  int sum = 0;
+  for (int i = 0; i < s.batch; i++) sum += tiles_of(s.starts[i + 1] - s.starts[i], s);
+  return sum;
+}
 __device__ __forceinline__ Tile tile_at(int t, const GemmShape &s) {
   Tile r;
+  r.batch = 0;
+  for (;; r.batch++) {
+    r.row_0 = s.starts[r.batch], r.rows = s.starts[r.batch + 1] - r.row_0;
+    const int here = tiles_of(r.rows, s);
+    if (t < here || r.batch + 1 == s.batch) break;
+    t -= here;
+  }
+  const int tiles_m = (r.rows + kTileM - 1) / kTileM;
+  r.m = t % tiles_m, r.n = t / tiles_m;
+  return r;
+}
+#else
+__device__ __forceinline__ int all_tiles(const GemmShape &s) { return s.tiles_m * s.tiles_n * s.batch; }
+__device__ __forceinline__ Tile tile_at(int t, const GemmShape &s) {
+  Tile r;
+  r.row_0 = 0, r.rows = s.m;
   const int of_batch = s.tiles_m * s.tiles_n;
   r.batch = t / of_batch;
   t -= r.batch * of_batch;
@@ -215,6 +247,7 @@ __device__ __forceinline__ Tile tile_at(int t, const GemmShape &s) {
   r.n = t / rows;
   return r;
 }
+#endif
 
 template <class T> __device__ __forceinline__ void store_masked(T *to, float2 v, int count, bool even) {
   if (count >= 2 && even) {
@@ -263,9 +296,9 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
   else __syncthreads();
   dependents_launch();
   if (!CONSTANT_B || warpgroup != CONSUMERS) dependency_wait();
+  const int tiles = all_tiles(shape);
 
   const int clusters = gridDim.x / kCluster, cluster = blockIdx.x / kCluster;
-  const int tiles = shape.tiles_m * shape.tiles_n * shape.batch;
   int slab_from = 0, slab_to = shape.k_slabs;
   if (SPLIT_K > 1) {
     const int part = (shape.k_slabs + SPLIT_K - 1) / SPLIT_K;
@@ -302,7 +335,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
         const int image_h = pixel_h * shape.conv.stride_h - shape.conv.pad_h, image_w = pixel_w * shape.conv.stride_w - shape.conv.pad_w;
         const int channel_0 = tile.batch * shape.conv.group_channels, filter_0 = tile.batch * shape.n;
 #else
-        const int batch_a = shape.a_batched ? tile.batch : 0, batch_b = shape.b_batched ? tile.batch : 0;
+        const int batch_a = shape.a_batched && !GROUPED ? tile.batch : 0, batch_b = shape.b_batched ? tile.batch : 0;
 #endif
         // A stage's part of B, whose whole loads are announced first.
         auto load_b = [&](int slab, int to_stage) {
@@ -357,7 +390,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
           constexpr int kBoxM = A_ALONG_M ? 64 : kPartM;
 #pragma unroll
           for (int i = 0; i < kPartM / kBoxM; i++) {
-            const int row = m0 + rank_n * kPartM + i * kBoxM;
+            const int row = tile.row_0 + m0 + rank_n * kPartM + i * kBoxM;
             const int x = A_ALONG_M ? row : k0, y = A_ALONG_M ? k0 : row;
             if (CLUSTER_N > 1) tensor_load_3d_multicast(to_a + i * kBoxM * 128, &map_a, ready, x, y, batch_a, a_mask);
             else tensor_load_3d(to_a + i * kBoxM * 128, &map_a, ready, x, y, batch_a);
@@ -367,8 +400,8 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
             // A few rows of the epilogue's matrices for each slab, so that they are in the L2 when the tile is done.
             const int rows = (kTileM + shape.k_slabs - 1) / shape.k_slabs;
             for (int r = slab * rows; r < min(kTileM, (slab + 1) * rows); r++)
-              if (m0 + r < shape.m)
-                epilogue_prefetch(tile.batch * shape.batch_stride + (m0 + r) * shape.row_stride + n0, min(TILE_N, shape.n - n0), shape.inputs);
+              if (m0 + r < tile.rows)
+                epilogue_prefetch((GROUPED ? tile.row_0 * shape.row_stride : tile.batch * shape.batch_stride) + (m0 + r) * shape.row_stride + n0, min(TILE_N, shape.n - n0), shape.inputs);
           }
           if (++stage == STAGES) stage = 0, phase ^= 1;
         }
@@ -544,23 +577,33 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
         cluster_sync();
         constexpr int kRows = kTileM / SPLIT_K, kQuads = TILE_N / 4;
         const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;
-        for (int i = threadIdx.x; i < kRows * kQuads; i += 128 * CONSUMERS) {
-          const int r = rank_k * kRows + i / kQuads, c = i % kQuads * 4;
-          const u32 at = base + (u32)(r * kPartialStride + c) * 4;
-          float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        // A few pieces of every block's sums in flight at once: a remote load takes hundreds of cycles.
+        constexpr int kBatch = SPLIT_K > 4 ? 2 : 4, kWorkers = 128 * CONSUMERS;
+        for (int first = threadIdx.x; first < kRows * kQuads; first += kBatch * kWorkers) {
+          float4 part[kBatch][SPLIT_K];
 #pragma unroll
-          for (int q = 0; q < SPLIT_K; q++) {
-            const float4 v = cluster_load_float4(cluster_address(at, rank_m + rank_n * CLUSTER_M + q * CLUSTER_M * CLUSTER_N));
-            sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
+          for (int u = 0; u < kBatch; u++) {
+            const int i = min(first + u * kWorkers, kRows * kQuads - 1);
+            const u32 at = base + (u32)((rank_k * kRows + i / kQuads) * kPartialStride + i % kQuads * 4) * 4;
+#pragma unroll
+            for (int q = 0; q < SPLIT_K; q++) part[u][q] = cluster_load_float4(cluster_address(at, rank_m + rank_n * CLUSTER_M + q * CLUSTER_M * CLUSTER_N));
           }
-          const int row = (tile.m * CLUSTER_M + rank_m) * kTileM + r, column = n0 + c;
-          const bool inside = row < shape.m;
-          const long long to = tile.batch * shape.batch_stride + row * shape.row_stride + column;
-          const float2 lo = epilogue_pair(make_float2(sum.x, sum.y), row, column_0 + column, tile.batch, to, inside, column_0 + shape.n, even, shape.inputs);
-          const float2 hi = epilogue_pair(make_float2(sum.z, sum.w), row, column_0 + column + 2, tile.batch, to + 2, inside, column_0 + shape.n, even, shape.inputs);
-          if (inside) {
-            store_masked((OUTPUT *)shape.d + to, lo, shape.n - column, even);
-            store_masked((OUTPUT *)shape.d + to + 2, hi, shape.n - column - 2, even);
+#pragma unroll
+          for (int u = 0; u < kBatch; u++) {
+            const int i = first + u * kWorkers;
+            if (i >= kRows * kQuads) continue;
+            float4 sum = part[u][0];
+#pragma unroll
+            for (int q = 1; q < SPLIT_K; q++) sum.x += part[u][q].x, sum.y += part[u][q].y, sum.z += part[u][q].z, sum.w += part[u][q].w;
+            const int row = (tile.m * CLUSTER_M + rank_m) * kTileM + rank_k * kRows + i / kQuads, column = n0 + i % kQuads * 4;
+            const bool inside = row < shape.m;
+            const long long to = tile.batch * shape.batch_stride + row * shape.row_stride + column;
+            const float2 lo = epilogue_pair(make_float2(sum.x, sum.y), row, column_0 + column, tile.batch, to, inside, column_0 + shape.n, even, shape.inputs);
+            const float2 hi = epilogue_pair(make_float2(sum.z, sum.w), row, column_0 + column + 2, tile.batch, to + 2, inside, column_0 + shape.n, even, shape.inputs);
+            if (inside) {
+              store_masked((OUTPUT *)shape.d + to, lo, shape.n - column, even);
+              store_masked((OUTPUT *)shape.d + to + 2, hi, shape.n - column - 2, even);
+            }
           }
         }
         cluster_sync();
@@ -571,11 +614,13 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
       // Nothing loads after a block's last tile: its results leave through the stages, all at once, once every consumer is done.
       const bool over_stages = kOverStages && segments.at >= segments.end;
       if (over_stages && CONSUMERS > 1) named_barrier(7, 128 * CONSUMERS);
-      const bool whole = even && m0 + BLOCKS_M * 64 <= shape.m && n0 + TILE_N <= shape.n;
+      const bool whole = even && m0 + BLOCKS_M * 64 <= tile.rows && n0 + TILE_N <= shape.n;
+      // The next group's rows follow this one's, so a tile that ends among them stores its rows one by one.
+      const bool by_rows = GROUPED && m0 + BLOCKS_M * 64 > tile.rows;
 #pragma unroll
       for (int mi = 0; mi < BLOCKS_M; mi++) {
         const int row = m0 + mi * 64 + quarter * 16 + lane / 4;
-        const long long row_at = tile.batch * shape.batch_stride + row * shape.row_stride;
+        const long long row_at = GROUPED ? (tile.row_0 + row) * shape.row_stride : tile.batch * shape.batch_stride + row * shape.row_stride;
 #pragma unroll
         for (int chunk = 0; chunk < TILE_N / kChunk; chunk++) {
           constexpr int kChunks = TILE_N / kChunk;
@@ -599,14 +644,19 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
               }
 #endif
               const long long at = row_at + (h ? 8 * shape.row_stride : 0) + column;
-              const float2 v = epilogue_pair<Whole>(make_float2((float)d[mi][i], (float)d[mi][i + 1]), r, column_0 + column, tile.batch, at, r < shape.m, column_0 + shape.n, even,
+              const float2 v = epilogue_pair<Whole>(make_float2((float)d[mi][i], (float)d[mi][i + 1]), r, column_0 + column, tile.batch, at, r < tile.rows, column_0 + shape.n, even,
                                                      shape.inputs);
+              if (by_rows) {
+                if (r < tile.rows) store_masked((OUTPUT *)shape.d + at, v, shape.n - column, even);
+                continue;
+              }
               if constexpr (kOutBytes == 2) packed[j][h] = pack2<OUTPUT>(v.x, v.y);
               else wide[j][h] = v;
             }
           };
           if (whole) apply.template operator()<true>();
           else apply.template operator()<false>();
+          if (by_rows) continue;
           if (!over_stages) {
             if (storer) store_wait_read<STORE_SLOTS - 1>();
             named_barrier(1 + consumer, 128);
@@ -633,7 +683,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
           async_proxy_fence();
           named_barrier(1 + consumer, 128);
           if (storer) {
-            tensor_store_3d(&map_d, slot, n0 + chunk * kChunk, m0 + mi * 64, tile.batch);
+            tensor_store_3d(&map_d, slot, n0 + chunk * kChunk, tile.row_0 + m0 + mi * 64, GROUPED ? 0 : tile.batch);
             store_commit();
           }
         }

@@ -100,37 +100,51 @@ extern "C" __global__ void compare(double *sums, u32 *worst, const void *out, in
   }
 }
 
-// Attention in float64, one block a query row: q[b, s, h, d], k and v[b, t, hk, d] with strides in elements.
-extern "C" __global__ void reference_attention(double *out, const void *q, const void *k, const void *v, int type, int queries, int keys, int heads,
-                                               int kv_heads, int dim, float scale, int causal, const int *lengths) {
+// Attention in float64, one block a query row: q[b, s, h, d], k and v[b, t, hk, d], dense. PACKED sequences lie one after
+// another and their first tokens are in query_starts and key_starts.
+struct ReferenceAttention {
+  int type, kv_type, batch, queries, keys, heads, kv_heads, dim, causal, window;
+  float scale;
+  int unused;
+  const int *lengths, *query_starts, *key_starts;
+  const void *bias;
+  long long bias_batch, bias_head, bias_query;
+  const float *k_scales, *v_scales; // of a kv head
+};
+extern "C" __global__ void reference_attention(double *out, const void *q, const void *k, const void *v, const __grid_constant__ ReferenceAttention s) {
   extern __shared__ double scores[];
-  const int row = blockIdx.x, head = blockIdx.y, b = blockIdx.z, kv = head / (heads / kv_heads);
-  int limit = lengths ? lengths[b] : keys;
-  if (causal) limit = min(limit, row + limit - queries + 1);
+  const int row = blockIdx.x, head = blockIdx.y, b = blockIdx.z, kv = head / (s.heads / s.kv_heads);
+  const int queries = s.query_starts ? s.query_starts[b + 1] - s.query_starts[b] : s.queries;
+  int keys = s.key_starts ? s.key_starts[b + 1] - s.key_starts[b] : s.keys;
+  if (row >= queries) return;
+  if (s.lengths) keys = s.lengths[b];
+  const int own = row + keys - queries, limit = s.causal ? min(keys, own + 1) : keys, from = s.window ? max(0, own - s.window + 1) : 0;
   __shared__ double most_all, sum_all;
-  const long long q_at = (((long long)b * queries + row) * heads + head) * dim;
-  for (int t = threadIdx.x; t < limit; t += blockDim.x) {
-    double s = 0.0;
-    const long long k_at = (((long long)b * keys + t) * kv_heads + kv) * dim;
-    for (int i = 0; i < dim; i++) s += load_as_double(q, type, q_at + i) * load_as_double(k, type, k_at + i);
-    scores[t] = s * scale;
+  const long long q_at = (((s.query_starts ? s.query_starts[b] : (long long)b * s.queries) + row) * s.heads + head) * s.dim;
+  const long long k_0 = s.key_starts ? s.key_starts[b] : (long long)b * s.keys;
+  for (int t = from + threadIdx.x; t < limit; t += blockDim.x) {
+    double sum = 0.0;
+    const long long k_at = ((k_0 + t) * s.kv_heads + kv) * s.dim;
+    for (int i = 0; i < s.dim; i++) sum += load_as_double(q, s.type, q_at + i) * load_as_double(k, s.kv_type, k_at + i);
+    if (s.k_scales) sum *= s.k_scales[kv];
+    scores[t] = sum * s.scale + (s.bias ? load_as_double(s.bias, s.type, b * s.bias_batch + head * s.bias_head + row * s.bias_query + t) : 0.0);
   }
   __syncthreads();
   if (threadIdx.x < 32) {
     double most = -1e300, sum = 0.0;
-    for (int t = threadIdx.x; t < limit; t += 32) most = fmax(most, scores[t]);
+    for (int t = from + threadIdx.x; t < limit; t += 32) most = fmax(most, scores[t]);
     for (int o = 16; o; o >>= 1) most = fmax(most, __shfl_xor_sync(~0u, most, o));
-    for (int t = threadIdx.x; t < limit; t += 32) sum += exp(scores[t] - most);
+    for (int t = from + threadIdx.x; t < limit; t += 32) sum += exp(scores[t] - most);
     for (int o = 16; o; o >>= 1) sum += __shfl_xor_sync(~0u, sum, o);
     if (threadIdx.x == 0) most_all = most, sum_all = sum;
   }
   __syncthreads();
-  for (int t = threadIdx.x; t < limit; t += blockDim.x) scores[t] = exp(scores[t] - most_all) / sum_all;
+  for (int t = from + threadIdx.x; t < limit; t += blockDim.x) scores[t] = exp(scores[t] - most_all) / sum_all;
   __syncthreads();
-  for (int i = threadIdx.x; i < dim; i += blockDim.x) {
-    double s = 0.0;
-    for (int t = 0; t < limit; t++) s += scores[t] * load_as_double(v, type, (((long long)b * keys + t) * kv_heads + kv) * dim + i);
-    out[q_at + i] = s;
+  for (int i = threadIdx.x; i < s.dim; i += blockDim.x) {
+    double sum = 0.0;
+    for (int t = from; t < limit; t++) sum += scores[t] * load_as_double(v, s.kv_type, ((k_0 + t) * s.kv_heads + kv) * s.dim + i);
+    out[q_at + i] = sum * (s.v_scales ? s.v_scales[kv] : 1.0);
   }
 }
 

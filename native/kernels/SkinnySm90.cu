@@ -1,7 +1,7 @@
 // Skinny GEMM and GEMV with narrow weights on Hopper: D[m, n] = EPILOGUE(sum over k of X[m, k] * W[n, k] * scale), m <= XROWS.
 //
-//   W ->  TMA, STAGES pieces of 16 rows x 512 bytes in flight whatever the registers hold -> dequantised -> mma
-//   one thread loads, 8 warps multiply: in each piece a warp takes 64 bytes of all 16 rows, as the A operand of m16n8k16
+//   W ->  TMA, STAGES pieces of 16 rows x 64 * WARPS bytes in flight whatever the registers hold -> dequantised -> mma
+//   one thread loads, WARPS multiply: in each piece a warp takes 64 bytes of all 16 rows, as the A operand of m16n8k16
 //     lane (g, q) holds 16 neighbouring bytes of two rows, 8 apart; neighbouring g are rows 4 apart, so that the 128-byte
 //     swizzle puts a quarter warp's 16-byte pieces in different banks; X's columns follow the same order of k and lie in shared
 //     memory as fragments; blocks walk groups of 16 rows, all of k each; the warps' sums meet in shared memory
@@ -12,7 +12,7 @@
 // Needs      sm_90; n a multiple of 8 (s4); k a multiple of 128 (s4) or 64 (s8); W, scales on 16 bytes; XROWS * k * 2 bytes of
 //            shared memory beside the ring.
 // Floor      bytes of W and scales once at copy bandwidth.
-// Parameters WEIGHT, XROWS 1 | 4 | 8 | 16, STAGES. docs/kernels/skinny-sm80.md.
+// Parameters WEIGHT, XROWS 1 | 4 | 8 | 16, STAGES, WARPS. docs/kernels/skinny-sm80.md.
 #include "AsyncCopy.cuh"
 #include "Epilogue.cuh"
 
@@ -25,13 +25,16 @@
 #ifndef STAGES
 #define STAGES 8
 #endif
+#ifndef WARPS
+#define WARPS 8
+#endif
 #define IS_S4_s8 0
 #define IS_S4_s4 1
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 #define IS_S4 JOIN(IS_S4_, WEIGHT)
 
-constexpr int kWarps = 8, kRows = 16, kPieceBytes = 512, kLines = kPieceBytes / 128;
+constexpr int kWarps = WARPS, kRows = 16, kPieceBytes = 64 * kWarps, kLines = kPieceBytes / 128;
 constexpr int kUnitK = IS_S4 ? 128 : 64; // of k in 64 bytes, a warp's part of a piece
 constexpr int kScaleBytes = IS_S4 ? kWarps * kRows * 2 : 0;
 constexpr int kStageBytes = kRows * kPieceBytes + 1024 * (kScaleBytes > 0); // a stage starts on 1024 bytes

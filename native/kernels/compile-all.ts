@@ -106,7 +106,9 @@ const compile = async (instance: Instance): Promise<{ readonly resources: Resour
     // From the repository's root, whatever its path: a report is its key and what nvcc said.
     const relative = args.map((arg) => (/[ =]/.test(arg) ? `'${arg}'` : arg).replaceAll(root, "")).join(" ")
     const to = `native/build/gpu/${instance.name}.cubin`
-    plan.push(`nvcc ${relative} >/tmp/${instance.name}.said 2>&1 && { echo ${key}; cat /tmp/${instance.name}.said; } >${to}.txt || { echo FAILED ${instance.name}; head -5 /tmp/${instance.name}.said; }`)
+    plan.push(
+      `nvcc ${relative} >/tmp/${instance.name}.said 2>&1 && { echo ${key}; cat /tmp/${instance.name}.said; } >${to}.txt || { echo FAILED ${instance.name}; head -5 /tmp/${instance.name}.said; }`
+    )
     return { resources: parseReport("", "") }
   }
   const { code, text } = await run("nvcc", args)
@@ -150,7 +152,12 @@ const main = async (): Promise<number> => {
   writeFileSync(`${build}instances.txt`, `${lines.join("\n")}\n`)
 
   if (plan !== undefined) {
-    const script = ["xargs -P $(nproc) -I{} bash -c {} <<'PLAN'", ...plan.map((line) => JSON.stringify(line)), "PLAN", ""]
+    const script = [
+      "xargs -P $(nproc) -I{} bash -c {} <<'PLAN'",
+      ...plan.map((line) => JSON.stringify(line)),
+      "PLAN",
+      ""
+    ]
     writeFileSync(`${build}plan.sh`, script.join("\n"))
     console.log(`${plan.length} of ${chosen.length} instances to compile: bash native/build/gpu/plan.sh`)
     return 0

@@ -5,12 +5,22 @@
 struct AttentionProblem {
   int batch = 1, queries = 0, keys = 0, heads = 0, kv_heads = 0, dim = 128;
   float scale = 1.0f;
-  CUdeviceptr q = 0, k = 0, v = 0, o = 0; // [batch, tokens, heads, dim], dense
+  CUdeviceptr q = 0, k = 0, v = 0, o = 0; // [batch, tokens, heads, dim], dense; packed: [tokens, heads, dim]
+  int window = 0;
+  CUdeviceptr key_lengths = 0, bias = 0;
+  long long bias_batch = 0, bias_head = 0, bias_query = 0;
+  int query_tokens = 0, key_tokens = 0; // packed; `queries` and `keys` are then the longest
+  CUdeviceptr query_starts = 0, key_starts = 0;
 };
 struct AttentionShape {
   int queries, keys, heads, kv_heads, batch, heads_of_group;
   float scale_log2;
-  int unused;
+  int window;
+  CUdeviceptr key_lengths, query_starts, key_starts, bias;
+  long long bias_batch, bias_head, bias_query;
+  float bias_factor;
+  int tokens;
+  CUdeviceptr o;
 };
 
 inline void encode_heads(CUtensorMap *map, Type type, CUdeviceptr base, int dim, int tokens, int heads, int batch, unsigned box_tokens) {
@@ -47,10 +57,12 @@ inline Launch prepare_attention(const Device &device, const Instance &i, const A
   const Type type = type_named(i.text("INPUT", "f16"));
   const int keys = i.number("KEYS", 128), stages = i.number("STAGES", 2);
   CUtensorMap q, k, v, o;
-  encode_heads(&q, type, p.q, p.dim, p.queries, p.heads, p.batch, 128);
-  encode_heads(&k, type, p.k, p.dim, p.keys, p.kv_heads, p.batch, keys);
-  encode_heads(&v, type, p.v, p.dim, p.keys, p.kv_heads, p.batch, keys);
-  encode_heads(&o, type, p.o, p.dim, p.queries, p.heads, p.batch, 64);
+  const bool packed = i.number("PACKED", 0) != 0;
+  const int query_rows = packed ? p.query_tokens : p.queries, key_rows = packed ? p.key_tokens : p.keys, batches = packed ? 1 : p.batch;
+  encode_heads(&q, type, p.q, p.dim, query_rows, p.heads, batches, 128);
+  encode_heads(&k, type, p.k, p.dim, key_rows, p.kv_heads, batches, keys);
+  encode_heads(&v, type, p.v, p.dim, key_rows, p.kv_heads, batches, keys);
+  encode_heads(&o, type, p.o, p.dim, query_rows, p.heads, batches, 64);
   const int group = i.number("CAUSAL", 0) ? balanced_group((p.queries + 127) / 128, p.heads * p.batch, device.multiprocessors) : 1;
   Launch l;
   l.dependent = true;
@@ -58,20 +70,21 @@ inline Launch prepare_attention(const Device &device, const Instance &i, const A
   l.function = load_function(i, l.shared_bytes);
   l.block[0] = 384;
   l.grid[0] = std::min(device.multiprocessors, (p.queries + 127) / 128 * p.heads * p.batch);
-  l.add(q).add(k).add(v).add(o).add(AttentionShape{p.queries, p.keys, p.heads, p.kv_heads, p.batch, group, p.scale * 1.4426950408889634f, 0});
+  l.add(q).add(k).add(v).add(o).add(AttentionShape{p.queries, p.keys, p.heads, p.kv_heads, p.batch, group, p.scale * 1.4426950408889634f, p.window, p.key_lengths, p.query_starts, p.key_starts,
+                                                                p.bias, p.bias_batch, p.bias_head, p.bias_query, 1.0f / p.scale, p.query_tokens, p.o});
   return l;
 }
 
 struct DecodeProblem {
   int batch = 1, heads = 0, kv_heads = 0, dim = 128, pages_of_sequence = 0, splits = 1;
   float scale = 1.0f;
-  CUdeviceptr q = 0, k = 0, v = 0, table = 0, lengths = 0, out = 0, partial = 0, arrived = 0;
+  CUdeviceptr q = 0, k = 0, v = 0, table = 0, lengths = 0, out = 0, partial = 0, arrived = 0, k_scales = 0, v_scales = 0;
 };
 struct DecodeShape {
   int batch, heads, kv_heads, splits, pages_of_sequence;
   float scale_log2;
   long long page_stride, head_stride, token_stride;
-  CUdeviceptr q, k, v, table, lengths, out, partial, arrived;
+  CUdeviceptr q, k, v, table, lengths, out, partial, arrived, k_scales, v_scales;
 };
 
 // Pools [pages, kv heads, page, dim].
@@ -87,7 +100,7 @@ inline Launch prepare_decode(const Instance &i, const DecodeProblem &p) {
     if (p.splits > 8) CHECK_CUDA(cuFuncSetAttribute(l.function, CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED, 1));
   }
   l.add(DecodeShape{p.batch, p.heads, p.kv_heads, p.splits, p.pages_of_sequence, p.scale * 1.4426950408889634f, p.kv_heads * page * p.dim, page * p.dim, p.dim, p.q,
-                    p.k, p.v, p.table, p.lengths, p.out, p.partial, p.arrived});
+                    p.k, p.v, p.table, p.lengths, p.out, p.partial, p.arrived, p.k_scales, p.v_scales});
   return l;
 }
 
@@ -107,7 +120,7 @@ struct SkinnyRing {
   int rows_of_x, stage_bytes, x_bytes, shared_bytes;
   SkinnyRing(const Instance &i, int k) : rows_of_x(i.number("XROWS", 1)) {
     const bool s4 = i.text("WEIGHT", "s4") == "s4";
-    stage_bytes = 8192 + (s4 ? 1024 : 0);
+    stage_bytes = 1024 * i.number("WARPS", 8) + (s4 ? 1024 : 0);
     x_bytes = k * 2 * rows_of_x;
     shared_bytes = 1024 + i.number("STAGES", 8) * (stage_bytes + 16) + 16 + x_bytes;
   }
@@ -127,13 +140,13 @@ inline Launch prepare_skinny(const Device &device, const Instance &i, const Skin
   std::copy(std::begin(p.inputs), std::end(p.inputs), s.inputs.pointer);
   if (i.kernel == "SkinnySm90") {
     l.shared_bytes = SkinnyRing(i, p.k).shared_bytes;
-    l.block[0] = 288;
+    l.block[0] = 32 * (i.number("WARPS", 8) + 1);
     l.grid[0] = std::min((p.n + 15) / 16, device.multiprocessors * i.number("PER_SM", 1));
     const bool s4 = i.text("WEIGHT", "s4") == "s4";
     const long long row_bytes = s4 ? p.k / 2 : p.k;
     CUtensorMap w, scales{};
     encode_3d(&w, Type::s8, p.w, {row_bytes, p.n, 1}, {row_bytes, row_bytes * p.n}, 128, 16, CU_TENSOR_MAP_SWIZZLE_128B);
-    if (s4) encode_3d(&scales, Type::f16, p.scales, {p.n, p.k / 128, 1}, {p.n * 2ll, 2ll * p.n * (p.k / 128)}, 16, 8, CU_TENSOR_MAP_SWIZZLE_NONE);
+    if (s4) encode_3d(&scales, Type::f16, p.scales, {p.n, p.k / 128, 1}, {p.n * 2ll, 2ll * p.n * (p.k / 128)}, 16, i.number("WARPS", 8), CU_TENSOR_MAP_SWIZZLE_NONE);
     l.add(w).add(scales);
   } else {
     l.block[0] = 32 * i.number("WARPS", 8);

@@ -121,3 +121,31 @@ inline Launch prepare_gemm(const Device &device, const Instance &instance, const
   launch.add(a).add(b).add(d).add(shape);
   return launch;
 }
+
+// Groups of rows, one after another in A and D, each with its own B: `starts` holds [groups + 1] first rows on the device.
+inline Launch prepare_grouped(const Device &device, const Instance &instance, const GemmProblem &p, int groups, CUdeviceptr starts) {
+  const GemmTile t(instance);
+  const long long in = (long long)type_bytes(t.input), out = (long long)type_bytes(t.output);
+  CUtensorMap a, b, d;
+  encode_3d(&a, t.input, p.a, {p.k, p.m, 1}, {p.k * in, p.k * in * p.m}, 128 / (int)in, t.tile_m, CU_TENSOR_MAP_SWIZZLE_128B);
+  encode_3d(&b, t.input, p.b, {p.k, p.n, groups}, {p.k * in, p.k * in * p.n}, 128 / (int)in, t.tile_n, CU_TENSOR_MAP_SWIZZLE_128B);
+  const auto swizzle = t.line == 128 ? CU_TENSOR_MAP_SWIZZLE_128B : t.line == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_32B;
+  encode_3d(&d, t.output, p.d, {p.n, p.m, 1}, {p.n * out, p.n * out * p.m}, t.chunk, 64, swizzle);
+  struct {
+    GemmShape gemm;
+    CUdeviceptr starts;
+  } shape{};
+  GemmShape &g = shape.gemm;
+  g.m = p.m, g.n = p.n, g.batch = groups, g.k_slabs = (int)((p.k * in + 127) / 128);
+  g.tiles_n = (p.n + t.tile_n - 1) / t.tile_n, g.b_batched = 1, g.row_stride = p.n, g.d = p.d;
+  std::copy(std::begin(p.inputs), std::end(p.inputs), g.inputs.pointer);
+  shape.starts = starts;
+  Launch launch;
+  launch.dependent = true;
+  launch.function = load_function(instance, t.shared_bytes);
+  launch.shared_bytes = t.shared_bytes;
+  launch.block[0] = 128 * t.consumers + (t.warp_producer ? 32 : 128);
+  launch.grid[0] = device.multiprocessors * t.per_sm; // how many tiles there are is known on the device alone
+  launch.add(a).add(b).add(d).add(shape);
+  return launch;
+}

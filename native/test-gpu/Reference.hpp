@@ -13,6 +13,16 @@ struct Verdict {
   double not_finite = 0;
 };
 
+// Reference.cu's description of an attention, masks and packing included.
+struct ReferenceAttention {
+  int type = 0, kv_type = 0, batch = 1, queries = 0, keys = 0, heads = 1, kv_heads = 1, dim = 0, causal = 0, window = 0;
+  float scale = 1.0f;
+  int unused = 0;
+  CUdeviceptr lengths = 0, query_starts = 0, key_starts = 0, bias = 0;
+  long long bias_batch = 0, bias_head = 0, bias_query = 0;
+  CUdeviceptr k_scales = 0, v_scales = 0;
+};
+
 class Reference {
  public:
   Reference(const Device &device, const Instance &instance) : device_(device), instance_(instance), sums_(4 * 8) {}
@@ -35,12 +45,11 @@ class Reference {
     l.add(out).add(kind).add(bias).add(residual).add((int)type).add(rows).add(columns).add(rows_of_batch).add(row_stride).add(batch_stride);
     l(device_.stream);
   }
-  void attention(CUdeviceptr out, CUdeviceptr q, CUdeviceptr k, CUdeviceptr v, Type type, int batch, int queries, int keys, int heads, int kv_heads, int dim,
-                 float scale, bool causal, CUdeviceptr lengths) const {
+  void attention(CUdeviceptr out, CUdeviceptr q, CUdeviceptr k, CUdeviceptr v, const ReferenceAttention &shape) const {
     Launch l;
     l.function = load_function(instance_, "reference_attention", 200 * 1024);
-    l.grid[0] = queries, l.grid[1] = heads, l.grid[2] = batch, l.block[0] = 256, l.shared_bytes = (keys + 8) * 8;
-    l.add(out).add(q).add(k).add(v).add((int)type).add(queries).add(keys).add(heads).add(kv_heads).add(dim).add(scale).add((int)causal).add(lengths);
+    l.grid[0] = shape.queries, l.grid[1] = shape.heads, l.grid[2] = shape.batch, l.block[0] = 256, l.shared_bytes = (shape.keys + 8) * 8;
+    l.add(out).add(q).add(k).add(v).add(shape);
     l(device_.stream);
   }
   void rows(CUdeviceptr out, CUdeviceptr x, CUdeviceptr residual, CUdeviceptr gamma, CUdeviceptr beta, Type type, int rows, int columns, double epsilon, int kind) const {

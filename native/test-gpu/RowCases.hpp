@@ -1,6 +1,6 @@
 // Cases of RowsSm75 and PointwiseSm75, and their launches.
 #pragma once
-#include "TokenCases.hpp"
+#include "AttentionCases.hpp"
 
 struct RowsShape {
   int rows, columns;

@@ -4,7 +4,9 @@
 // planted mistakes to a run without it.
 // Prints what failed by name and a table of counts; exits with 1 when something failed.
 #include "FewChannelCases.hpp"
+#include "DepthwiseCases.hpp"
 #include "GemmCases.hpp"
+#include "OperationCases.hpp"
 #include "PlantedCases.hpp"
 #include "RowCases.hpp"
 #include "TiledCases.hpp"
@@ -44,7 +46,10 @@ int main(int count, char **arguments) {
     if (instance.name.find(only) == std::string::npos) continue;
     if (parts && (instance.entry == "planted" || at++ % parts != part)) continue;
     Group group;
-    if (instance.kernel == "GemmSm90") group = gemm_group(instance, *reference);
+    if (instance.kernel == "GemmSm90" && instance.number("GROUPED", 0)) group = grouped_group(instance, *reference);
+    else if (instance.kernel == "DepthwiseSm75") group = depthwise_group(instance, *reference);
+    else if (instance.kernel == "TopKSm75" || instance.kernel == "RotarySm75" || instance.kernel == "TransposeSm75" || instance.kernel == "GatherRowsSm75") group = operation_group(instance, *reference);
+    else if (instance.kernel == "GemmSm90") group = gemm_group(instance, *reference);
     else if (instance.kernel == "ConvSm90") group = conv_group(instance, *reference);
     else if (instance.kernel == "GemmSm75") group = tiled_group(instance, *reference);
     else if (instance.kernel == "ConvSm75") group = tiled_conv_group(instance, *reference);
