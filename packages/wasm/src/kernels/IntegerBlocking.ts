@@ -88,7 +88,7 @@ export const blockings = (
   features: Features
 ): ReadonlyArray<IntegerBlocking> => {
   const { columns, rows, terms } = problem
-  return shapesOf(arithmetic, features.wide).map((shape) => {
+  const all = shapesOf(arithmetic, features.wide).map((shape) => {
     // One row has registers for more columns.
     const tile =
       rows === 1
@@ -109,6 +109,10 @@ export const blockings = (
     const unitColumns = roundedUp(Math.min(columns, Math.max(wanted, least)), tile.columns)
     return { rows: tile.rows, columns: tile.columns, unitRows, unitColumns }
   })
+  // Small problems make different shapes equal.
+  return all.filter(
+    (one, index) => all.findIndex(({ columns, rows }) => columns === one.columns && rows === one.rows) === index
+  )
 }
 
 /** Nanoseconds. */
@@ -117,7 +121,7 @@ export const costOf = (
   arithmetic: IntegerArithmetic,
   blocking: IntegerBlocking,
   features: Features,
-  how: { readonly gathersRows: boolean; readonly gathersColumns: boolean }
+  how: { readonly gathersRows: boolean; readonly gathersColumns: boolean; /** An element. */ readonly epilogue: number }
 ): number => {
   const { columns, matrices, rows, terms } = problem
   const panels = Math.ceil(columns / blocking.columns)
@@ -127,7 +131,7 @@ export const costOf = (
   const work = (tiles * blocking.rows * across * terms) / rateOf(arithmetic, features.wide)
   const fill = blocking.rows * blocking.columns < 24 ? 1.25 : 1
   const perTile = tiles * panels * 6
-  const epilogue = (rows * columns) / 2
+  const epilogue = rows * columns * how.epilogue
   const gatherRows = how.gathersRows ? rows * (4 + (terms * rowElementBytes(arithmetic)) / 24) : 0
   const gatherColumns = how.gathersColumns ? columns * terms * 1.2 : 0
   return 60 + matrices * (work * fill + perTile + epilogue + gatherRows + gatherColumns)

@@ -10,7 +10,7 @@ import type { Features } from "../Emission.ts"
 import { i32 } from "../Instruction.ts"
 import type { Kernel, Packed, TypicalSizes } from "../Kernel.ts"
 import { blockings, costOf, expected, type Problem } from "./IntegerBlocking.ts"
-import { byteStride, isSupported, usesIndices, viewsOf } from "./IntegerEpilogue.ts"
+import { byteStride, costOf as epilogueCost, isSupported, usesIndices, viewsOf } from "./IntegerEpilogue.ts"
 import type { PanelShape } from "./IntegerPanels.ts"
 import * as Panels from "./IntegerPanels.ts"
 import type { GatherPoint, IntegerAxis, IntegerProduct, RowSource } from "./IntegerProduct.ts"
@@ -147,7 +147,8 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
     const { arithmetic } = product.scheme
     const how = {
       gathersRows: product.rowSource.kind === "gathered",
-      gathersColumns: product.columnSource.kind === "gathered"
+      gathersColumns: product.columnSource.kind === "gathered",
+      epilogue: epilogueCost(epilogue)
     }
     for (const blocking of blockings(problem, arithmetic, features)) {
       const { columnSource } = product

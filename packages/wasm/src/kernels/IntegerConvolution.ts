@@ -16,13 +16,14 @@ import type { Local } from "../ModuleBuilder.ts"
 import { blockings, costOf, expected } from "./IntegerBlocking.ts"
 import { joined } from "./IntegerContraction.ts"
 import * as Depthwise from "./IntegerDepthwise.ts"
-import { byteStride, isSupported, usesIndices, viewsOf } from "./IntegerEpilogue.ts"
+import { byteStride, costOf as epilogueCost, isSupported, usesIndices, viewsOf } from "./IntegerEpilogue.ts"
 import type { PanelShape } from "./IntegerPanels.ts"
 import * as Panels from "./IntegerPanels.ts"
 import type { GatherPoint, IntegerAxis, IntegerProduct, RowSource } from "./IntegerProduct.ts"
 import { emitProduct, scratchOf, unitsOf } from "./IntegerProduct.ts"
 import { copyRun, fillRun, gatherRun, rowFormat } from "./IntegerRows.ts"
 import { nameOf, needsRowSums, schemes } from "./IntegerScheme.ts"
+import * as Winograd from "./IntegerWinograd.ts"
 
 const axisOf = (region: Convolution, axis: number, extent: Dim.Dim, a: Dim.Dim, b: Dim.Dim): IntegerAxis => ({
   extent,
@@ -222,7 +223,10 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
   const k = kernel.reduce((count, extent) => count * extent, channels)
   const positions = positionsOf(region)
   const views = viewsOf(region.epilogue)
-  const kernels: Array<Kernel> = [...Depthwise.candidates(region, typical, features)]
+  const kernels: Array<Kernel> = [
+    ...Depthwise.candidates(region, typical, features),
+    ...Winograd.candidates(region, typical, features)
+  ]
   const dtypes = { a: region.input.dtype, b: region.weight.dtype }
   // Padding holds the zero point: it belongs to the range of the input.
   const known = region.ranges?.a
@@ -270,7 +274,7 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
     for (const blocking of blockings(problem, scheme.arithmetic, features)) {
       const fitted: PanelShape = { ...panels, columns: blocking.columns }
       const made: IntegerProduct = { ...product, columnSource: { kind: "packed", panels: fitted } }
-      const how = { gathersRows: !isDirect, gathersColumns: false }
+      const how = { gathersRows: !isDirect, gathersColumns: false, epilogue: epilogueCost(region.epilogue) }
       kernels.push({
         name: `integer-conv-${nameOf(scheme.arithmetic)}`,
         config: { ...blocking },

@@ -37,6 +37,17 @@ export const isSupported = (epilogue: Epilogue): boolean =>
 /** Whether it asks where it is in its domain: axes can't be joined then. */
 export const usesIndices = (epilogue: Epilogue): boolean => partsOf(epilogue).some(({ kind }) => kind === "index")
 
+/** Nanoseconds an element, roughly. */
+export const costOf = (epilogue: Epilogue): number => {
+  const [four, slow] = [0.25, 12]
+  const simple = new Set(["add", "sub", "mul", "min", "max", "round", "abs", "neg", "less", "greater", "equal"])
+  const parts = partsOf(epilogue).reduce(
+    (sum, part) => sum + ((part.kind === "unary" || part.kind === "binary") && !simple.has(part.op) ? slow : 1),
+    0
+  )
+  return (0.7 + 0.3 * parts) * four
+}
+
 export interface IntegerTilePoint {
   /** i32 sums, [rows][columns], `rowBytes` apart. */
   readonly sums: Local<"i32">

@@ -138,6 +138,39 @@ describe("IntegerConvolution", () => {
     }
   })
 
+  it("filters minimally where that is exact, at the greatest sums that it takes", () => {
+    const names = (region: Convolution): ReadonlyArray<string> =>
+      candidates(region, none, plain).map(({ name }) => name)
+    for (const options of [
+      { channels: 4, filters: 6, size: [4, 4], kernel: [3, 3] },
+      { channels: 9, filters: 16, size: [13, 22], kernel: [3, 3], pad: 1, batch: 2 },
+      { channels: 17, filters: 21, size: [9, 70], kernel: [3, 3], pad: 1 },
+      { channels: 6, filters: 3, size: [6, 5], kernel: [3, 3], pad: 2 }
+    ])
+      for (const last of [true, false])
+        for (const dtypes of [["u8", "i8"] as const, ["i8", "u8"] as const]) {
+          const zero = dtypes[0] === "u8" ? { a: 128, b: 0 } : { a: -5, b: 128 }
+          const region = convolution({ ...options, dtypes, zero, last })
+          expect(names(region)).toEqual(expect.arrayContaining(["integer-winograd-4", "integer-winograd-2"]))
+          check(region, plain)
+          check(region, wide)
+        }
+    // Every product 255 · −128: 64 times the sum of 114 channels is an i32, of 115 no more.
+    const extreme = (channels: number): Convolution =>
+      convolution({ channels, filters: 4, size: [4, 5], kernel: [3, 3], pad: 1 })
+    expect(names(extreme(115))).not.toContain("integer-winograd-4")
+    const region = extreme(114)
+    const buffers = new Map([
+      ["x", new Uint8Array(114 * 20).fill(255)],
+      ["w", new Int8Array(4 * 114 * 9).fill(-128)]
+    ])
+    const kernels = candidates(region, none, plain)
+    expect(kernels.map(({ name }) => name)).toContain("integer-winograd-4")
+    const want = sums(region, buffers, none)
+    expect(Math.min(...want)).toBe(-9 * 114 * 255 * 128)
+    for (const kernel of kernels) expect(run(region, kernel, plain, buffers).results[0]?.data).toEqual(want)
+  })
+
   it("reads pointwise positions in place", () => {
     const region = convolution({
       channels: 16,
