@@ -40,6 +40,8 @@ export interface Emitting {
   /** In front of ids of regions. */
   readonly prefix: string
   readonly allocate: (id: string, dtype: DType, shape: Shape, prepared: boolean) => View
+  /** Told of each copy that takes the place of a view. */
+  readonly copied: (root: string, id: string, why: string, copy: View) => void
   readonly emitStep: (step: Step, prepared: boolean) => void
   readonly tactic: (region: Region) => Extract<Step, { readonly kind: "region" }>["tactic"]
 }
@@ -49,18 +51,17 @@ const defect = (what: string): never => {
 }
 
 export const make = (emitting: Emitting): Emitter => {
-  const { allocate, emitStep, prefix, scope, storage, tactic } = emitting
-  const copies = new Map<string, View>()
+  const { allocate, copied, emitStep, prefix, scope, storage, tactic } = emitting
+  /** By the movement that strides could not say. */
+  const copies = new Map<Movement.Movement, View>()
   const add = (region: Region, prepared: boolean): void =>
     emitStep({ kind: "region", region, tactic: tactic(region) }, prepared)
   const viewOf = (id: string): View => {
     const { chain, root } = scope.resolve(id)
-    const known = copies.get(id)
-    if (known !== undefined) return known
     let view = storage.of(root) ?? defect(`%${root} is read from memory and has no place`)
     // As far as strides go; then a row-major copy, and on from there.
     for (const [position, step] of chain.entries()) {
-      const next = step.apply(view)
+      const next = copies.get(step) ?? step.apply(view)
       if (next !== undefined) {
         view = next
         continue
@@ -68,9 +69,10 @@ export const make = (emitting: Emitting): Emitter => {
       const prepared = scope.constantOnly.has(root)
       const dense = allocate(`${id}.copy${position}`, view.dtype, view.shape, prepared)
       add(copy(`${prefix}${id}.copy${position}`, originOf(scope, id), view, dense), prepared)
+      copied(root, id, "strides cannot say this movement of that layout", dense)
       view = step.apply(dense) ?? defect(`%${id} is no view of a row-major tensor`)
+      copies.set(step, view)
     }
-    if (chain.length > 0) copies.set(id, view)
     return view
   }
   const denseViews = new Map<string, View>()
@@ -81,6 +83,7 @@ export const make = (emitting: Emitting): Emitter => {
     const prepared = scope.constantOnly.has(scope.resolve(id).root)
     const whole = allocate(`${id}.dense`, view.dtype, view.shape, prepared)
     add(copy(`${prefix}${id}.dense`, originOf(scope, id), view, whole), prepared)
+    copied(scope.resolve(id).root, id, "its reader cannot take that layout", whole)
     denseViews.set(id, whole)
     return whole
   }

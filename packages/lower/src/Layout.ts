@@ -74,7 +74,7 @@ export const make = (scope: Scope, grouping: Grouping): Preference => {
 
   return (root, placeOf) => {
     const group = grouping.groupOf(root)
-    if (group === undefined) return undefined
+    if (group === undefined) return scope.rules.readsBoundary ? undefined : imageLayout(root)
     const wanted = imageLayout(root)
     // A convolution that reads it outweighs a copy for somebody else.
     if (wanted !== undefined) return wanted

@@ -6,6 +6,7 @@
 import type { Constant } from "@anneal/ir/Constant"
 import * as Dim from "@anneal/ir/Dim"
 import type { DType } from "@anneal/ir/DType"
+import * as DTypes from "@anneal/ir/DType"
 import type { Graph, Node } from "@anneal/ir/Graph"
 import type { Candidate } from "@anneal/pipeline/Tuner"
 import * as Type from "@anneal/ir/Type"
@@ -17,6 +18,7 @@ import * as Fuse from "./Fuse.ts"
 import type { Group } from "./Group.ts"
 import * as Integer from "./Integer.ts"
 import * as Layout from "./Layout.ts"
+import * as Movement from "./Movement.ts"
 import type { Shape } from "./Movement.ts"
 import * as Nodes from "./Nodes.ts"
 import * as OneHot from "./OneHot.ts"
@@ -50,6 +52,8 @@ interface Building {
   readonly buffers: Map<string, Buffer>
   readonly prepare: Array<Step>
   readonly fusions: Array<Fusion>
+  /** Of the graph itself, not of branches. */
+  readonly values: Map<string, View>
 }
 
 type Place = View | { readonly host: string }
@@ -63,7 +67,8 @@ export const plan = (space: Space, decisions: Decisions, options: Options = {}):
     generator: options.generator,
     buffers: new Map(),
     prepare: [],
-    fusions: []
+    fusions: [],
+    values: new Map()
   }
   const { buffers } = building
   const inputs = graph.inputs.map((input): View => {
@@ -101,6 +106,7 @@ export const plan = (space: Space, decisions: Decisions, options: Options = {}):
     prepare: building.prepare,
     steps,
     fusions: building.fusions,
+    values: building.values,
     inputs,
     outputs
   }
@@ -180,10 +186,30 @@ const planScope = (
     if (!buffers.has(id)) buffers.set(id, { id, dtype: constant.dtype, size, kind: "constant", constant })
     return Views.contiguous(id, constant.dtype, constant.shape)
   }
+  const steps: Array<Step> = []
   const preferred = Layout.make(scope, grouping)
+  const inputs = new Map<string, View>()
+  for (const [id, place] of given) {
+    if ("host" in place) continue
+    inputs.set(id, place)
+    // An input in another order than the caller's is copied once, before anything reads it.
+    const order = decisions.layouts[`${prefix}${id}`]
+    const isInput = buffers.get(place.buffer)?.kind === "input"
+    const layout =
+      order === undefined ? preferred(id, () => undefined) : Views.ordered("", place.dtype, place.shape, order)
+    if (layout === undefined || !isInput || Movement.sameView(layout, place)) continue
+    const ordered = {
+      ...allocate(`${id}.ordered`, place.dtype, place.shape, false),
+      strides: layout.strides,
+      offset: layout.offset
+    }
+    const region = Emit.copy(`${prefix}${id}.ordered`, [], place, ordered)
+    steps.push({ kind: "region", region, tactic: tacticOf(building, region) })
+    inputs.set(id, ordered)
+  }
   const storage = Storage.assign(scope, grouping, memory, {
     targets,
-    given: new Map([...given].flatMap(([id, place]) => ("host" in place ? [] : [[id, place] as const]))),
+    given: inputs,
     allocate: (root, prepared, layout) => {
       const { dtype, shape } = scope.typeOf(root)
       const whole = allocate(root, dtype, shape, prepared)
@@ -198,18 +224,22 @@ const planScope = (
     }
   })
   for (const fusion of [...grouping.fusions, ...storage.fusions]) record(fusion)
-  const steps: Array<Step> = []
-  const tactic = (region: Region): Candidate => {
-    const key = building.generator === undefined ? undefined : RegionKey.make(region, buffers, building.generator)
-    return key === undefined ? undecided : (decisions.tactics[key] ?? undecided)
-  }
   const emitting: Emit.Emitting = {
     scope,
     grouping,
     storage,
     prefix,
     allocate,
-    tactic,
+    tactic: (region) => tacticOf(building, region),
+    copied: (root, id, why, { dtype, shape }) =>
+      record({
+        id: `view ${id}`,
+        kind: "view",
+        members: [root, id],
+        taken: false,
+        reason: why,
+        saving: Dim.mul(2 * DTypes.slotBytes(dtype), Dim.product(shape))
+      }),
     emitStep: (step, prepared) => void (prepared ? building.prepare : steps).push(step)
   }
   const emitter = Emit.make(emitting)
@@ -221,6 +251,11 @@ const planScope = (
     else if (work?.kind === "branch" && anchor !== undefined) steps.push(branch(building, anchor, prefix, emitter, at))
     else Nodes.emit(group, emitter, at)
   }
+  if (prefix === "")
+    for (const id of memory) {
+      const view = emitter.storageOf(id)
+      if (view !== undefined) building.values.set(id, view)
+    }
   for (const position of storage.copies) {
     const [id, target] = [flat.outputs[position]?.id ?? "", targets[position]]
     if (target !== undefined)
@@ -228,6 +263,11 @@ const planScope = (
   }
   const outputs = flat.outputs.map(({ id }, position): Place => targets[position] ?? { host: `${prefix}${id}` })
   return { steps, outputs }
+}
+
+const tacticOf = ({ buffers, decisions, generator }: Building, region: Region): Candidate => {
+  const key = generator === undefined ? undefined : RegionKey.make(region, buffers, generator)
+  return key === undefined ? undecided : (decisions.tactics[key] ?? undecided)
 }
 
 /** Both branches write where the node's results lie. */

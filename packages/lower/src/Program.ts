@@ -57,6 +57,8 @@ export type FusionKind =
   | "oneHot"
   /** What is done to gathered elements of a constant is done to the constant, once. */
   | "table"
+  /** Movement that is only another view. Only those are listed that take a copy after all, with its price. */
+  | "view"
   /** What nobody reads is not computed. */
   | "demand"
   /** Integers stay integers between dequantise, product and quantise. */
@@ -99,6 +101,8 @@ export interface Program {
   readonly fusions: ReadonlyArray<Fusion>
   /** Where the caller's tensors are; row-major, whole buffers. */
   readonly inputs: ReadonlyArray<View>
+  /** Where values of the graph lie that are in memory between steps, by id; with the values' own axes. */
+  readonly values?: ReadonlyMap<string, View>
   /** `host`: the output is a value of the host. */
   readonly outputs: ReadonlyArray<View | { readonly host: string }>
 }

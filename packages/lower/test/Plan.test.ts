@@ -2,6 +2,7 @@
 // sizes, and are sound.
 import * as Bind from "@anneal/ir/Bind"
 import * as Numbers from "@anneal/ir/Numbers"
+import * as Check from "@anneal/lower/Check"
 import * as Decisions from "@anneal/lower/Decisions"
 import * as Interpret from "@anneal/lower/Interpret"
 import * as Graphs from "@anneal/testing/Graphs"
@@ -63,6 +64,22 @@ describe("plans of generated graphs", () => {
 })
 
 describe.skipIf(!Models.exist)("plans of the models (skipped where ../shared/models is absent)", () => {
+  for (const name of Models.names)
+    it.live(
+      `${name}: sound at the sizes of a golden case, nothing on the host`,
+      () =>
+        Effect.gen(function* () {
+          const graph = yield* Models.optimised(name)
+          const [golden] = Models.goldens(name, graph)
+          const shapes = golden?.inputs.map(({ shape }) => shape) ?? []
+          const program = planned(graph, { fixed: Bind.bind(graph, shapes) })
+          assert.deepStrictEqual(Check.check(program, new Map()), [])
+          assert.isFalse(program.steps.some(({ kind }) => kind === "host"))
+          assert.deepStrictEqual(program.symbols, [])
+        }),
+      120_000
+    )
+
   // The larger ones take minutes to interpret: their regions are met in the smaller ones and in generated graphs.
   for (const name of ["mnist-8", "resnet8-cifar10", "silero-vad-v6", "nnsplit-en", "stories260k"])
     it.live(

@@ -42,6 +42,17 @@ describe("movement", () => {
         output "b" = %b`),
       ["loop reshape", "loop exp", "host cumulativeSum"]
     )
+    assert.deepStrictEqual(
+      fusions(
+        `
+        input "x" %x : f32[4, 6]
+        %t : f32[6, 4] = transpose(%x) {"permutation":[1,0]}
+        %r : f32[24] = reshape(%t) {"shape":[24]}
+        output "y" = %r`,
+        "view"
+      ),
+      ["x r: strides cannot say this movement of that layout"]
+    )
   })
 
   it("a constant index is a slice", () => {
@@ -181,6 +192,16 @@ describe("layouts", () => {
   it("the first convolution reads the input as it lies", () => {
     const [first] = regionsOf(net)
     assert.strictEqual(first?.kind === "convolution" ? first.input.strides.slice(2).join() : "", "16,4,1")
+  })
+
+  it("an input in another order first, for a target that wants that or by a decision", () => {
+    const rules: Rules.Rules = { ...Rules.everything, readsBoundary: false }
+    for (const options of [{ rules }, { decisions: { ...Decisions.none, layouts: { x: [0, 2, 3, 1] } } }]) {
+      const [copy, first] = regionsOf(net, options)
+      assert.strictEqual(copy?.kind, "loop")
+      assert.strictEqual(first?.kind === "convolution" ? first.input.strides.slice(2).join() : "", "1,8,2")
+      assert.strictEqual(lowered(net, options).length, 3)
+    }
   })
 
   it("row-major everywhere for a target that wants that", () => {
