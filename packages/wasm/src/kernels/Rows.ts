@@ -29,12 +29,21 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
   const directions: ReadonlyArray<Direction> = canBeSideBySide(region, outer) ? ["inner", "outer"] : ["inner"]
   return plans.flatMap((plan) =>
     directions.flatMap((direction) =>
-      [1, 4].map((unroll) => kernel(direction, { region, plan, outer, inner, unroll }, typical, features))
+      unrolls(direction, plan).map((unroll) =>
+        kernel(direction, { region, plan, outer, inner, unroll }, typical, features)
+      )
     )
   )
 }
 
 type Direction = "inner" | "outer"
+
+/** Eight vectors side by side use whole cache lines of what they walk down; of long expressions that would be too much code. */
+const unrolls = (direction: Direction, plan: RowsPlan.Plan): ReadonlyArray<number> => {
+  const values = [...plan.passes.flatMap(({ reduces }) => reduces), ...plan.elements].map(({ value }) => value)
+  return direction === "outer" && LoopCost.workOf(values, true) <= 12 ? [1, 4, 8] : [1, 4]
+}
+
 type Shape = Omit<RowsInner.RowsShape, "nest">
 
 const axesOf = (
@@ -99,13 +108,15 @@ const cost = (
   ]
   const work = passes.reduce((total, values) => {
     const parts = Scalars.parts(values)
-    const strided = region.operands.filter((_, operand) => {
+    const strided = region.operands.reduce((slow, { dtype }, operand) => {
       const stride = Math.abs(Dim.evaluate(along?.strides[operand] ?? 0, typical) ?? 1)
-      return stride > 1 && parts.some((part) => part.kind === "load" && part.operand === operand)
-    }).length
+      if (stride <= 1 || !parts.some((part) => part.kind === "load" && part.operand === operand)) return slow
+      // Far apart, each element is in a cache line of its own.
+      return slow + (stride * bytesOf(dtype) >= 64 && length * rows > 16384 ? 40 : 6)
+    }, 0)
     // A single accumulator waits for its last addition; a walk down columns for the loop.
-    const waiting = values.length > 0 && unroll === 1 ? (direction === "inner" ? 2 : 8) : 0
-    return total + (values.length === 0 ? 0 : LoopCost.workOf(values, relaxed) + 1 + 8 * strided + waiting)
+    const waiting = direction === "outer" ? 8 / unroll : unroll === 1 ? 2 : 0
+    return total + (values.length === 0 ? 0 : LoopCost.workOf(values, relaxed) + 1 + strided + waiting)
   }, 0)
   const singles = run % 4 === 0 ? 0 : direction === "inner" ? (run < 4 ? run : 1) : run % 4
   const vectors = run < 4 && direction === "inner" ? 0 : Math.floor(run / 4)
