@@ -75,6 +75,15 @@ export interface Executable {
   /** A tensor in the target's own memory, which is not copied when it is an input; released with the executable. */
   readonly allocate?: (dtype: DType, shape: ReadonlyArray<number>) => Effect.Effect<Tensor, ExecutionError>
   readonly memory?: () => MemoryUse
+  /**
+   * Runs step by step, and shows the graph's values that are in memory between steps, by id, with the kernel that made
+   * them. Absent where a target cannot.
+   */
+  readonly observe?: (
+    inputs: ReadonlyArray<Tensor>,
+    onValue: (id: string, tensor: Tensor, kernel: string) => void,
+    options?: ExecuteOptions
+  ) => Effect.Effect<ReadonlyArray<Tensor>, ExecutionError>
   /** Runs its steps one by one for so many milliseconds, at least twice. Absent where a target has no steps. */
   readonly profile?: (
     inputs: ReadonlyArray<Tensor>,

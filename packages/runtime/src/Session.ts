@@ -82,6 +82,12 @@ export interface Session {
   readonly allocate: (dtype: DType, shape: ReadonlyArray<number>) => Effect.Effect<Tensor.Tensor, ExecutionError>
   /** Bytes in use now; undefined where the target does not say. */
   readonly memoryUse: () => MemoryUse | undefined
+  /** Runs the model and shows its values between the target's steps, by id; false where the target cannot. */
+  readonly observe: (
+    inputs: Tensors,
+    onValue: (id: string, tensor: Tensor.Tensor, kernel: string) => void,
+    options?: ExecuteOptions
+  ) => Effect.Effect<boolean, InputError | ExecutionError>
   /** Where the time of a run goes, measured for so many milliseconds; undefined where the target has no steps. */
   readonly profile: (
     inputs: Tensors,
@@ -146,6 +152,14 @@ export const open = (
       bind: makeBind(engine, graph, profiles, executable, options.memoryLimit),
       allocate: executable.allocate ?? ((dtype, shape) => Effect.sync((): Tensor.Tensor => Tensor.zeros(dtype, shape))),
       memoryUse: () => executable.memory?.(),
+      observe: (given, onValue, runOptions) =>
+        Effect.flatMap(
+          Effect.try({ try: () => check(engine, graph, profiles, given, undefined), catch: asInputError }),
+          ({ tensors }) =>
+            executable.observe === undefined
+              ? Effect.succeed(false)
+              : Effect.as(executable.observe(tensors, onValue, runOptions), true)
+        ),
       profile: (given, profileOptions) =>
         Effect.flatMap(
           Effect.try({ try: () => check(engine, graph, profiles, given, undefined), catch: asInputError }),

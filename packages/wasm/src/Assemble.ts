@@ -333,9 +333,20 @@ class Assembler {
       id: region.id,
       node: member === undefined ? `%${region.id}` : Graphs.nodeName(member),
       kernel: name,
-      units
+      units,
+      values: this.#valuesOf(region)
     })
     return { kind: "call", step: number, func: step, units, divided: units !== 1 && cost >= worthDividing }
+  }
+
+  /** Values that a region leaves in memory; regions of branches have values of graphs of their own. */
+  #valuesOf({ id, members }: Region): Image.Step["values"] {
+    const made = members.flatMap((node) => node.outputs.map((output) => output.id))
+    if (!made.includes(id)) return []
+    return made.flatMap((value) => {
+      const view = this.#program.values?.get(value)
+      return view === undefined ? [] : [{ id: value, place: this.#placeOf(view) }]
+    })
   }
 
   // ---- what the executor calls ------------------------------------------------------------------------------------------

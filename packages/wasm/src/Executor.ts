@@ -29,6 +29,7 @@ import { Heap, HeapFull } from "./Heap.ts"
 import * as Host from "./Host.ts"
 import type * as Image from "./Image.ts"
 import { Loaded } from "./Loaded.ts"
+import * as Places from "./Places.ts"
 import { Meter } from "./Profile.ts"
 import type { PoolOptions } from "./Threads.ts"
 import { ThreadFailure, ThreadPool } from "./Threads.ts"
@@ -198,6 +199,33 @@ class WasmSession {
       })
       return this.#exclusive.withPermits(1)(run)
     })
+  }
+
+  /** Runs step by step, showing what is in memory between the steps. */
+  observe(
+    inputs: ReadonlyArray<Tensor.Tensor>,
+    onValue: Parameters<NonNullable<Executable["observe"]>>[1],
+    seed: number | undefined
+  ): Effect.Effect<ReadonlyArray<Tensor.Tensor>, ExecutionError> {
+    const { heap } = this.#loaded
+    const work = Effect.gen({ self: this }, function* () {
+      const attempt = <A>(f: () => A, at?: Binding): Effect.Effect<A, ExecutionError> =>
+        Effect.try({ try: f, catch: (cause) => explain(this.#what.engine, cause, at) })
+      const binding = yield* attempt(() => this.binding(inputs.map(({ shape }) => shape)))
+      const meter = yield* attempt(
+        () =>
+          new Meter(binding, heap, ({ kernel, values }) => {
+            for (const { id, place } of values)
+              onValue(id, Places.read(binding.locate(place), heap.memory.buffer), kernel)
+          })
+      )
+      yield* attempt(() => {
+        this.#give(binding, inputs)
+        binding.enter()
+      })
+      return yield* Host.run(this.#what, heap, this.#oracle, binding, attempt, seed, meter)
+    })
+    return this.#exclusive.withPermits(1)(work)
   }
 
   /** Where the time of runs goes. */
@@ -382,6 +410,7 @@ export const make = (options: Options = {}): Effect.Effect<ExecutorService, neve
             Effect.try({ try: () => session.bind(shapes), catch: (cause) => explain(what.engine, cause) }),
           allocate: (dtype, shape) =>
             Effect.try({ try: () => session.allocate(dtype, shape), catch: (cause) => explain(what.engine, cause) }),
+          observe: (inputs, onValue, runOptions) => session.observe(inputs, onValue, runOptions?.seed),
           profile: (inputs, profileOptions) => session.profile(inputs, profileOptions),
           memory: () => ({ weights: entry.loaded.weightBytes, values: session.valueBytes() })
         })

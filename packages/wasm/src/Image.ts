@@ -95,7 +95,9 @@ export const Step = Schema.Struct({
   node: Schema.String,
   kernel: Schema.String,
   /** Pieces that can be computed apart: `step_N(0, units)` computes all. */
-  units: Op.DimSchema
+  units: Op.DimSchema,
+  /** Values of the graph that are in memory when it has run, by id. */
+  values: Schema.Array(Schema.Struct({ id: Schema.String, place: Place }))
 })
 export type Step = typeof Step.Type
 

@@ -44,12 +44,15 @@ export class Meter {
   /** Milliseconds of each step, a run each; the order is that of the first run. */
   readonly #steps = new Map<number, Array<number>>()
   readonly #hosts = new Map<number, Array<number>>()
+  readonly #onStep: ((step: Image.Step) => void) | undefined
   readonly #order: Array<{ readonly kind: "step" | "host"; readonly number: number }> = []
 
-  constructor(binding: Binding, heap: Heap) {
+  /** `onStep`: told of each step when it has run, outside what is timed. */
+  constructor(binding: Binding, heap: Heap, onStep?: (step: Image.Step) => void) {
     const { image, instance } = binding.program
     this.#binding = binding
     this.#heap = heap
+    this.#onStep = onStep
     const bindings = new Map(image.symbols.map((name, place) => [name, binding.symbols[place] ?? 0]))
     this.#units = image.steps.map(({ units }) => Dim.evaluate(units, bindings) ?? 0)
     this.#calls = image.steps.map((_, number) => {
@@ -91,6 +94,8 @@ export class Meter {
           const begin = performance.now()
           this.#calls[call]?.(0, units)
           this.#note(this.#steps, "step", call, performance.now() - begin)
+          const step = this.#binding.program.image.steps[call]
+          if (step !== undefined) this.#onStep?.(step)
           continue
         }
         const { data } = Places.read(this.#binding.locate(call.condition), this.#heap.memory.buffer)

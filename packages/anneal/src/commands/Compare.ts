@@ -66,7 +66,7 @@ const formatLayers = (name: string, { compared, differing }: PerLayer.Layers): R
   const [first] = differing
   if (first === undefined) return [`  ${name}: all ${compared} values that both have agree`]
   return [
-    `  ${name}: ${differing.length} of ${compared} values that both have differ, the first at ${first.node} (%${first.value}): ${Compares.format(first.agreement)}`
+    `  ${name}: ${differing.length} of ${compared} values that both have differ, the first at ${first.node}${first.kernel === undefined ? "" : `, kernel ${first.kernel}`} (%${first.value}): ${Compares.format(first.agreement)}`
   ]
 }
 
@@ -85,7 +85,7 @@ export const compare = Command.make(
       Flag.withDefault(Compares.defaults.rtol)
     ),
     perLayer: Flag.Boolean("per-layer").pipe(
-      Flag.withDescription("Find the first layer that differs between A and B"),
+      Flag.withDescription("Find the first layer of B (or of A) that differs from the oracle's on A"),
       Flag.withDefault(false)
     ),
     ...Options.host,
@@ -94,8 +94,6 @@ export const compare = Command.make(
   },
   Effect.fn(function* ({ a, atol, b, cases, json, perLayer, plugin, rtol, threads, wide }) {
     const plugins = yield* Plugin.load(plugin)
-    if (perLayer && Option.isNone(b))
-      return yield* new UsageError({ detail: "--per-layer compares two files layer by layer: name B too" })
     const tolerance = { atol, rtol }
     const host = yield* Options.read(() => Options.hostOf({ threads, wide }))
     const work = Effect.gen(function* () {
@@ -115,20 +113,22 @@ export const compare = Command.make(
           const others = yield* second.run(inputs)
           rows.push(...rowsOf(one.name, ["B", others], ["known", known], tolerance))
           rows.push(...rowsOf(one.name, ["B", others], ["A", results], tolerance))
-        } else if (one.outputs.size === 0)
+        } else if (one.outputs.size === 0 && !perLayer)
           return yield* new UsageError({
             detail: `case ${one.name} has no out_NAME.npy: name B, or give known outputs`
           })
-        if (perLayer && second !== undefined) {
-          const [graphA, graphB] = yield* Effect.try({
+        if (perLayer) {
+          const watched = second ?? first
+          const [graphA, graph] = yield* Effect.try({
             try: () =>
               [
                 first.engine.graph(first.variant, plugins.ops),
-                second.engine.graph(second.variant, plugins.ops)
+                watched.engine.graph(watched.variant, plugins.ops)
               ] as const,
             catch: (cause) => asEngineError(cause, a)
           })
-          layers.push({ case: one.name, layers: yield* PerLayer.compare(graphA, graphB, inputs, tolerance) })
+          const found = yield* PerLayer.compare(graphA, { graph, session: watched }, inputs, tolerance)
+          layers.push({ case: one.name, layers: found })
         }
       }
       const wrong = rows.filter(({ agreement }) => !agreement.agree)
