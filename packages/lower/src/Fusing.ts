@@ -5,7 +5,9 @@
 import * as Dim from "@anneal/ir/Dim"
 import * as DTypes from "@anneal/ir/DType"
 import type { Node } from "@anneal/ir/Graph"
+import * as Op from "@anneal/ir/Op"
 import type { TensorType } from "@anneal/ir/Type"
+import * as Type from "@anneal/ir/Type"
 import type { Group, GroupKind, Place } from "./Group.ts"
 import * as Groups from "./Group.ts"
 import type { Shape } from "./Movement.ts"
@@ -23,6 +25,12 @@ export const operandsOf = (node: Node): ReadonlyArray<string> =>
   [...new Set(node.inputs)].flatMap((id) => (id === null ? [] : [id]))
 
 export const outputOf = (node: Node): string => node.outputs[0]?.id ?? ""
+
+/** Sizes that the data decides, in a node's results and attributes. */
+const unbackedIn = (node: Node): ReadonlyArray<string> =>
+  [...node.outputs.flatMap(({ type }) => Type.symbols(type)), ...Op.attributeSymbols(node.attributes)].filter(
+    Dim.isUnbackedName
+  )
 
 /** Another group's members with their places in this one. */
 export interface Merge {
@@ -97,6 +105,8 @@ export class Fusing {
   private readonly readersOf = new Map<string, Array<Node>>()
   private readonly leaving: ReadonlySet<string>
   private readonly ancestry: Ancestry
+  /** The first node that mentions each size that the data decides. */
+  private readonly binders = new Map<string, Node>()
   private begun = 0
 
   constructor(scope: Scope, isOff: (id: string) => boolean) {
@@ -105,6 +115,7 @@ export class Fusing {
     this.ancestry = new Ancestry(scope.flat.nodes.length)
     this.leaving = new Set(scope.flat.outputs.map(({ id }) => scope.resolve(id).root))
     for (const node of scope.flat.nodes) {
+      for (const symbol of unbackedIn(node)) if (!this.binders.has(symbol)) this.binders.set(symbol, node)
       if (scope.work.get(node)?.kind === "movement") continue
       for (const root of new Set(operandsOf(node).map((id) => scope.resolve(id).root))) {
         const list = this.readersOf.get(root)
@@ -141,6 +152,12 @@ export class Fusing {
     for (const id of operandsOf(node)) {
       const { root } = this.scope.resolve(id)
       const group = this.scope.inline(root) === undefined ? this.groupOf(root) : undefined
+      if (group !== undefined) found.add(group)
+    }
+    // A size that the data decides comes from the node that decided it, whether or not its result is read.
+    for (const symbol of unbackedIn(node)) {
+      const binder = this.binders.get(symbol)
+      const group = binder === undefined || binder === node ? undefined : this.groupOf(outputOf(binder))
       if (group !== undefined) found.add(group)
     }
     return [...found]

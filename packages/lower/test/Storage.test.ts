@@ -389,6 +389,18 @@ describe("the host", () => {
     )
   })
 
+  it("decides sizes before who needs them, whether or not the sizes are read as values", () => {
+    assert.deepStrictEqual(
+      lowered(`
+        input "x" %x : i64[1]
+        %d : i64[1] = readDims(%x) {"symbols":["u0"]}
+        %i : i64[u0] = iota() {"size":"u0","dtype":"i64"}
+        %s : i64[1] = reduceSum(%i) {"axes":[0],"keepDims":true}
+        output "y" = %s`),
+      ["host readDims", "host iota", "host reduceSum"]
+    )
+  })
+
   it("has operations on dtypes that the rules do not name", () => {
     const rules: Rules.Rules = {
       ...Rules.everything,
