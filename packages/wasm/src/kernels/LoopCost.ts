@@ -1,6 +1,8 @@
 /**
  * LoopCost: how much work an expression is, in instructions for four elements, roughly.
  */
+import type { DType } from "@anneal/ir/DType"
+import * as DTypes from "@anneal/ir/DType"
 import type { Scalar } from "@anneal/lower/Scalar"
 import * as Scalars from "@anneal/lower/Scalar"
 
@@ -15,19 +17,31 @@ export const workOf = (scalars: ReadonlyArray<Scalar>, relaxed: boolean): number
   }, 0)
 
 const ofPart = (part: Scalar): number => {
+  // Narrow floats are rounded by integer arithmetic, read and written as well.
+  const rounding = DTypes.isNarrowFloat(part.dtype) && part.dtype !== "bf16" ? 24 : 0
   switch (part.kind) {
     case "load":
-      return part.indirect === undefined ? 1 : 24
+      return (part.indirect === undefined ? 1 : 24) + rounding / 3
     case "unary":
-      return heavy[part.op] ?? 1
+      return (heavy[part.op] ?? 1) + rounding
     case "binary":
-      return part.op === "pow" ? 90 : part.op === "div" ? 4 : part.op === "mod" ? 40 : 1
+      return (part.op === "pow" && !isShortPower(part.b) ? 260 : (slow[part.op] ?? 1)) + rounding
     case "cast":
-      return 2
+      return (isByLane(part.x.dtype, part.dtype) ? 14 : 2) + rounding
     default:
       return 1
   }
 }
+
+/** Exponents that need no logarithm. */
+const isShortPower = (exponent: Scalar): boolean =>
+  exponent.kind === "constant" && [2, 0.5, 1, -1].includes(Number(exponent.value))
+
+/** Casts that SIMD has no instruction for. */
+const isByLane = (from: DType, to: DType): boolean =>
+  from !== to && (DTypes.isBig(from) ? DTypes.isFloat(to) : DTypes.isBig(to) && DTypes.isFloat(from))
+
+const slow: { readonly [op: string]: number } = { div: 4, mod: 40 }
 
 const heavy: { readonly [op: string]: number } = {
   exp: 18,

@@ -12,7 +12,7 @@ import { Writer } from "../Writer.ts"
 import type { Axis } from "./LoopAxes.ts"
 import * as LoopCost from "./LoopCost.ts"
 import * as LoopNest from "./LoopNest.ts"
-import { bytesOf, type Pointer, sizeHere } from "./LoopPoint.ts"
+import { bytesOf, type Pointer, sizeHere, unrounded } from "./LoopPoint.ts"
 import * as LoopRow from "./LoopRow.ts"
 
 export interface LoopShape {
@@ -57,7 +57,7 @@ const writeRow = (w: Writer, { nest, region, unroll }: LoopShape, row: LoopNest.
   const prepared = LoopRow.prepare({
     w,
     operands: operands.map(({ dtype }, operand) => pointer(dtype, operand)),
-    values: results.map(({ value }) => value),
+    values: results.map(({ value }) => unrounded(value)),
     from: row.from,
     along: nest.inner.source,
     index: row.index,

@@ -39,6 +39,12 @@ export const plus = (a: I32, b: Size): I32 => (b === 0 ? a : i32.add(a, sizeCode
 export const sizeHere = (w: Writer, dim: Dim.Dim): Size =>
   typeof dim === "number" ? dim : w.emission.hoisted(w.f, dim)
 
+/** What is stored of a value: a store rounds to the narrow float that it is of, so a cast to one just before need not. */
+export const unrounded = (value: Scalar): Scalar =>
+  value.kind === "cast" && (value.dtype === "f16" || value.dtype === "bf16") && value.x.dtype === "f32"
+    ? value.x
+    : value
+
 // ---- what does not change along the axis ----------------------------------------------------------------------------
 
 /** An operand with indirections that do not change along the axis: another operand there. */

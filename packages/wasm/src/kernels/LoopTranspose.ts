@@ -143,7 +143,7 @@ const writeBand = (
 ): void => {
   const { f } = w
   const { operands, results } = region
-  const values = results.map(({ value }) => value)
+  const values = results.map(({ value }) => LoopPoint.unrounded(value))
   const dtypes = [...operands, ...results.map(({ view }) => view)].map(({ dtype }) => dtype)
   const stride = (axis: Axis, view: number): Size => sizeHere(w, axis.strides[view] ?? 0)
   const step = (axis: Axis, view: number, elements: Size): Size =>

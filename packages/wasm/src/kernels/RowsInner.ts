@@ -230,7 +230,7 @@ export const writeRow = (
           here,
           kept,
           index,
-          plan.elements.map(({ value }) => value)
+          plan.elements.map(({ value }) => LoopPoint.unrounded(value))
         )
       )
       const targets = plan.elements.map(({ result }): Pointer => {

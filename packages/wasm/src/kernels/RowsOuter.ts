@@ -290,7 +290,7 @@ const writeBlock = (
   }
   if (plan.elements.length > 0)
     walk(
-      plan.elements.map(({ value }) => value),
+      plan.elements.map(({ value }) => LoopPoint.unrounded(value)),
       true,
       (here, evaluate) => {
         // All are computed before the first is stored, which may be in an operand's place.

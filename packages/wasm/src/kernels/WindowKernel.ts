@@ -336,7 +336,7 @@ class RowWriter {
         accumulator.add(VectorOps.cast(w, input.dtype, accumulate, value, true, false))
       })
     )
-    const values = results.map(({ value }) => value)
+    const values = results.map(({ value }) => LoopPoint.unrounded(value))
     const point = this.#point(offset, index)
     const divisor = region.combine === "average" ? Lanes.splat(accumulate, this.#divisor(taps)) : undefined
     accumulators.forEach((accumulator, vector) => {
@@ -380,7 +380,7 @@ class RowWriter {
     const environment = LoopPoint.single({ ...this.#point(offset, index), previous: () => element }, 0)
     ScalarCode.single(
       w,
-      results.map(({ value }) => value),
+      results.map(({ value }) => LoopPoint.unrounded(value)),
       environment
     ).forEach((value, result) => {
       const dtype = results[result]?.view.dtype ?? "f32"
