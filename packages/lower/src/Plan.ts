@@ -223,7 +223,8 @@ const planScope = (
       return order === undefined ? preferred(root, placeOf) : Views.ordered("", dtype, shape, order)
     }
   })
-  for (const fusion of [...grouping.fusions, ...storage.fusions]) record(fusion)
+  for (const fusion of grouping.fusions) record(memory.has(fusion.members[0] ?? "") ? readOnly(fusion) : fusion)
+  for (const fusion of storage.fusions) record(fusion)
   const emitting: Emit.Emitting = {
     scope,
     grouping,
@@ -264,6 +265,10 @@ const planScope = (
   const outputs = flat.outputs.map(({ id }, position): Place => targets[position] ?? { host: `${prefix}${id}` })
   return { steps, outputs }
 }
+
+/** A value that is written for others anyway: only reading it again is saved. */
+const readOnly = (fusion: Fusion): Fusion =>
+  fusion.kind === "horizontal" ? fusion : { ...fusion, saving: Dim.floorDiv(fusion.saving, 2) }
 
 const tacticOf = ({ buffers, decisions, generator }: Building, region: Region): Candidate => {
   const key = generator === undefined ? undefined : RegionKey.make(region, buffers, generator)

@@ -1,6 +1,7 @@
 // Runs programs by the interpreter and the oracle on the same inputs, and says where they differ by more than the bounds.
 import * as Bind from "@anneal/ir/Bind"
 import * as Builder from "@anneal/ir/Builder"
+import * as Dim from "@anneal/ir/Dim"
 import type { Graph, Node } from "@anneal/ir/Graph"
 import * as Op from "@anneal/ir/Op"
 import type { Tensor } from "@anneal/ir/Tensor"
@@ -46,7 +47,7 @@ const substitute = (graph: Graph, bindings: ReadonlyMap<string, number>): Graph 
   inputs: graph.inputs.map((input) => ({ ...input, type: Type.substitute(input.type, bindings) })),
   nodes: graph.nodes.map((node) => ({
     ...node,
-    attributes: Op.mapDims(node.attributes, (dim) => Bind.extent(dim, bindings, graph.name)),
+    attributes: Op.mapDims(node.attributes, (dim) => Dim.substitute(dim, bindings)),
     outputs: node.outputs.map(({ id, type }) => ({ id, type: Type.substitute(type, bindings) })),
     graphs: bound(node, bindings)
   }))
