@@ -164,7 +164,12 @@ const describe = ({
       digest: Hash.content(graph),
       nodes: Graphs.nodeCount(graph),
       profiles,
-      payload: own.map((one) => one.name)
+      payload: own.map((one) => one.name),
+      constraints: graph.constraints.map(({ left, right, what }) => ({
+        left: Dim.format(left),
+        right: Dim.format(right),
+        what
+      }))
     })),
     weights,
     sections
@@ -395,6 +400,28 @@ const checkPadding = (bytes: Uint8Array, entries: ReadonlyArray<Entry>, file: st
     if (name.startsWith(Safetensors.paddingPrefix) && bytes.subarray(begin, end).some((byte) => byte !== 0))
       refuse("Altered", file, `section ${name}, bytes ${begin}..${end}`, "padding is not zero")
 }
+
+/**
+ * What the graph of a variant takes and gives, without its nodes: its inputs, its outputs (ids are the users' names), state
+ * and constraints. For targets that run code and need no graph. Throws `IrError` for sizes that cannot be read.
+ */
+export const boundaryOf = ({ manifest }: Engine, variant: Variant): Graph => ({
+  name: "model",
+  inputs: manifest.inputs.map(({ dtype, name, shape }) => ({
+    id: name,
+    name,
+    type: { dtype, shape: shape.map(Dim.parse) }
+  })),
+  outputs: manifest.outputs.map(({ name }) => ({ name, id: name })),
+  constants: new Map(),
+  nodes: [],
+  constraints: variant.constraints.map(({ left, right, what }) => ({
+    left: Dim.parse(left),
+    right: Dim.parse(right),
+    what
+  })),
+  aliases: manifest.aliases
+})
 
 /** Hashes every section. Throws at the first that differs. */
 export const verify = (engine: Engine): Engine => {

@@ -8,6 +8,7 @@ import * as Key from "@anneal/pipeline/Key"
 import type { Ledger } from "@anneal/pipeline/Ledger"
 import * as Op from "@anneal/ir/Op"
 import * as Schema from "effect/Schema"
+import * as Essentials from "./Essentials.ts"
 
 /** Raised when a reader of the version before could not read the file rightly. */
 export const formatVersion = 2
@@ -24,6 +25,9 @@ export type Profile = typeof Profile.Type
 export const Port = Schema.Struct({ name: Schema.String, dtype: Op.DTypeSchema, shape: Schema.Array(Schema.String) })
 export type Port = typeof Port.Type
 
+/** Two sizes that must be equal. */
+export const Constraint = Schema.Struct({ left: Schema.String, right: Schema.String, what: Schema.String })
+
 /** One way to run the model: a target and the graph for it. */
 export const Variant = Schema.Struct({
   name: Schema.String,
@@ -37,7 +41,9 @@ export const Variant = Schema.Struct({
   nodes: Schema.Int,
   profiles: Schema.Array(Profile),
   /** Sections of the target's own, in its order: plans, code, weights in the form that kernels read. Empty: the graph is run. */
-  payload: Schema.Array(Schema.String)
+  payload: Schema.Array(Schema.String),
+  /** What the graph asks of the sizes of its inputs, as expressions. */
+  constraints: Schema.Array(Constraint)
 })
 export type Variant = typeof Variant.Type
 
@@ -159,14 +165,54 @@ export const Manifest = Schema.Struct({
 })
 export type Manifest = typeof Manifest.Type
 
-const Json = Schema.fromJsonString(Schema.toCodecJson(Manifest))
-
 /** The canonical text: sorted keys. */
 export const print = (manifest: Manifest): string =>
   Key.canonical(Schema.encodeSync(Schema.toCodecJson(Manifest))(manifest))
 
-/** Throws a `SchemaError` that lists what is wrong. */
-export const parse = (text: string): Manifest => Schema.decodeUnknownSync(Json)(text, { errors: "all" })
+const codec = Schema.toCodecJson(Manifest)
+
+/**
+ * Throws a `SchemaError` that lists what is wrong with what an engine is run by; the rest is decoded when it is asked for,
+ * and throws then: opening an engine is a matter of milliseconds.
+ */
+export const parse = (text: string): Manifest => {
+  const json: unknown = JSON.parse(text)
+  const essentials = Essentials.read(json)
+  // Whatever it is, the schema says it better.
+  if (essentials === undefined) return Schema.decodeUnknownSync(codec)(json, { errors: "all" })
+  let rest: Manifest | undefined
+  const whole = (): Manifest => (rest ??= Schema.decodeUnknownSync(codec)(json, { errors: "all" }))
+  return {
+    ...essentials,
+    get generator() {
+      return whole().generator
+    },
+    get model() {
+      return whole().model
+    },
+    get stages() {
+      return whole().stages
+    },
+    get decisions() {
+      return whole().decisions
+    },
+    get precision() {
+      return whole().precision
+    },
+    get calibration() {
+      return whole().calibration
+    },
+    get accuracy() {
+      return whole().accuracy
+    },
+    get refits() {
+      return whole().refits
+    },
+    get weights() {
+      return whole().weights
+    }
+  }
+}
 
 /** The part of a ledger that does not depend on what happened to be cached. */
 export const stagesOf = (ledger: Ledger): ReadonlyArray<Stage> =>

@@ -250,22 +250,39 @@ const checkCover = (entries: ReadonlyArray<Entry>, dataBegin: number, fileBytes:
  * nothing. Takes any text: what is not JSON is somebody else's finding.
  */
 export const duplicateKey = (text: string): string | undefined => {
-  const token = /"(?:[^"\\]|\\.)*"|[{}[\]]/g
   const open: Array<Set<string> | undefined> = []
-  for (let match = token.exec(text); match !== null; match = token.exec(text)) {
-    const [found] = match
-    if (found === "{") open.push(new Set())
-    else if (found === "[") open.push(undefined)
-    else if (found === "}" || found === "]") open.pop()
-    else {
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === 0x7b) open.push(new Set())
+    else if (code === 0x5b) open.push(undefined)
+    else if (code === 0x7d || code === 0x5d) open.pop()
+    else if (code === 0x22) {
+      const begin = at
+      at = endOfString(text, at)
       const keys = open.at(-1)
-      if (keys === undefined || !/^\s*:/.test(text.slice(token.lastIndex, token.lastIndex + 16))) continue
-      const key = unescape(found)
+      if (keys === undefined || !isFollowedByColon(text, at + 1)) continue
+      const key = unescape(text.slice(begin, at + 1))
       if (keys.has(key)) return key
       keys.add(key)
     }
   }
   return undefined
+}
+
+/** Where the string that begins at a quote ends; long ones (a manifest) are not walked letter by letter. */
+const endOfString = (text: string, begin: number): number => {
+  for (let end = text.indexOf('"', begin + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    let backslashes = 0
+    while (text.charCodeAt(end - 1 - backslashes) === 0x5c) backslashes++
+    if (backslashes % 2 === 0) return end
+  }
+  return text.length
+}
+
+const isFollowedByColon = (text: string, from: number): boolean => {
+  let at = from
+  while (/\s/.test(text.charAt(at)) && at < from + 16) at++
+  return text.charCodeAt(at) === 0x3a
 }
 
 const unescape = (token: string): string => {

@@ -7,6 +7,7 @@
 import type { Engine } from "@anneal/engine/Engine"
 import type { DType, TypedArray } from "@anneal/ir/DType"
 import type { Graph } from "@anneal/ir/Graph"
+import type { OpDefinition } from "@anneal/ir/Op"
 import type { Tensor } from "@anneal/ir/Tensor"
 import { Oracle } from "@anneal/pipeline/Oracle"
 import * as Context from "effect/Context"
@@ -100,7 +101,12 @@ export interface Executable {
 export interface Prepared {
   readonly engine: Engine
   readonly variant: string
+  /** Read when it is asked for: not every target needs it. */
   readonly graph: Graph
+  /** Its inputs, outputs, constraints and state, without nodes; absent: those of `graph`. */
+  readonly boundary?: Graph
+  /** Ops beyond the built-in ones. */
+  readonly ops?: ReadonlyMap<string, OpDefinition>
 }
 
 export interface ExecutorService {

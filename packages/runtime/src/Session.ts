@@ -8,7 +8,7 @@
  * Sessions over one `Engine` share its weights: both are views on the bytes of one file.
  */
 import type { Engine } from "@anneal/engine/Engine"
-import { asEngineError } from "@anneal/engine/Engine"
+import { asEngineError, boundaryOf } from "@anneal/engine/Engine"
 import type { EngineError } from "@anneal/engine/EngineError"
 import * as EngineFile from "@anneal/engine/EngineFile"
 import type { Port, Profile } from "@anneal/engine/Manifest"
@@ -128,17 +128,37 @@ export const open = (
   Effect.gen(function* () {
     const { executor, variant } = yield* pick(engine, yield* Executors, options.variant)
     const { profiles } = variant
+    // A target that runs code needs the boundary; reading all nodes would take longer than all the rest.
+    let parsed: Graph | undefined
+    const whole = (): Graph => (parsed ??= engine.graph(variant.name, options.ops))
     const graph = yield* Effect.try({
-      try: () => engine.graph(variant.name, options.ops),
+      try: () => (variant.payload.length > 0 ? boundaryOf(engine, variant) : whole()),
       catch: (cause) => asEngineError(cause, engine.file)
     })
     yield* refuseStripped(engine)
-    const memory = profiles.map((profile) => MemoryPlans.plan(graph, MemoryPlans.largest(profile)))
-    for (const [index, profile] of profiles.entries()) {
-      const plan = memory[index]
-      if (plan !== undefined) yield* within(engine, options.memoryLimit, plan, `profile ${Profiles.list([profile])}`)
-    }
-    const executable = yield* executor.prepare({ engine, variant: variant.name, graph })
+    const limit = options.memoryLimit
+    const planned = (bindings: Bindings): Effect.Effect<MemoryPlan, EngineError> =>
+      Effect.try({
+        try: () => MemoryPlans.plan(whole(), bindings),
+        catch: (cause) => asEngineError(cause, engine.file)
+      })
+    if (limit !== undefined)
+      for (const profile of profiles) {
+        const plan = yield* planned(MemoryPlans.largest(profile))
+        yield* within(engine, limit, plan, `profile ${Profiles.list([profile])}`)
+      }
+    const executable = yield* executor.prepare({
+      engine,
+      variant: variant.name,
+      boundary: graph,
+      get graph() {
+        return whole()
+      },
+      ...(options.ops === undefined ? {} : { ops: options.ops })
+    })
+    // With a limit the graph was read above, so that this cannot fail.
+    const plan = (bindings: Bindings): MemoryPlan => MemoryPlans.plan(whole(), bindings)
+    let memory: ReadonlyArray<MemoryPlan> | undefined
     const { inputs, outputs } = engine.manifest
     return {
       engine,
@@ -147,9 +167,11 @@ export const open = (
       inputs,
       outputs,
       profiles,
-      memory,
-      run: makeRun(engine, graph, profiles, executable, options.memoryLimit),
-      bind: makeBind(engine, graph, profiles, executable, options.memoryLimit),
+      get memory() {
+        return (memory ??= profiles.map((profile) => plan(MemoryPlans.largest(profile))))
+      },
+      run: makeRun(engine, graph, profiles, executable, limit, plan),
+      bind: makeBind(engine, graph, profiles, executable, limit, plan),
       allocate: executable.allocate ?? ((dtype, shape) => Effect.sync((): Tensor.Tensor => Tensor.zeros(dtype, shape))),
       memoryUse: () => executable.memory?.(),
       observe: (given, onValue, runOptions) =>
@@ -212,7 +234,8 @@ const makeRun = (
   graph: Graph,
   profiles: ReadonlyArray<Profile>,
   executable: Executable,
-  memoryLimit: number | undefined
+  memoryLimit: number | undefined,
+  plan: (bindings: Bindings) => MemoryPlan
 ): Session["run"] => {
   // Inputs of the shapes that were checked last need no check again.
   let last: ReadonlyArray<Known> | undefined
@@ -234,8 +257,7 @@ const makeRun = (
         try {
           const checked = check(engine, graph, profiles, given, options.state?.values())
           tensors = checked.tensors
-          if (memoryLimit !== undefined)
-            limited = within(engine, memoryLimit, MemoryPlans.plan(graph, checked.bindings), describe(given))
+          if (memoryLimit !== undefined) limited = within(engine, memoryLimit, plan(checked.bindings), describe(given))
           // Above a limit the shapes are refused each time.
           if (memoryLimit === undefined && options.state === undefined)
             last = tensors.map(({ data, dtype, shape }) => ({ dtype, shape: [...shape], length: data.length }))
@@ -286,7 +308,8 @@ const makeBind =
     graph: Graph,
     profiles: ReadonlyArray<Profile>,
     executable: Executable,
-    memoryLimit: number | undefined
+    memoryLimit: number | undefined,
+    plan: (bindings: Bindings) => MemoryPlan
   ): Session["bind"] =>
   (shapes) =>
     Effect.gen(function* () {
@@ -309,8 +332,7 @@ const makeBind =
         try: () => check(engine, graph, profiles, given, undefined),
         catch: asInputError
       })
-      if (memoryLimit !== undefined)
-        yield* within(engine, memoryLimit, MemoryPlans.plan(graph, bindings), describe(given))
+      if (memoryLimit !== undefined) yield* within(engine, memoryLimit, plan(bindings), describe(given))
       return yield* bind(tensors.map(({ shape }) => shape))
     })
 

@@ -13,6 +13,7 @@ import type { DType } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
 import type { Bindings } from "@anneal/ir/Bind"
 import * as Bind from "@anneal/ir/Bind"
+import type { Graph } from "@anneal/ir/Graph"
 import * as Tensor from "@anneal/ir/Tensor"
 import type { OracleService } from "@anneal/pipeline/Oracle"
 import { Oracle } from "@anneal/pipeline/Oracle"
@@ -28,6 +29,7 @@ import * as Features from "./Features.ts"
 import { Heap, HeapFull } from "./Heap.ts"
 import * as Host from "./Host.ts"
 import type * as Image from "./Image.ts"
+import { UnreadableImage } from "./ImageReader.ts"
 import { Loaded } from "./Loaded.ts"
 import * as Places from "./Places.ts"
 import { Meter } from "./Profile.ts"
@@ -68,6 +70,7 @@ const failure = (engine: Engine, detail: string, node?: string): ExecutionError 
 const explain = (engine: Engine, cause: unknown, binding?: Binding): ExecutionError => {
   if (cause instanceof ExecutionError) return cause
   if (cause instanceof HeapFull) return failure(engine, `${cause.message}. Give it more memory, or run smaller shapes`)
+  if (cause instanceof UnreadableImage) return failure(engine, cause.message)
   if (cause instanceof ThreadFailure) {
     const step = cause.step === undefined ? undefined : binding?.program.image.steps[cause.step]
     const where = step === undefined ? "" : ` in region %${step.id}, kernel ${step.kernel}`
@@ -87,6 +90,7 @@ const explain = (engine: Engine, cause: unknown, binding?: Binding): ExecutionEr
 
 class WasmSession {
   readonly #what: Prepared
+  readonly #boundary: Graph
   readonly #loaded: Loaded
   readonly #pool: ThreadPool | undefined
   readonly #oracle: OracleService
@@ -100,6 +104,7 @@ class WasmSession {
 
   constructor(what: Prepared, { loaded, pool }: Shared, oracle: OracleService, units: ReadonlyArray<Image.Unit>) {
     this.#what = what
+    this.#boundary = what.boundary ?? what.graph
     this.#loaded = loaded
     this.#pool = pool
     this.#oracle = oracle
@@ -127,7 +132,7 @@ class WasmSession {
 
   /** A binding of one's own. */
   bound(shapes: ReadonlyArray<ReadonlyArray<number>>): Binding {
-    const bindings = Bind.bind(this.#what.graph, shapes)
+    const bindings = Bind.bind(this.#boundary, shapes)
     const unit = this.#units.find(({ fixed }) =>
       Object.entries(fixed).every(([symbol, value]) => bindings.get(symbol) === value)
     )
@@ -257,7 +262,8 @@ class WasmSession {
   }
 
   bind(shapes: ReadonlyArray<ReadonlyArray<number>>): Bound {
-    const { engine, graph } = this.#what
+    const { engine } = this.#what
+    const graph = this.#boundary
     const binding = this.bound(shapes)
     const { hosts } = binding.program.image
     if (hosts.length > 0) {
@@ -377,7 +383,9 @@ export const make = (options: Options = {}): Effect.Effect<ExecutorService, neve
       const { memoryLimit: limit, threads } = options
       const divides = threads !== undefined && threads.threads > 1
       const heap = new Heap({ shared: divides, ...(limit === undefined ? {} : { limit }) })
-      const loaded = new Loaded(engine, variantOf(engine, variant), heap)
+      const found = variantOf(engine, variant)
+      if (found.payload.length === 0) throw failure(engine, `variant ${variant} holds no code; build it again`)
+      const loaded = new Loaded(engine, found, heap)
       return { loaded, pool: divides ? new ThreadPool(heap, threads) : undefined, sessions: 0 }
     }
     const acquire = (what: Prepared): { readonly session: WasmSession; readonly entry: Shared } => {

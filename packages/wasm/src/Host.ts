@@ -7,6 +7,7 @@ import { asEngineError } from "@anneal/engine/Engine"
 import * as Constants from "@anneal/ir/Constant"
 import * as Dim from "@anneal/ir/Dim"
 import type { Graph, Input } from "@anneal/ir/Graph"
+import type { OpDefinition } from "@anneal/ir/Op"
 import * as Ops from "@anneal/ir/Ops"
 import * as Tensor from "@anneal/ir/Tensor"
 import * as Text from "@anneal/ir/Text"
@@ -37,9 +38,9 @@ const withSymbols = (graph: Graph, symbols: ReadonlyMap<string, number>): Graph 
   ]
 })
 
-const parse = (text: string, engine: Engine): Graph =>
+const parse = (text: string, engine: Engine, ops: ReadonlyMap<string, OpDefinition>): Graph =>
   Text.parse(text, {
-    ops: Ops.table(),
+    ops,
     constant: (digest, dtype, shape) => {
       const section = engine.manifest.sections.find(({ kind, sha256 }) => kind === "constant" && sha256 === digest)
       return section === undefined
@@ -50,7 +51,7 @@ const parse = (text: string, engine: Engine): Graph =>
 
 /** Runs a program with its inputs in place; step by step where a meter is given. */
 export const run = (
-  { engine, graph }: Prepared,
+  what: Prepared,
   heap: Heap,
   oracle: OracleService,
   binding: Binding,
@@ -58,6 +59,7 @@ export const run = (
   seed: number | undefined,
   meter?: Meter
 ): Effect.Effect<ReadonlyArray<Tensor.Tensor>, ExecutionError> => {
+  const { engine } = what
   const { image, unit } = binding.program
   const symbols = new Map<string, number>([
     ...Object.entries(unit.fixed),
@@ -88,7 +90,7 @@ export const run = (
   const hostStep = (step: Image.HostStep): Effect.Effect<void, ExecutionError> =>
     Effect.gen(function* () {
       const one = yield* Effect.try({
-        try: () => parse(step.graph, engine),
+        try: () => parse(step.graph, engine, what.ops ?? Ops.table()),
         catch: (cause) =>
           new ExecutionError({
             engine: engine.file,
@@ -140,7 +142,7 @@ export const run = (
   return Effect.andThen(
     perform(image.actions),
     attempt(() =>
-      graph.outputs.map(({ name }, place): Tensor.Tensor => {
+      (what.boundary ?? what.graph).outputs.map(({ name }, place): Tensor.Tensor => {
         const port = binding.outputs[place]
         const operand = image.outputs[place]
         if (port !== undefined) return { dtype: port.dtype, shape: port.shape, data: port.data.slice() }

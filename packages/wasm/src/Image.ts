@@ -7,7 +7,11 @@
  */
 import * as Op from "@anneal/ir/Op"
 import * as Schema from "effect/Schema"
+import * as ImageReader from "./ImageReader.ts"
 import * as Packing from "./Packing.ts"
+
+/** Goes up when the same decisions give other code, or when the executor reads images differently. */
+export const generator = 2
 
 /** Storage. Sizes are in elements, one a slot of the dtype; packed constants are `u8`. */
 export const Buffer = Schema.Struct({
@@ -142,12 +146,10 @@ export const Index = Schema.Struct({ generator: Schema.Int, units: Schema.Array(
 export type Index = typeof Index.Type
 
 const bytesOf = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
-const parse = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes))
 
-const imageCodec = Schema.toCodecJson(Image)
-const indexCodec = Schema.toCodecJson(Index)
-export const encode = (image: Image): Uint8Array => bytesOf(Schema.encodeSync(imageCodec)(image))
-/** Throws a `SchemaError` that says what is wrong. */
-export const decode = (bytes: Uint8Array): Image => Schema.decodeUnknownSync(imageCodec)(parse(bytes))
-export const encodeIndex = (index: Index): Uint8Array => bytesOf(Schema.encodeSync(indexCodec)(index))
-export const decodeIndex = (bytes: Uint8Array): Index => Schema.decodeUnknownSync(indexCodec)(parse(bytes))
+export const encode = (image: Image): Uint8Array => bytesOf(Schema.encodeSync(Schema.toCodecJson(Image))(image))
+/** Throws `UnreadableImage`. */
+export const decode = (bytes: Uint8Array): Image => ImageReader.image(bytes)
+export const encodeIndex = (index: Index): Uint8Array => bytesOf(Schema.encodeSync(Schema.toCodecJson(Index))(index))
+/** Throws `UnreadableImage`, for another generator too. */
+export const decodeIndex = (bytes: Uint8Array): Index => ImageReader.index(bytes, generator)

@@ -8,8 +8,7 @@ import type { Features } from "./Emission.ts"
 import type { FeatureName } from "./Features.ts"
 import * as Image from "./Image.ts"
 
-/** Goes up when the same decisions give other code, or when the executor reads images differently. */
-export const generator = 1
+export const generator = Image.generator
 
 export interface Compiled {
   readonly fixed: ReadonlyMap<string, number>

@@ -33,6 +33,8 @@ export class ThreadFailure extends Error {
 
 /** Milliseconds of one sleep of the calling thread, in which others must come. */
 const sleepMs = 20
+/** Sleeps in which a worker must have started and compiled: on a busy machine that takes a while. */
+const startPatience = 30_000 / sleepMs
 /** Rounds of looking before the calling thread sleeps. */
 const spins = 5_000
 
@@ -90,7 +92,7 @@ export class ThreadPool {
     Atomics.store(control, Word.done, 0)
     const epoch = this.#order("park")
     // Each has taken the order before there is another.
-    if (!this.#await(control)) this.#giveUp()
+    if (!this.#await(control, Math.max(this.#patience, startPatience))) this.#giveUp()
     this.#programs.set(program, number)
     for (const worker of this.#workers) {
       worker.post({ kind: "load", module: program.module })
@@ -139,7 +141,7 @@ export class ThreadPool {
       // The others must not wait for this thread.
       Atomics.compareExchange(control, Word.failed, 0, 1)
     }
-    const came = this.#await(control)
+    const came = this.#await(control, this.#patience)
     const failed = Atomics.load(control, Word.failed)
     if (!came || failed === -1) {
       this.#broken = true
@@ -152,10 +154,10 @@ export class ThreadPool {
   }
 
   /** Whether all workers have finished in time. */
-  #await(control: Int32Array): boolean {
+  #await(control: Int32Array, patience: number): boolean {
     const others = this.#workers.length
     for (let round = 0; round < spins; round++) if (Atomics.load(control, Word.done) === others) return true
-    for (let slept = 0; slept < this.#patience; slept++) {
+    for (let slept = 0; slept < patience; slept++) {
       const done = Atomics.load(control, Word.done)
       if (done === others) return true
       Atomics.wait(control, Word.done, done, sleepMs)
