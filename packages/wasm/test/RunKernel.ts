@@ -16,6 +16,7 @@ import type { Features } from "@anneal/wasm/Emission"
 import { Emission } from "@anneal/wasm/Emission"
 import type { Kernel } from "@anneal/wasm/Kernel"
 import { ModuleBuilder } from "@anneal/wasm/ModuleBuilder"
+import type { Module } from "@anneal/wasm/WebAssembly"
 import { host } from "@anneal/wasm/WebAssembly"
 
 export const plain: Features = { relaxed: false, wide: false, threads: false }
@@ -84,13 +85,18 @@ export interface Ran {
   readonly time: number
 }
 
-export const runTimed = (region: Region, kernel: Kernel, buffers: Buffers, options: RunOptions): Ran => {
-  const { features, symbols = new Map<string, number>() } = options
+/** Modules of kernels that were run before: a kernel is often run in several ways. */
+const modules = new WeakMap<Kernel, Map<string, Module>>()
+
+const moduleOf = (kernel: Kernel, features: Features, names: ReadonlyArray<string>): Module => {
+  const known = modules.get(kernel) ?? new Map<string, Module>()
+  modules.set(kernel, known)
+  const key = `${JSON.stringify(features)} ${names.join()}`
+  const found = known.get(key)
+  if (found !== undefined) return found
   const module = new ModuleBuilder({ shared: false, maximumPages: 65536 })
-  const names = [...symbols.keys()].sort()
   const globals = new Map(names.map((name) => [name, module.importGlobal(`d_${name}`, "i32")]))
-  const emission = new Emission(module, features, globals)
-  const func = kernel.emit(emission, "kernel")
+  const func = kernel.emit(new Emission(module, features, globals), "kernel")
   module.func(
     "run",
     func.params,
@@ -102,6 +108,15 @@ export const runTimed = (region: Region, kernel: Kernel, buffers: Buffers, optio
       ),
     { export: true }
   )
+  const made = new host.Module(module.toBytes())
+  known.set(key, made)
+  return made
+}
+
+export const runTimed = (region: Region, kernel: Kernel, buffers: Buffers, options: RunOptions): Ran => {
+  const { features, symbols = new Map<string, number>() } = options
+  const names = [...symbols.keys()].sort()
+  const compiled = moduleOf(kernel, features, names)
 
   // One buffer after another, each between red zones, at addresses that are multiples of the slot and of nothing more.
   let top = redZone
@@ -135,7 +150,7 @@ export const runTimed = (region: Region, kernel: Kernel, buffers: Buffers, optio
   const addressOf = (view: View | null): number =>
     view === null ? 0 : byId(view.buffer) + sizeOf(view.offset, symbols) * DTypes.slotBytes(view.dtype)
   const values = names.map((name): [string, number] => [`d_${name}`, symbols.get(name) ?? 0])
-  const instance = new host.Instance(new host.Module(module.toBytes()), {
+  const instance = new host.Instance(compiled, {
     env: { memory, ...Object.fromEntries(values) }
   })
   const { run: call } = instance.exports
