@@ -1,11 +1,11 @@
 /**
- * IntegerWinograd: 3 × 3 convolutions of 8-bit integers by minimal filtering, exact in i32: 4 or 2.25 times fewer products
- * than by definition, of 16-bit integers (`i32x4.dot_i16x8_s`).
+ * IntegerWinograd: convolutions of 8-bit integers by minimal filtering along one or two axes, exact in i32: 1.7 to 4 times
+ * fewer products than by definition, of 16-bit integers (`i32x4.dot_i16x8_s`).
  *
  *   unit (a block of tiles):
  *     strip   the block's inputs, 16 bits wide, zero points taken off, padding written out
  *     inputs  of each tile transformed: [points][tiles][channels]
- *     points  a matrix product for each of 36 (16): tiles × channels × filters, by IntegerTile
+ *     points  a matrix product for each of them: tiles × channels × filters, by IntegerTile
  *     outputs transformed back, a panel of filters after another, then the epilogue
  */
 import * as Dim from "@anneal/ir/Dim"
@@ -29,7 +29,8 @@ import * as Forms from "./IntegerWinogradForm.ts"
 
 interface WinogradPlan {
   readonly region: Convolution
-  readonly form: IntegerWinogradForm
+  /** Of lines and of positions; a single spatial axis is one of positions. */
+  readonly forms: readonly [IntegerWinogradForm, IntegerWinogradForm]
   readonly channels: number
   readonly filters: number
   /** Tiles of a unit, down and across. */
@@ -48,41 +49,52 @@ const scheme: IntegerScheme = {
   zero: { a: 0, b: 0 }
 }
 
-const inputsOf = ({ outputs }: IntegerWinogradForm): number => outputs + 2
-const pointsOf = (form: IntegerWinogradForm): number => inputsOf(form) ** 2
+const sides = ({ forms }: WinogradPlan): readonly [number, number] => [
+  Forms.pointsOf(forms[0]),
+  Forms.pointsOf(forms[1])
+]
+const pointCount = (plan: WinogradPlan): number => sides(plan)[0] * sides(plan)[1]
 const paddedChannels = ({ channels }: WinogradPlan): number => Math.ceil(channels / lanes) * lanes
 
-const panelShape = ({ channels, columns, filters, form }: WinogradPlan): PanelShape => ({
-  outer: pointsOf(form),
-  n: filters,
-  k: channels,
-  columns,
+const panelShape = (plan: WinogradPlan): PanelShape => ({
+  outer: pointCount(plan),
+  n: plan.filters,
+  k: plan.channels,
+  columns: plan.columns,
   scheme
 })
 
+/** Two values of a list for spatial axes: a missing axis of lines has the other value. */
+const two = <A>(values: ReadonlyArray<A>, missing: A): readonly [A, A] => {
+  const [first = missing, second] = values
+  return second === undefined ? [missing, first] : [first, second]
+}
+
 const packedOf = (plan: WinogradPlan): Packed => {
-  const { channels, filters, form, region } = plan
+  const { channels, filters, forms, region } = plan
   const shape = panelShape(plan)
+  const [byLines, byTaps] = [forms[0].weights, forms[1].weights]
   return {
     read: 1,
-    layout: `integer-winograd-${form.outputs} ${Panels.layoutOf(shape)} taken=${region.zero.b}`,
+    layout: `integer-winograd ${nameOf(forms)} ${Panels.layoutOf(shape)} taken=${region.zero.b}`,
     bytes: Panels.bytesOf(shape),
     pack: (elements) => {
       const steps = Tensor.strides(elements.shape)
-      const [filterStep = 0, channelStep = 0, lineStep = 0, tapStep = 0] = steps.slice(1)
-      const points = pointsOf(form)
+      const [filterStep = 0, channelStep = 0, ...spatial] = steps.slice(1)
+      const [lineStep, tapStep] = two(spatial, 0)
+      const points = pointCount(plan)
       const data = new Int16Array(points * filters * channels)
       for (let filter = 0; filter < filters; filter++)
         for (let channel = 0; channel < channels; channel++)
-          for (const [i, down] of form.weights.entries())
-            for (const [j, across] of form.weights.entries()) {
+          for (const [i, down] of byLines.entries())
+            for (const [j, across] of byTaps.entries()) {
               let sum = 0
               for (const [line, a] of down.entries())
                 for (const [tap, b] of across.entries()) {
                   const place = filter * filterStep + channel * channelStep + line * lineStep + tap * tapStep
                   sum += a * b * (Number(elements.data[place] ?? 0) - region.zero.b)
                 }
-              data[((i * inputsOf(form) + j) * filters + filter) * channels + channel] = sum
+              data[((i * byTaps.length + j) * filters + filter) * channels + channel] = sum
             }
       const transformed = Tensor.make("i16", [points, filters, channels], data)
       return Panels.pack(
@@ -96,17 +108,18 @@ const packedOf = (plan: WinogradPlan): Packed => {
 
 /** Bytes of scratch memory, one part after another. */
 const partsOf = (plan: WinogradPlan) => {
-  const { across, columns, down, form } = plan
+  const { across, columns, down, forms } = plan
   const channels = paddedChannels(plan)
-  const line = (across * form.outputs + 2) * channels * 2
-  const strip = (down * form.outputs + 2) * line
+  const [blockLines, blockPositions] = [down * forms[0].outputs, across * forms[1].outputs]
+  const line = (blockPositions + forms[1].taps - 1) * channels * 2
+  const strip = (blockLines + forms[0].taps - 1) * line
   const tiles = down * across
   const point = tiles * channels * 2
-  const inputs = pointsOf(form) * point
+  const inputs = pointCount(plan) * point
   const panelPoint = tiles * columns * 4
-  const products = pointsOf(form) * panelPoint
-  const outputLine = across * form.outputs * columns * 4
-  const outputs = down * form.outputs * outputLine
+  const products = pointCount(plan) * panelPoint
+  const outputLine = blockPositions * columns * 4
+  const outputs = blockLines * outputLine
   return {
     line,
     point,
@@ -124,15 +137,18 @@ const least = (a: I32, b: I32): I32 => select(i32.lt_s(a, b), a, b)
 const greatest = (a: I32, b: I32): I32 => select(i32.gt_s(a, b), a, b)
 
 const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
-  const { across, channels, columns, down, filters, form, region, rows } = plan
+  const { across, channels, columns, down, filters, forms, region, rows } = plan
   const { epilogue, input } = region
-  const [outLines, outPositions] = [region.out[0] ?? 1, region.out[1] ?? 1]
+  const [outLines, outPositions] = two(region.out, 1)
+  const spatial = region.out.length
+  const [lineAxis, positionAxis] = spatial === 2 ? [3, 4] : [undefined, 3]
+  const removal = Forms.removal(forms[0].factor * forms[1].factor)
   const views = viewsOf(epilogue)
   const count = 2 + views.length + 1 + 3
   const parts = partsOf(plan)
   const shape = panelShape(plan)
   const padded = paddedChannels(plan)
-  const side = inputsOf(form)
+  const [sideLines, sidePositions] = sides(plan)
   const tiles = down * across
   const sizes = { rowBytes: padded * 2, steps: Panels.stepsOf(shape) }
   const tileOf = (tileRows: number): Func => {
@@ -153,13 +169,18 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
     const inputs = place(parts.strip)
     const products = place(parts.strip + parts.inputs)
     const outputs = place(parts.strip + parts.inputs + parts.products)
-    const blockLines = down * form.outputs
-    const blockPositions = across * form.outputs
+    const blockLines = down * forms[0].outputs
+    const blockPositions = across * forms[1].outputs
+    const inputLines = blockLines + forms[0].taps - 1
+    const inputPositions = blockPositions + forms[1].taps - 1
+    const inExtents = two(input.shape.slice(3), 1)
+    const pads = two(region.padsBegin, 0)
+    const inSteps = spatial === 2 ? [byteStride(input, 3), byteStride(input, 4)] : [0, byteStride(input, 3)]
     const extents = {
       out: [hoisted(outLines), hoisted(outPositions)] as const,
-      in: [hoisted(input.shape[3] ?? 1), hoisted(input.shape[4] ?? 1)] as const,
-      pad: [hoisted(region.padsBegin[0] ?? 0), hoisted(region.padsBegin[1] ?? 0)] as const,
-      steps: [hoisted(byteStride(input, 3)), hoisted(byteStride(input, 4))] as const,
+      in: [hoisted(inExtents[0]), hoisted(inExtents[1])] as const,
+      pad: [hoisted(pads[0]), hoisted(pads[1])] as const,
+      steps: [hoisted(inSteps[0] ?? 0), hoisted(inSteps[1] ?? 0)] as const,
       blocks: [hoisted(Dim.ceilDiv(outLines, blockLines)), hoisted(Dim.ceilDiv(outPositions, blockPositions))] as const
     }
     const channelStep = byteStride(input, 2)
@@ -176,8 +197,8 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
       const firstLine = f.get(f.let(i32.sub(top, extents.pad[0])))
       const firstPosition = f.get(f.let(i32.sub(right, extents.pad[1])))
       const begin = f.get(f.let(greatest(i32.const(0), i32.sub(i32.const(0), firstPosition))))
-      const end = f.get(f.let(least(i32.const(blockPositions + 2), i32.sub(extents.in[1], firstPosition))))
-      f.range(0, blockLines + 2, 1, (line) => {
+      const end = f.get(f.let(least(i32.const(inputPositions), i32.sub(extents.in[1], firstPosition))))
+      f.range(0, inputLines, 1, (line) => {
         const index = f.get(f.let(i32.add(firstLine, f.get(line))))
         f.if(i32.lt_u(index, extents.in[0]), () => {
           const from = f.let(
@@ -211,8 +232,8 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
               i32.add(
                 f.get(strip),
                 i32.add(
-                  i32.mul(f.get(y), i32.const(form.outputs * parts.line)),
-                  i32.mul(f.get(x), i32.const(form.outputs * padded * 2))
+                  i32.mul(f.get(y), i32.const(forms[0].outputs * parts.line)),
+                  i32.mul(f.get(x), i32.const(forms[1].outputs * padded * 2))
                 )
               )
             )
@@ -220,21 +241,21 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
           f.range(0, padded * 2, lanes * 2, (channel) => {
             const from = f.get(f.let(i32.add(tileAt, f.get(channel))))
             const to = f.get(f.let(i32.add(f.get(target), f.get(channel))))
-            const byColumn = Array.from({ length: side }, (_, column) =>
-              form
-                .input(
-                  w,
-                  Array.from({ length: side }, (__, line) => v128.load(from, line * parts.line + column * padded * 2))
+            const byColumn = Array.from({ length: sidePositions }, (_, column) =>
+              Forms.transformInput(
+                w,
+                forms[0].input,
+                Array.from({ length: sideLines }, (__, line) =>
+                  v128.load(from, line * parts.line + column * padded * 2)
                 )
-                .map((value) => w.keep(value))
+              ).map((value) => w.keep(value))
             )
-            for (let i = 0; i < side; i++)
-              form
-                .input(
-                  w,
-                  byColumn.map((column) => column[i] ?? w.splatI32(0))
-                )
-                .forEach((value, j) => f.do(v128.store(to, value, (i * side + j) * parts.point)))
+            for (let i = 0; i < sideLines; i++)
+              Forms.transformInput(
+                w,
+                forms[1].input,
+                byColumn.map((column) => column[i] ?? w.splatI32(0))
+              ).forEach((value, j) => f.do(v128.store(to, value, (i * sidePositions + j) * parts.point)))
           })
           f.set(target, i32.add(f.get(target), i32.const(padded * 2)))
         })
@@ -246,7 +267,7 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
         const weights = f.let(i32.add(parameter(2 + views.length), i32.mul(f.get(panel), i32.const(onePanel))))
         const source = f.let(f.get(inputs))
         const sums = f.let(f.get(products))
-        f.range(0, pointsOf(form), 1, () => {
+        f.range(0, pointCount(plan), 1, () => {
           const [row, tile] = [f.let(f.get(source)), f.let(f.get(sums))]
           const run = (func: Func, taken: number): void => {
             f.run(func, [f.get(row), f.get(weights), f.get(tile)])
@@ -268,8 +289,8 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
                 i32.add(
                   f.get(outputs),
                   i32.add(
-                    i32.mul(f.get(y), i32.const(form.outputs * parts.outputLine)),
-                    i32.mul(f.get(x), i32.const(form.outputs * columns * 4))
+                    i32.mul(f.get(y), i32.const(forms[0].outputs * parts.outputLine)),
+                    i32.mul(f.get(x), i32.const(forms[1].outputs * columns * 4))
                   )
                 )
               )
@@ -277,26 +298,25 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
             f.range(0, columns * 4, 16, (column) => {
               const from = f.get(f.let(i32.add(f.get(tileProducts), f.get(column))))
               const at = f.get(f.let(i32.add(to, f.get(column))))
-              const byColumn = Array.from({ length: side }, (_, j) =>
-                form
-                  .output(
-                    w,
-                    Array.from({ length: side }, (__, i) => v128.load(from, (i * side + j) * parts.panelPoint))
+              const byColumn = Array.from({ length: sidePositions }, (_, j) =>
+                Forms.transformOutput(
+                  w,
+                  forms[0].output,
+                  Array.from({ length: sideLines }, (__, i) =>
+                    v128.load(from, (i * sidePositions + j) * parts.panelPoint)
                   )
-                  .map((value) => w.keep(value))
+                ).map((value) => w.keep(value))
               )
-              for (let i = 0; i < form.outputs; i++)
-                form
-                  .output(
-                    w,
-                    byColumn.map((lines) => lines[i] ?? w.splatI32(0))
-                  )
-                  .forEach((value, j) => {
-                    const odd = form.inverse === 1 ? value : i32x4.mul(value, w.splatI32(form.inverse))
-                    f.do(
-                      v128.store(at, i32x4.shr_s(odd, i32.const(form.shift)), i * parts.outputLine + j * columns * 4)
-                    )
-                  })
+              for (let i = 0; i < forms[0].outputs; i++)
+                Forms.transformOutput(
+                  w,
+                  forms[1].output,
+                  byColumn.map((lines) => lines[i] ?? w.splatI32(0))
+                ).forEach((value, j) => {
+                  const odd = removal.inverse === 1 ? value : i32x4.mul(value, w.splatI32(removal.inverse))
+                  const result = i32x4.shr_s(odd, i32.const(removal.shift))
+                  f.do(v128.store(at, result, i * parts.outputLine + j * columns * 4))
+                })
             })
             f.set(tileProducts, i32.add(f.get(tileProducts), i32.const(columns * 4)))
           })
@@ -311,10 +331,12 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
           const pointers = views.map((view, index) => {
             const along = (axis: number, by: I32): I32 => i32.mul(by, emission.dim(byteStride(view, axis)))
             return f.let(
-              [along(0, batch), along(2, filter), along(3, outLine), along(4, right)].reduce(
-                (sum, one) => i32.add(sum, one),
-                parameter(2 + index)
-              )
+              [
+                along(0, batch),
+                along(2, filter),
+                ...(lineAxis === undefined ? [] : [along(lineAxis, outLine)]),
+                along(positionAxis, right)
+              ].reduce((sum, one) => i32.add(sum, one), parameter(2 + index))
             )
           })
           const finish = (width: number): void =>
@@ -327,12 +349,16 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
               rowSums: undefined,
               rowFactor: 0,
               views: pointers,
-              rowSteps: views.map((view) => byteStride(view, 4)),
+              rowSteps: views.map((view) => byteStride(view, positionAxis)),
               columnSteps: views.map((view) => byteStride(view, 2)),
-              rowAxis: 4,
+              rowAxis: positionAxis,
               columnAxis: 2,
-              index: (axis) =>
-                axis === 0 ? batch : axis === 2 ? filter : axis === 3 ? outLine : axis === 4 ? right : i32.const(0)
+              index: (axis) => {
+                if (axis === 0) return batch
+                if (axis === 2) return filter
+                if (axis === positionAxis) return right
+                return axis === lineAxis ? outLine : i32.const(0)
+              }
             })
           const tail = filters % columns
           if (tail === 0) finish(columns)
@@ -349,55 +375,69 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
   })
 }
 
+/** `4x4`, `1x2`: outputs of a tile. */
+const nameOf = (forms: WinogradPlan["forms"]): string => `${forms[0].outputs}x${forms[1].outputs}`
+
 /** Whether every number stays where it must. */
-const isExact = (region: Convolution, form: IntegerWinogradForm, channels: number): boolean => {
+const isExact = (region: Convolution, forms: WinogradPlan["forms"], channels: number): boolean => {
   const [a, b] = [rangeOf(region.input.dtype), rangeOf(region.weight.dtype)]
   if (a === undefined || b === undefined) return false
   const farthest = ([least_, greatest_]: readonly [number, number], zero: number): number =>
     Math.max(Math.abs(least_ - zero), Math.abs(greatest_ - zero))
   const x = farthest(region.ranges?.a ?? a, region.zero.a)
   const y = farthest(region.ranges?.b ?? b, region.zero.b)
+  const [lines, positions] = forms
+  const terms = lines.taps * positions.taps * channels
   return (
-    x * form.inputGain ** 2 <= 32767 &&
-    y * form.weightGain ** 2 <= 32767 &&
-    9 * channels * x * y * 2 ** form.shift < 2 ** 31
+    x * Forms.gain(lines.input) * Forms.gain(positions.input) <= 32767 &&
+    y * Forms.gain(lines.weights) * Forms.gain(positions.weights) <= 32767 &&
+    terms * x * y * 2 ** Forms.removal(lines.factor * positions.factor).shift < 2 ** 31
   )
 }
 
 /** Kernels of a supported integer convolution (see `IntegerConvolution`); none where minimal filtering is not for it. */
 export const candidates = (region: Convolution, typical: TypicalSizes, features: Features): ReadonlyArray<Kernel> => {
   const [, filters, channels, ...kernel] = region.weight.shape
-  const ones = (values: ReadonlyArray<number>): boolean => values.every((value) => value === 1)
-  if (region.groups !== 1 || kernel.length !== 2 || kernel.some((extent) => extent !== 3)) return []
-  if (!ones(region.strides) || !ones(region.dilations)) return []
+  const isOne = (value: number): boolean => value === 1
+  if (region.groups !== 1 || kernel.length < 1 || kernel.length > 2) return []
+  if (!region.strides.every(isOne) || !region.dilations.every(isOne)) return []
   if (typeof filters !== "number" || typeof channels !== "number" || channels < 4) return []
-  const [lines, positions] = [expected(region.out[0] ?? 1, typical), expected(region.out[1] ?? 1, typical)]
+  const taps = two(kernel, 1)
+  const formsOf = (extent: Dim.Dim): ReadonlyArray<IntegerWinogradForm> =>
+    extent === 1 ? [Forms.one] : Forms.forms.filter((form) => form.taps === extent)
+  const [outLines, outPositions] = two(region.out, 1)
+  const [lines, positions] = [expected(outLines, typical), expected(outPositions, typical)]
   const batch = expected(region.batch, typical)
-  return [Forms.four, Forms.two]
-    .filter((form) => isExact(region, form, channels))
-    .map((form): Kernel => {
-      const [high, wide] = [Math.ceil(lines / form.outputs), Math.ceil(positions / form.outputs)]
-      const across = Math.min(wide, 16)
+  const pairs = formsOf(taps[0]).flatMap((a) => formsOf(taps[1]).map((b) => [a, b] as const))
+  return pairs
+    .filter(([a, b]) => a.outputs * b.outputs > 1 && (a === Forms.one || b === Forms.one || a === b))
+    .filter((forms) => isExact(region, forms, channels))
+    .map((forms): Kernel => {
+      const [high, wide] = [Math.ceil(lines / forms[0].outputs), Math.ceil(positions / forms[1].outputs)]
       const columns =
         filters % 16 === 0 ? (features.wide ? 16 : 8) : Math.min(features.wide ? 16 : 12, Math.ceil(filters / 4) * 4)
       const rows = columns <= 8 ? 5 : columns <= 12 ? 3 : features.wide ? 5 : 2
-      const down = Math.max(1, Math.min(high, Math.floor(32 / across)))
-      const plan: WinogradPlan = { region, form, channels, filters, down, across, rows, columns }
+      // As many tiles as stay near with all their points, so that weights are read seldom.
+      const points = Forms.pointsOf(forms[0]) * Forms.pointsOf(forms[1])
+      const near = Math.max(4, Math.min(64, Math.floor((256 * 1024) / (points * channels * 2))))
+      const across = Math.min(wide, near)
+      const down = Math.max(1, Math.min(high, Math.floor(near / across)))
+      const plan: WinogradPlan = { region, forms, channels, filters, down, across, rows, columns }
       const tiles = Math.ceil(high / down) * down * Math.ceil(wide / across) * across * batch
-      const work =
-        (tiles * pointsOf(form) * channels * Math.ceil(filters / columns) * columns) / (features.wide ? 95 : 48)
-      const vectors = (tiles * paddedChannels(plan)) / lanes
-      const transforms = vectors * inputsOf(form) ** 2 * 2.2 + ((tiles * filters) / 4) * inputsOf(form) ** 2 * 2.4
+      const filled = Math.ceil(filters / columns) * columns
+      const work = (tiles * points * channels * filled) / (features.wide ? 95 : 48)
+      const transforms =
+        ((tiles * paddedChannels(plan)) / lanes) * points * 1.1 + ((tiles * filters) / 4) * points * 1.3
       return {
-        name: `integer-winograd-${form.outputs}`,
+        name: `integer-winograd-${nameOf(forms)}`,
         config: { down, across, rows, columns },
         cost: 100 + work + transforms + batch * lines * positions * filters * epilogueCost(region.epilogue),
         packed: [packedOf(plan)],
         scratch: partsOf(plan).total,
         units: Dim.product([
           region.batch,
-          Dim.ceilDiv(region.out[0] ?? 1, down * form.outputs),
-          Dim.ceilDiv(region.out[1] ?? 1, across * form.outputs)
+          Dim.ceilDiv(outLines, down * forms[0].outputs),
+          Dim.ceilDiv(outPositions, across * forms[1].outputs)
         ]),
         emit: (emission, name) => emit(emission, name, plan)
       }

@@ -151,21 +151,33 @@ describe("IntegerConvolution", () => {
         for (const dtypes of [["u8", "i8"] as const, ["i8", "u8"] as const]) {
           const zero = dtypes[0] === "u8" ? { a: 128, b: 0 } : { a: -5, b: 128 }
           const region = convolution({ ...options, dtypes, zero, last })
-          expect(names(region)).toEqual(expect.arrayContaining(["integer-winograd-4", "integer-winograd-2"]))
+          expect(names(region)).toEqual(expect.arrayContaining(["integer-winograd-4x4", "integer-winograd-2x2"]))
           check(region, plain)
           check(region, wide)
         }
+    // Along one axis, and five taps.
+    for (const [size, kernel, name] of [
+      [[23], [5], "1x4"],
+      [[23, 3], [5, 1], "4x1"],
+      [[3, 22], [1, 5], "1x2"],
+      [[9, 4], [3, 1], "4x1"],
+      [[9], [3], "1x2"]
+    ] as const) {
+      const region = convolution({ channels: 9, filters: 7, size, kernel, pad: 1, zero: { a: 120, b: 0 } })
+      expect(names(region)).toContain(`integer-winograd-${name}`)
+      check(region, plain)
+    }
     // Every product 255 · −128: 64 times the sum of 114 channels is an i32, of 115 no more.
     const extreme = (channels: number): Convolution =>
       convolution({ channels, filters: 4, size: [4, 5], kernel: [3, 3], pad: 1 })
-    expect(names(extreme(115))).not.toContain("integer-winograd-4")
+    expect(names(extreme(115))).not.toContain("integer-winograd-4x4")
     const region = extreme(114)
     const buffers = new Map([
       ["x", new Uint8Array(114 * 20).fill(255)],
       ["w", new Int8Array(4 * 114 * 9).fill(-128)]
     ])
     const kernels = candidates(region, none, plain)
-    expect(kernels.map(({ name }) => name)).toContain("integer-winograd-4")
+    expect(kernels.map(({ name }) => name)).toContain("integer-winograd-4x4")
     const want = sums(region, buffers, none)
     expect(Math.min(...want)).toBe(-9 * 114 * 255 * 128)
     for (const kernel of kernels) expect(run(region, kernel, plain, buffers).results[0]?.data).toEqual(want)
