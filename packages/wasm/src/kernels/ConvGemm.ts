@@ -14,7 +14,7 @@ import { i32 } from "../Instruction.ts"
 import type { Kernel, TypicalSizes } from "../Kernel.ts"
 import type { StagedAxis } from "./ConvStage.ts"
 import { emitStage, layOut, stagedBytes } from "./ConvStage.ts"
-import { blockingFor, distinct, tilesFor } from "./GemmBlocking.ts"
+import { blockingFor, distinct, tilesFor, varied } from "./GemmBlocking.ts"
 import { costOf, nanosecondsPerCycle, typicalSize } from "./GemmCost.ts"
 import * as GemmEpilogue from "./GemmEpilogue.ts"
 import { panels } from "./GemmPack.ts"
@@ -203,8 +203,9 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
   const last = typicalSize(rows.at(-1)?.extent ?? 1, typical)
   const tiles = tilesFor(last, outChannels, features)
   // Where rows are one long run, the size of the tile is that of the blocks too.
-  return (rows.length > 1 ? distinct(tiles, last) : tiles)
-    .map((tile) => kernelOf(region, tile, typical, features))
-    .sort((x, y) => x.cost - y.cost)
-    .slice(0, 4)
+  const ranked = (rows.length > 1 ? distinct(tiles, last) : tiles).map((tile) => ({
+    tile,
+    kernel: kernelOf(region, tile, typical, features)
+  }))
+  return varied(ranked, 4)
 }

@@ -11,14 +11,14 @@ import * as Dim from "@anneal/ir/Dim"
 import * as Tensor from "@anneal/ir/Tensor"
 import type { Convolution, Region } from "@anneal/lower/Region"
 import type { Emission, Features } from "../Emission.ts"
-import type { I32, V128 } from "../Instruction.ts"
-import { i32, v128 } from "../Instruction.ts"
+import type { I32 } from "../Instruction.ts"
+import { i32 } from "../Instruction.ts"
 import type { Kernel, Packed, TypicalSizes } from "../Kernel.ts"
-import type { Func, FunctionBuilder, Local } from "../ModuleBuilder.ts"
+import type { Func, Local } from "../ModuleBuilder.ts"
 import { isPlain } from "./ConvGemm.ts"
 import type { StagedAxis } from "./ConvStage.ts"
-import { emitStage, layOut, stagedBytes } from "./ConvStage.ts"
-import { distinct, tilesFor } from "./GemmBlocking.ts"
+import { emitStage, stagedBytes } from "./ConvStage.ts"
+import { distinct, tilesFor, varied } from "./GemmBlocking.ts"
 import {
   bytesPerCycle,
   callNanoseconds,
@@ -30,67 +30,25 @@ import {
 import * as GemmEpilogue from "./GemmEpilogue.ts"
 import { toFloat32 } from "./GemmPack.ts"
 import { byteStride, evenly, viewsOf } from "./GemmProduct.ts"
-import type { Size, Tile } from "./GemmTile.ts"
-import { advance, emitTile, offsetBy, Registers, value } from "./GemmTile.ts"
-import type { Filtering } from "./WinogradTransform.ts"
-import { amplification, filtering, transform, transformCost } from "./WinogradTransform.ts"
+import type { Size } from "./GemmTile.ts"
+import { advance, offsetBy, Registers } from "./GemmTile.ts"
+import type { Context, InputStrides, OutputPlace, Shape, TileAxis } from "./WinogradTiles.ts"
+import {
+  blocksOf,
+  copyOf,
+  inputBytes as transformedBytes,
+  inputTransforms,
+  isBlockedAlongX,
+  nrOf,
+  outputTransforms,
+  panelProducts,
+  panelsOf,
+  productTileBytes,
+  tilesOf
+} from "./WinogradTiles.ts"
+import { amplification, filtering, transformCost } from "./WinogradTransform.ts"
 
 const [batchAxis, groupAxis, channelAxis, firstSpatial] = [0, 1, 2, 3]
-
-/** One of the two axes that tiles run along; `axis` is undefined for one that is not there. */
-interface TileAxis {
-  readonly axis: number | undefined
-  readonly out: number
-  readonly source: number
-  readonly pad: number
-  readonly filter: Filtering
-  readonly tiles: number
-}
-
-interface Shape {
-  readonly region: Convolution
-  readonly y: TileAxis
-  readonly x: TileAxis
-  readonly channels: number
-  readonly outChannels: number
-  /** Products of a tile. */
-  readonly places: number
-  readonly tile: Tile
-  /** Rows of tiles in a unit; tiles along x where there is no y. */
-  readonly rows: number
-}
-
-const nrOf = ({ tile }: Shape): number => tile.vectors * 4
-const panelsOf = (shape: Shape): number => Math.ceil(shape.outChannels / nrOf(shape))
-/** Units are blocks along y, or along x where there is no y. */
-const isBlockedAlongX = ({ y }: Shape): boolean => y.axis === undefined
-const tileRows = (shape: Shape): number => (isBlockedAlongX(shape) ? 1 : shape.rows)
-const tileColumns = (shape: Shape): number => (isBlockedAlongX(shape) ? shape.rows : shape.x.tiles)
-const tilesOf = (shape: Shape): number => tileRows(shape) * tileColumns(shape)
-const blocksOf = (shape: Shape): number =>
-  Math.ceil((isBlockedAlongX(shape) ? shape.x.tiles : shape.y.tiles) / shape.rows)
-
-/** Bytes from one tile to the next; not a multiple of a page, whose lines would share a place in the cache. */
-const apart = (bytes: number): number => (bytes % 1024 === 0 ? bytes + 64 : bytes)
-const inputTileBytes = ({ channels, places }: Shape): number => apart(places * channels * 4)
-const productTileBytes = (shape: Shape): number => apart(shape.places * nrOf(shape) * 4)
-
-/** Input that a unit reads along an axis. */
-const reach = (axis: TileAxis, tiles: number): number => tiles * axis.filter.m + axis.filter.r - 1
-
-/** The copy of a unit's input; undefined where all that tiles read is there. */
-const copyOf = (shape: Shape): ReadonlyArray<StagedAxis> | undefined => {
-  const { region, x, y } = shape
-  const rest = (axis: TileAxis): boolean => axis.pad !== 0 || reach(axis, axis.tiles) > axis.source
-  // The last block may have fewer tiles than the others.
-  const blocked = isBlockedAlongX(shape) ? x : y
-  if (!rest(x) && !rest(y) && blocked.tiles % shape.rows === 0) return undefined
-  return layOut(region.input, [
-    ...(y.axis === undefined ? [] : [{ axis: firstSpatial + y.axis, extent: reach(y, tileRows(shape)), pad: y.pad }]),
-    { axis: firstSpatial + (x.axis ?? 0), extent: reach(x, tileColumns(shape)), pad: x.pad },
-    { axis: channelAxis, extent: shape.channels, pad: 0 }
-  ])
-}
 
 // ---- weights --------------------------------------------------------------------------------------------------------
 
@@ -139,285 +97,6 @@ const packWeights = (shape: Shape): Packed => {
 
 // ---- code -----------------------------------------------------------------------------------------------------------
 
-interface Context {
-  readonly f: FunctionBuilder
-  readonly features: Features
-  readonly shape: Shape
-  /** Vectors of channels that are transformed side by side. */
-  readonly group: number
-  /** Scratch: the transformed input, the products of a panel, a half-transformed tile. */
-  readonly input: Local<"i32">
-  readonly products: Local<"i32">
-  readonly half: Local<"i32">
-}
-
-/** A group of vectors of each of several places. */
-type Vectors = ReadonlyArray<ReadonlyArray<V128>>
-
-const keepAll = (f: FunctionBuilder, vectors: ReadonlyArray<V128>): ReadonlyArray<V128> =>
-  vectors.map((vector) => f.get(f.let(vector)))
-
-/**
- * matrixY · values · matrixXᵀ: `load(row, column, vector)` gives what comes in, `done(row, values)` takes each row of what
- * comes out. The half-transformed tile goes through memory: it does not fit the registers.
- */
-const both = (
-  context: Context,
-  along: { readonly y: ReadonlyArray<ReadonlyArray<number>>; readonly x: ReadonlyArray<ReadonlyArray<number>> },
-  group: number,
-  load: (row: number, column: number, vector: number) => V128,
-  done: (row: number, values: Vectors) => void
-): void => {
-  const { f, features, half } = context
-  const width = along.x[0]?.length ?? 1
-  const inRows = along.y[0]?.length ?? 1
-  const rows = along.y.length
-  const alongX = (row: number, from: (column: number, vector: number) => V128): void => {
-    const columns = Array.from({ length: group }, (_, vector) =>
-      transform(
-        f,
-        features,
-        along.x,
-        keepAll(
-          f,
-          Array.from({ length: width }, (__, column) => from(column, vector))
-        )
-      )
-    )
-    done(
-      row,
-      along.x.map((_, column) =>
-        columns.map((values) => {
-          const made = values[column]
-          if (made === undefined) throw new RangeError(`the transform has no column ${column}`)
-          return made
-        })
-      )
-    )
-  }
-  if (inRows === 1) return alongX(0, (column, vector) => load(0, column, vector))
-  const at = (row: number, column: number, vector: number): number => ((row * width + column) * group + vector) * 16
-  for (let column = 0; column < width; column++) {
-    const made = Array.from({ length: group }, (_, vector) =>
-      transform(
-        f,
-        features,
-        along.y,
-        keepAll(
-          f,
-          Array.from({ length: inRows }, (__, row) => load(row, column, vector))
-        )
-      )
-    )
-    for (let row = 0; row < rows; row++)
-      for (let vector = 0; vector < group; vector++) {
-        const done1 = made[vector]?.[row]
-        if (done1 !== undefined) f.do(v128.store(f.get(half), done1, at(row, column, vector)))
-      }
-  }
-  for (let row = 0; row < rows; row++) alongX(row, (column, vector) => v128.load(f.get(half), at(row, column, vector)))
-}
-
-interface InputStrides {
-  readonly y: number
-  readonly x: number
-}
-
-/** Bᵀ d B of all tiles of a unit. */
-const inputTransforms = (
-  context: Context,
-  from: Local<"i32">,
-  strides: InputStrides,
-  rows: Size,
-  columns: Size
-): void => {
-  const { f, group, shape } = context
-  const { channels, x, y } = shape
-  const vectors = channels / 4
-  const to = f.let(f.get(context.input))
-  const line = f.let(f.get(from))
-  f.range(0, value(f, rows), 1, () => {
-    const tile = f.let(f.get(line))
-    f.range(0, value(f, columns), 1, () => {
-      const source = f.let(f.get(tile))
-      const target = f.let(f.get(to))
-      const some = (count: number): void =>
-        both(
-          context,
-          { y: y.filter.input, x: x.filter.input },
-          count,
-          (row, column, vector) => v128.load(f.get(source), row * strides.y + column * strides.x + vector * 16),
-          (row, values) =>
-            values.forEach((group1, column) =>
-              group1.forEach((vector, index) =>
-                f.do(v128.store(f.get(target), vector, (row * x.filter.size + column) * channels * 4 + index * 16))
-              )
-            )
-        )
-      const whole = Math.floor(vectors / group)
-      f.range(0, whole, 1, () => {
-        some(group)
-        if (whole > 1 || vectors % group > 0) {
-          f.set(source, i32.add(f.get(source), i32.const(group * 16)))
-          f.set(target, i32.add(f.get(target), i32.const(group * 16)))
-        }
-      })
-      if (vectors % group > 0) some(vectors % group)
-      f.set(tile, i32.add(f.get(tile), i32.const(x.filter.m * strides.x)))
-      f.set(to, i32.add(f.get(to), i32.const(inputTileBytes(shape))))
-    })
-    f.set(line, i32.add(f.get(line), i32.const(y.filter.m * strides.y)))
-  })
-}
-
-/** The products of one panel, place by place. */
-const panelProducts = (context: Context, registers: Registers, weights: Local<"i32">, tiles: Size): void => {
-  const { f, features, shape } = context
-  const { channels, places, tile } = shape
-  const nr = nrOf(shape)
-  const [a, b, c] = [f.let(f.get(context.input)), f.let(f.get(weights)), f.let(f.get(context.products))]
-  f.range(0, places, 1, () => {
-    const [row, result] = [f.let(f.get(a)), f.let(f.get(c))]
-    const some = (rows: number): void => {
-      const sums = emitTile(
-        f,
-        features,
-        registers,
-        { ...tile, rows },
-        { step: nr * 4, lastLanes: 4 },
-        {
-          a: row,
-          rowBytes: inputTileBytes(shape),
-          b,
-          reduction: [{ extent: channels, a: 4 }]
-        }
-      )
-      sums.forEach((vectors, r) =>
-        vectors.forEach((sum, v) => f.do(v128.store(f.get(result), f.get(sum), r * productTileBytes(shape) + v * 16)))
-      )
-      f.set(row, i32.add(f.get(row), i32.const(rows * inputTileBytes(shape))))
-      f.set(result, i32.add(f.get(result), i32.const(rows * productTileBytes(shape))))
-    }
-    if (typeof tiles === "number")
-      for (const { count, size } of evenly(tiles, tile.rows)) f.range(0, count, 1, () => some(size))
-    else {
-      const left = f.let(f.get(tiles))
-      const loop = (rows: number): void =>
-        f.block((out) =>
-          f.loop((again) => {
-            f.brIf(out, i32.lt_s(f.get(left), i32.const(rows)))
-            some(rows)
-            f.set(left, i32.sub(f.get(left), i32.const(rows)))
-            f.br(again)
-          })
-        )
-      loop(tile.rows)
-      if (tile.rows > 3) loop(2)
-      if (tile.rows > 1) loop(1)
-    }
-    f.set(a, i32.add(f.get(a), i32.const(channels * 4)))
-    f.set(b, i32.add(f.get(b), i32.const(channels * nr * 4)))
-    f.set(c, i32.add(f.get(c), i32.const(nr * 4)))
-  })
-}
-
-interface OutputPlace {
-  /** The unit's first output row and column. */
-  readonly row: I32
-  readonly column: I32
-  readonly views: ReadonlyArray<Local<"i32">>
-  readonly viewBytes: ReadonlyArray<{ readonly y: Size; readonly x: Size; readonly channel: Size }>
-  readonly indices: ReadonlyMap<number, I32>
-  readonly channel: I32
-}
-
-/** Aᵀ … A and the epilogue for one panel of channels, of which `width` are there. */
-const outputTransforms = (
-  context: Context,
-  epilogue: GemmEpilogue.EpilogueCode,
-  memory: Local<"i32"> | undefined,
-  place: OutputPlace,
-  width: number,
-  rows: Size,
-  columns: Size
-): void => {
-  const { f, group, shape } = context
-  const { x, y } = shape
-  const nr = nrOf(shape)
-  const bytes = (view: number, axis: "y" | "x" | "channel"): Size => place.viewBytes[view]?.[axis] ?? 0
-  const from = f.let(f.get(context.products))
-  const line = place.views.map((pointer) => f.let(f.get(pointer)))
-  const rowIndex = f.let(place.row)
-  f.range(0, value(f, rows), 1, () => {
-    const tile = line.map((pointer) => f.let(f.get(pointer)))
-    const columnIndex = f.let(place.column)
-    f.range(0, value(f, columns), 1, () => {
-      for (let first = 0; first < width; first += group * 4) {
-        const vectors = Math.min(group, Math.ceil((width - first) / 4))
-        const lanes = Math.min(vectors * 4, width - first)
-        const pixels = (row: number, begin: number, sums: ReadonlyArray<ReadonlyArray<V128>>): void => {
-          const views = tile.map((pointer, view) => {
-            let at: I32 = f.get(pointer)
-            for (const [index, axis] of [
-              [row, "y"],
-              [begin, "x"],
-              [first, "channel"]
-            ] as const)
-              at = offsetBy(f, at, i32.const(index), index === 0 ? 0 : bytes(view, axis))
-            return f.let(at)
-          })
-          epilogue.tile({
-            sums: sums.map((vectorsOfPixel) => vectorsOfPixel.map((sum) => f.let(sum))),
-            width: lanes,
-            views,
-            rowBytes: tile.map((_, view) => bytes(view, "x")),
-            columnBytes: tile.map((_, view) => bytes(view, "channel")),
-            rowDomain: x.axis === undefined ? undefined : firstSpatial + x.axis,
-            columnDomain: channelAxis,
-            indices: new Map([
-              ...place.indices,
-              ...(y.axis === undefined
-                ? []
-                : [[firstSpatial + y.axis, i32.add(f.get(rowIndex), i32.const(row))] as const]),
-              ...(x.axis === undefined
-                ? []
-                : [[firstSpatial + x.axis, i32.add(f.get(columnIndex), i32.const(begin))] as const]),
-              [channelAxis, i32.add(place.channel, i32.const(first))]
-            ]),
-            memory
-          })
-        }
-        both(
-          context,
-          { y: y.filter.output, x: x.filter.output },
-          vectors,
-          (row, column, vector) =>
-            v128.load(f.get(from), (row * x.filter.size + column) * nr * 4 + (first / 4 + vector) * 16),
-          (row, values) => {
-            const kept = values.map((vectorsOfPixel) => keepAll(f, vectorsOfPixel))
-            const all = (): void => {
-              if (x.out % x.filter.m === 0) return pixels(row, 0, kept)
-              // The last tile reaches over the output's end.
-              f.if(
-                i32.le_s(i32.add(f.get(columnIndex), i32.const(x.filter.m)), i32.const(x.out)),
-                () => pixels(row, 0, kept),
-                () => pixels(row, 0, kept.slice(0, x.out % x.filter.m))
-              )
-            }
-            if (y.out % y.filter.m === 0 || row < y.out % y.filter.m) all()
-            else f.if(i32.lt_s(i32.add(f.get(rowIndex), i32.const(row)), i32.const(y.out)), all)
-          }
-        )
-      }
-      f.set(from, i32.add(f.get(from), i32.const(productTileBytes(shape))))
-      tile.forEach((pointer, view) => advance(f, pointer, x.filter.m, bytes(view, "x")))
-      f.set(columnIndex, i32.add(f.get(columnIndex), i32.const(x.filter.m)))
-    })
-    line.forEach((pointer, view) => advance(f, pointer, y.filter.m, bytes(view, "y")))
-    f.set(rowIndex, i32.add(f.get(rowIndex), i32.const(y.filter.m)))
-  })
-}
-
 interface Scratch {
   readonly staged: number
   readonly input: number
@@ -430,7 +109,7 @@ const align = (bytes: number): number => Math.ceil(bytes / 64) * 64
 
 const scratchOf = (shape: Shape, copy: ReadonlyArray<StagedAxis> | undefined, group: number): Scratch => ({
   staged: copy === undefined ? 0 : align(Number(stagedBytes(copy))),
-  input: align(tilesOf(shape) * inputTileBytes(shape)),
+  input: align(transformedBytes(shape).all),
   products: align(tilesOf(shape) * productTileBytes(shape)),
   half: align(shape.places * group * 16),
   memory: GemmEpilogue.needsMemory(shape.region.epilogue, true) ? shape.x.filter.m * group * 16 : 0
@@ -639,7 +318,7 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
   if (channels % 4 !== 0 || input.strides[channelAxis] !== 1) return []
   if (input.strides.slice(firstSpatial).some((stride) => typeof stride !== "number" || stride < 0)) return []
   const batch = typicalSize(region.batch, typical)
-  const found = [2, 3, 4, 6].flatMap((m): ReadonlyArray<Kernel> => {
+  const found = [2, 3, 4, 6].flatMap((m): ReadonlyArray<ReadonlyArray<Kernel>> => {
     const axes = axesOf(region, m)
     if (axes === undefined) return []
     const [y, x] = axes
@@ -657,13 +336,13 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
     const atMost = Math.max(1, Math.min(cached, Math.ceil(along / wanted)))
     const blocks = Math.ceil(along / atMost)
     const rows = Math.ceil(along / blocks)
-    return distinct(tilesFor(rows * perRow, outChannels, features), rows * perRow)
+    const ranked = distinct(tilesFor(rows * perRow, outChannels, features), rows * perRow)
       .filter(({ vectors }) => !features.wide || vectors % 2 === 0)
-      .map((tile): Kernel => {
+      .map((tile) => {
         const shape: Shape = { region, y, x, channels, outChannels, places, tile, rows }
         const group = features.wide && channels % 8 === 0 && tile.vectors % 2 === 0 ? 2 : 1
         const { half, input: transformed, memory, products, staged } = scratchOf(shape, copyOf(shape), group)
-        return {
+        const kernel: Kernel = {
           name: `conv-winograd-${y.axis === undefined ? "" : `${y.filter.m}x`}${x.filter.m}`,
           config: {
             tile: [y.filter.m, x.filter.m],
@@ -680,9 +359,11 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
           units: Dim.product([region.batch, groups, blocksOf(shape)]),
           emit: (emission, name) => emitWinograd(emission, name, shape, group)
         }
+        return { tile, kernel }
       })
-      .sort((a, b) => a.cost - b.cost)
-      .slice(0, 2)
+    return [varied(ranked, 2)]
   })
-  return found.sort((a, b) => a.cost - b.cost).slice(0, 4)
+  // Of the cheapest tile size two, of each other one: smaller ones lose less.
+  const [best = [], ...others] = found.sort(([a], [b]) => (a?.cost ?? Infinity) - (b?.cost ?? Infinity))
+  return [...best, ...others.flatMap(([first]) => (first === undefined ? [] : [first]))]
 }

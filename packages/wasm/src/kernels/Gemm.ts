@@ -14,7 +14,7 @@ import * as Scalars from "@anneal/lower/Scalar"
 import * as View from "@anneal/lower/View"
 import type { Features } from "../Emission.ts"
 import type { Kernel, Packed, TypicalSizes } from "../Kernel.ts"
-import { blockingFor, tilesFor } from "./GemmBlocking.ts"
+import { blockingFor, tilesFor, varied } from "./GemmBlocking.ts"
 import { costOf, nanosecondsPerCycle, sizesOf, typicalSize } from "./GemmCost.ts"
 import * as GemmEpilogue from "./GemmEpilogue.ts"
 import { panels } from "./GemmPack.ts"
@@ -180,9 +180,6 @@ const kernelOf = (
   }
 }
 
-const best = (kernels: ReadonlyArray<Kernel>, count: number): ReadonlyArray<Kernel> =>
-  [...kernels].sort((x, y) => x.cost - y.cost).slice(0, count)
-
 /** Whether results lie side by side along m and not along n, for most of them. */
 const prefersTurned = ({ batch, epilogue }: Contraction): boolean => {
   const m = batch.length
@@ -206,8 +203,8 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
     const last = typicalSize(rows.at(-1)?.extent ?? 1, typical)
     const tiles = tilesFor(last, typicalSize(oriented.n, typical), features)
     return formsOf(orientation).flatMap((form) =>
-      best(
-        tiles.map((tile) => kernelOf(orientation, form, tile, typical, features)),
+      varied(
+        tiles.map((tile) => ({ tile, kernel: kernelOf(orientation, form, tile, typical, features) })),
         place === 0 && form.name !== "gemm-packing" ? 4 : 1
       )
     )

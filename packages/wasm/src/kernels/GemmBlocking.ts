@@ -2,7 +2,7 @@
  * GemmBlocking: tile shapes for a product's sizes, and how much of it is one unit.
  */
 import type { Features } from "../Emission.ts"
-import type { TypicalSizes } from "../Kernel.ts"
+import type { Kernel, TypicalSizes } from "../Kernel.ts"
 import { sizesOf } from "./GemmCost.ts"
 import type { Blocking, Product } from "./GemmProduct.ts"
 import { evenly } from "./GemmProduct.ts"
@@ -74,6 +74,24 @@ export const distinct = (tiles: ReadonlyArray<Tile>, rows: number): ReadonlyArra
   })
 }
 
+export interface Ranked {
+  readonly tile: Tile
+  readonly kernel: Kernel
+}
+
+/** So many of the cheapest, of each panel width one before a second of any. */
+export const varied = (ranked: ReadonlyArray<Ranked>, count: number): ReadonlyArray<Kernel> => {
+  const sorted = [...ranked].sort((x, y) => x.kernel.cost - y.kernel.cost)
+  const widths = new Set<number>()
+  const first = sorted.filter(({ tile }) => {
+    const isNew = !widths.has(tile.vectors)
+    widths.add(tile.vectors)
+    return isNew
+  })
+  const rest = sorted.filter((one) => !first.includes(one))
+  return [...first, ...rest].slice(0, count).map(({ kernel }) => kernel)
+}
+
 /**
  * Rows and panels of a unit: panels stay in the first cache, rows in the second; work for threads to share. `rowBytes`:
  * what one index of the first row axis takes of A, where it is not k and the other rows.
@@ -88,7 +106,10 @@ export const blockingFor = (product: Product, tile: Tile, typical: TypicalSizes,
   // Not below 50 microseconds of work: waking threads would cost more.
   const wanted = Math.min(16, Math.max(1, Math.floor(flops / 2.5e6)))
   const cached = Math.max(1, Math.floor(400_000 / (rowBytes ?? 4 * k * inner)))
-  const perUnit = Math.max(1, Math.min(cached, Math.ceil((first * outer) / wanted), first))
+  // Each block of rows packs b again: they are few then, and columns are divided.
+  const packs = product.right.kind === "panels" && product.right.from === "scratch"
+  const share = Math.ceil((first * outer) / wanted)
+  const perUnit = Math.max(1, packs ? Math.min(Math.max(256, share), first) : Math.min(cached, share, first))
   const floor = single ? Math.min(first, tile.rows * 4) : Math.max(1, Math.ceil(24 / inner))
   const atLeast = Math.max(perUnit, floor)
   const blocks = Math.max(1, Math.round(first / atLeast))
