@@ -13,10 +13,10 @@ import * as LoopNest from "./LoopNest.ts"
 import * as LoopTranspose from "./LoopTranspose.ts"
 
 /** Kernels for a loop region; none for other regions, or where an expression has no code. */
-export const candidates = (region: Region, typical: TypicalSizes, features: Features): ReadonlyArray<Kernel> => {
-  if (region.kind !== "loop") return []
-  if (ScalarCode.refusal(...region.results.map(({ value }) => value)) !== undefined) return []
-  const axes = axesOf(region, typical)
+export const candidates = (given: Region, typical: TypicalSizes, features: Features): ReadonlyArray<Kernel> => {
+  if (given.kind !== "loop") return []
+  if (ScalarCode.refusal(...given.results.map(({ value }) => value)) !== undefined) return []
+  const { axes, region } = LoopCopy.asIntegers(given, axesOf(given, typical))
   const nest = LoopNest.make(axes, typical)
   const move = LoopCopy.moveOf(region, nest, typical)
   const vectors = [1, 2, 4].map((unroll) => vectorKernel(region, axes, unroll, typical, features))

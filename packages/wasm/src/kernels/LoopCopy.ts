@@ -1,16 +1,19 @@
 /**
  * LoopCopy: loops that only move bytes: copies of runs that lie one after another on both sides, and fills with one byte.
  */
+import type { DType } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
 import * as Dim from "@anneal/ir/Dim"
 import * as Numbers from "@anneal/ir/Numbers"
 import type { Loop } from "@anneal/lower/Region"
 import type { Scalar } from "@anneal/lower/Scalar"
+import * as Scalars from "@anneal/lower/Scalar"
 import type { Emission } from "../Emission.ts"
 import type { I32 } from "../Instruction.ts"
 import { i32, memoryCopy, memoryFill } from "../Instruction.ts"
 import type { Func } from "../ModuleBuilder.ts"
 import { Writer } from "../Writer.ts"
+import type { Axis } from "./LoopAxes.ts"
 import * as LoopNest from "./LoopNest.ts"
 import { bytesOf, sizeCode, times } from "./LoopPoint.ts"
 
@@ -46,6 +49,62 @@ const byteOf = ({ dtype, value }: Extract<Scalar, { readonly kind: "constant" }>
   const [first, ...others] = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
   return others.every((byte) => byte === first) ? first : undefined
 }
+
+// ---- copies as copies of other elements -----------------------------------------------------------------------------
+
+const integers = new Map<number, DType>([
+  [1, "u8"],
+  [2, "u16"],
+  [4, "i32"],
+  [8, "i64"]
+])
+
+/**
+ * A copy as one of integers, as wide as its runs allow: narrow floats are not taken apart, and bytes go sixteen at a time. Anything
+ * else as it is.
+ *
+ *   i8 [10, 64] from [10, 128]  ⇒  i64 [10, 8] from [10, 16]
+ */
+export const asIntegers = (
+  region: Loop,
+  axes: ReadonlyArray<Axis>
+): { readonly region: Loop; readonly axes: ReadonlyArray<Axis> } => {
+  const [source] = region.operands
+  const [result] = region.results
+  const isCopy =
+    region.operands.length === 1 &&
+    region.results.length === 1 &&
+    result?.value.kind === "load" &&
+    result.value.indirect === undefined
+  if (!isCopy || source === undefined || result === undefined) return { region, axes }
+  const bytes = bytesOf(source.dtype)
+  const inner = axes.at(-1)
+  const factor = inner === undefined ? 1 : (factors.find((one) => isDivisible(axes, inner, one, bytes)) ?? 1)
+  const dtype = integers.get(bytes * factor)
+  if (dtype === undefined) return { region, axes }
+  const divided = (dim: Dim.Dim): Dim.Dim => Dim.floorDiv(dim, factor)
+  return {
+    region: {
+      ...region,
+      operands: [{ ...source, dtype }],
+      results: [{ view: { ...result.view, dtype }, value: Scalars.load(0, dtype) }]
+    },
+    axes: axes.map((axis) =>
+      axis === inner
+        ? { extent: divided(axis.extent), strides: axis.strides, source: axis.source }
+        : { extent: axis.extent, strides: axis.strides.map(divided), source: axis.source }
+    )
+  }
+}
+
+const factors = [8, 4, 2]
+
+const isDivisible = (axes: ReadonlyArray<Axis>, inner: Axis, factor: number, bytes: number): boolean =>
+  bytes * factor <= 8 &&
+  inner.strides.every(isOne) &&
+  axes.every((axis) =>
+    (axis === inner ? [axis.extent] : axis.strides).every((dim) => typeof dim === "number" && dim % factor === 0)
+  )
 
 export const emit = (region: Loop, nest: LoopNest.Nest, move: Move, emission: Emission, name: string): Func => {
   const views = [...region.operands, ...region.results.map(({ view }) => view)]

@@ -192,6 +192,30 @@ describe("Loop", () => {
     expect(LoopKernels.candidates(fill, new Map(), plain)[0]?.name).toBe("loop-fill")
   })
 
+  it.each(["i8", "f16", "bool", "f32", "i64", "bf16"] as const)("copies short runs of %s", (dtype) => {
+    const r = RandomRegion.random(9)
+    for (const [rows, run, from, to] of [
+      [3, 8, 8, 24],
+      [5, 12, 36, 12],
+      [4, 6, 10, 14],
+      [3, 7, 9, 8],
+      [6, 16, 0, 16]
+    ] as const) {
+      const view = (id: string, stride: number): View.View => ({
+        buffer: id,
+        dtype,
+        shape: [rows, run],
+        offset: 3,
+        strides: [stride, 1]
+      })
+      const buffers: Buffers = new Map([
+        ["x", { dtype, data: RandomRegion.elements(r, dtype, 3 + Math.max(run, rows * from)) }],
+        ["y", { dtype, data: RandomRegion.elements(r, dtype, 3 + rows * to + run) }]
+      ])
+      check(loop([rows, run], [view("x", from)], [{ view: view("y", to), value: Scalars.load(0, dtype) }]), buffers)
+    }
+  })
+
   it("reads nothing outside of the operand when an index is out of range", () => {
     const buffers: Buffers = new Map([
       ["table", { dtype: "f32", data: Float32Array.from([1, 2, 3]) }],
