@@ -1,13 +1,21 @@
 // Measures the kernels against their peers: `bench FOLDER PEER.so OUT.jsonl [--only SECTION] [--verbose 1]`.
+// `--product MxNxK --instance NAME` launches one f16 product a few times and times nothing: what a profiler is put around.
 #include "Conv.hpp"
 #include "Gemm.hpp"
 #include "Tokens.hpp"
 
 int main(int count, char **arguments) {
   if (count < 4) return std::fprintf(stderr, "bench FOLDER PEER.so OUT.jsonl [--only SECTION] [--verbose 1]\n"), 2;
-  std::string only;
+  std::string only, product, chosen;
   bool verbose = false;
-  for (int i = 4; i + 1 < count; i += 2) std::string(arguments[i]) == "--only" ? (void)(only = arguments[i + 1]) : (void)(verbose = true);
+  for (int i = 4; i + 1 < count; i += 2) {
+    const std::string option = arguments[i];
+    if (option == "--only") only = arguments[i + 1];
+    else if (option == "--product") product = arguments[i + 1];
+    else if (option == "--instance") chosen = arguments[i + 1];
+    else if (option == "--verbose") verbose = true;
+    else return std::fprintf(stderr, "no option %s\n", option.c_str()), 2;
+  }
   const std::vector<Instance> instances = read_instances(arguments[1]);
   const Device device = open_device();
   const CublasLt lt(arguments[2]);
@@ -15,6 +23,18 @@ int main(int count, char **arguments) {
   const Reference reference(device, instances.front());
   const auto wanted = [&](const std::string &section) { return section.find(only) != std::string::npos; };
 
+  if (!product.empty()) {
+    GemmProblem p;
+    if (std::sscanf(product.c_str(), "%dx%dx%d", &p.m, &p.n, &p.k) != 3) return std::fprintf(stderr, "a product is MxNxK\n"), 2;
+    const Buffer a(p.m * (size_t)p.k * 2), b(p.n * (size_t)p.k * 2), d(p.m * (size_t)p.n * 2), residual(p.m * (size_t)p.n * 2), bias(p.n * 2);
+    reference.fill(a.data(), Type::f16, p.m * (long long)p.k, 1), reference.fill(b.data(), Type::f16, p.n * (long long)p.k, 2);
+    p.a = a.data(), p.b = b.data(), p.d = d.data(), p.inputs[0] = bias.data(), p.inputs[1] = residual.data();
+    for (const Instance &i : instances)
+      if (i.name == chosen)
+        for (int n = 0; n < 5; n++) prepare_gemm(device, i, p)(device.stream);
+    CHECK_CUDA(cuStreamSynchronize(device.stream));
+    return 0;
+  }
   double copy_gb_s = 0;
   {
     const size_t bytes = 2ull << 30;

@@ -5,7 +5,7 @@
 set -u
 OUT=${OUT:-/tmp/anneal-gpu}; mkdir -p "$OUT"
 what=${1:-all}; shift || true
-here=$(cd "$(dirname "$0")/../.." && pwd); built=$here/native/build/gpu
+here=$(cd "$(dirname "$0")/../.." && pwd); built=$here/native/build/gpu; export BUILT=$built
 cuda=/usr/local/cuda/include
 for header in $(find / -name cublasLt.h -not -path '/proc/*' 2>/dev/null); do
   for library in $(find / -name 'libcublasLt.so.1[0-9]' -not -path '/proc/*' 2>/dev/null); do
@@ -26,11 +26,15 @@ if [ "$what" = all ] || [ "$what" = test ]; then
       END {for (name in good) printf "%-28s %5d passed %5d failed\n", name, good[name], bad[name]}' | sort; } | tee "$OUT/test.txt"
 fi
 if [ "$what" = sanitize ]; then
-  for tool in memcheck racecheck initcheck synccheck; do
-    for name in gemm-f16-64x256-c2x1-s4-pp-gelu gemm-f16-128x128-c1x1-s5-sk gemm-f16-128x64-c1x1-s6-k4 skinny-f16-w8-t2-u4-m16 skinny-s4-w8-t2-u2-m8 attention-f16-d64-k128-causal decode-f16-d64-p64 rows-addnorm-f16-w4 pointwise-gelu-f16-t256-v4; do
-      echo "$tool $name: $(timeout 60 compute-sanitizer --tool $tool --target-processes all "$built/gpu-test" "$built" --only $name --slow 20 --first $([ $tool = memcheck ] && echo 4 || echo 2) 2>&1 | tee -a "$OUT/sanitizer.txt" | grep -E 'ERROR SUMMARY|RACECHECK SUMMARY|passed' | tr '\n' ' ')"
-    done
-  done
+  # One instance of each kind of pipeline and store; four tools; a few cases each, side by side.
+  names="gemm-f16-64x256-c2x1-s4-pp-gelu gemm-f16-128x128-c1x1-s5-sk gemm-f16-128x64-c1x1-s6-k4 gemm-f16-64x64-c2x2-s6-k2 gemm-f16-192x192-c1x1-s4 gemm-f16-128x128-c1x1-s5-grouped
+    conv-f16-128x64-c1x2-s8-relu conv-f16-64x64-c1x1-s6-k4-reluadd few-f16-c3-f3-s1-w8-o2-relu conv75-f16-64x64-w2x2-k128-s4-transposed gemm75-f16-64x64-w2x2-k128-s4-any gemm75-s8-s32-128x128
+    depthwise-f16-f3-s2 skinny-f16-w8-t2-u4-m16 skinny-s4-w8-t2-u2-m8 skinny90-s4-x4-w8-s4-o2 skinny90-s8-x1-w16-s4-o1 attention-f16-d64-k128-causal attention-f16-d128-k128-causal-packed attention-f16-d64-k128-bias
+    decode-f16-d64-p64-w4-o3 decode-f16-s8-d128-p16 decode-f16-d64-p16-w8-o1-cluster rows-addnorm-f16-w4 pointwise-gelu-f16-t256-v4 topk-bf16-sample rotary-f16-s8 transpose-2 gather-f16"
+  for tool in memcheck racecheck initcheck synccheck; do for name in $names; do echo "$tool $name"; done; done | xargs -P 8 -L 1 bash -c '
+    said=$(timeout 200 compute-sanitizer --tool $0 --target-processes all "$BUILT/gpu-test" "$BUILT" --only $1 --slow 40 --first 2 2>&1)
+    echo "$0 $1: $(echo "$said" | grep -E "ERROR SUMMARY|RACECHECK SUMMARY|passed" | tr "\n" " ")"; echo "$said" >/tmp/sanitizer-$0-$1.txt' | sort | tee "$OUT/sanitizer.txt"
+  echo "runs $(grep -c : "$OUT/sanitizer.txt"), clean $(grep -cE "(ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards).* 0 failed" "$OUT/sanitizer.txt")"
   exit
 fi
 if [ "$what" != test ]; then

@@ -127,7 +127,11 @@ constexpr int kOutBytes = (int)sizeof(OUTPUT);
 constexpr int kChunk = TILE_N % (128 / kOutBytes) == 0 ? 128 / kOutBytes : TILE_N % (64 / kOutBytes) == 0 ? 64 / kOutBytes : 32 / kOutBytes;
 constexpr int kLine = kChunk * kOutBytes;
 constexpr int kSlotBytes = 64 * kLine < 1024 ? 1024 : 64 * kLine;
-constexpr int kStoreBytes = SPLIT_K > 1 ? 0 : CONSUMERS * STORE_SLOTS * kSlotBytes;
+// SPLIT_K: where the other blocks' sums arrive, beside the stages if they fit there, over them if not.
+constexpr int kPartialStride = TILE_N + 8, kRows = kTileM / SPLIT_K;
+constexpr int kReceiveBytes = kTileM * kPartialStride * 4;
+constexpr bool kApart = SPLIT_K > 1 && BLOCKS_PER_SM == 1 && STAGES * kStageBytes + kReceiveBytes + 16 * STAGES <= 232448;
+constexpr int kStoreBytes = SPLIT_K > 1 ? (kApart ? kReceiveBytes : 0) : CONSUMERS * STORE_SLOTS * kSlotBytes;
 #ifdef PRODUCER_REGISTERS
 constexpr int kThreads = 128 * (CONSUMERS + 1);
 #else
@@ -136,8 +140,7 @@ constexpr int kThreads = 128 * CONSUMERS + 32;
 constexpr bool kPrefetch = SPLIT_K == 1 && kEpilogueMatrices > 0;
 // Results of a block's last tile may lie where the stages were, except where another warpgroup still reads them in its turn.
 constexpr bool kOverStages = SPLIT_K == 1 && !PING_PONG && kTileM * TILE_N / kChunk / 64 * kSlotBytes <= STAGES * kStageBytes;
-constexpr int kPartialStride = TILE_N + 8;
-static_assert(SPLIT_K == 1 || kTileM * kPartialStride * 4 <= STAGES * kStageBytes, "partial sums reuse the stages");
+static_assert(SPLIT_K == 1 || kApart || kReceiveBytes <= STAGES * kStageBytes, "sums that arrive fit beside the stages or over them");
 static_assert(!STREAM_K || (kCluster == 1 && PROMOTE == 0), "stream-K blocks share nothing");
 static_assert(!GROUPED || (kCluster == 1 && !STREAM_K && !A_ALONG_M && !CONSTANT_B && MMA_KIND != 2), "groups: rows of A along k, no cluster, floats");
 static_assert(!STREAM_K || MMA_KIND != 2, "partial sums are floats");
@@ -272,6 +275,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
   if (base & 1023) __trap();
   const u32 smem_a = base, smem_b = base + STAGES * kABytes, smem_d = base + STAGES * kStageBytes;
   const u32 full = smem_d + kStoreBytes, empty = full + 8 * STAGES;
+  [[maybe_unused]] const u32 receive = kApart ? smem_d : base;
 
   const int warpgroup = __shfl_sync(0xffffffff, threadIdx.x / 128, 0);
   const int warp = __shfl_sync(0xffffffff, threadIdx.x / 32, 0);
@@ -410,7 +414,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     if (kCluster > 1) {
       __syncwarp();
       cluster_sync();
-      if (SPLIT_K > 1) cluster_sync();
+      if (SPLIT_K > 1 && !kApart) cluster_sync();
     }
   } else {
 #ifdef CONSUMER_REGISTERS
@@ -556,57 +560,48 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
       }
 #endif
 
-      const int m0 = (tile.m * CLUSTER_M + rank_m) * kTileM + consumer % kTogether * BLOCKS_M * 64;
+      [[maybe_unused]] const int m0 = (tile.m * CLUSTER_M + rank_m) * kTileM + consumer % kTogether * BLOCKS_M * 64;
       const int n0 = (tile.n * CLUSTER_N + rank_n) * TILE_N;
       const int column_0 = CONVOLUTION ? tile.batch * shape.n : 0; // a group's first column
 #if SPLIT_K > 1
       {
-        // Both halves of the sum meet in shared memory as float, over the stages, which are all consumed by now.
-        named_barrier(1, 128 * CONSUMERS);
-        float *partial = (float *)raw;
+        // Each block of the k cluster finishes kRows rows of the tile: the others' sums for them arrive in its shared memory,
+        // written from registers, and one cluster barrier says that all have. Where the receiving part lies over the stages,
+        // an earlier barrier says that they have been read.
+        if (!kApart) cluster_sync();
         const int row0 = consumer * BLOCKS_M * 64 + quarter * 16 + lane / 4;
 #pragma unroll
         for (int mi = 0; mi < BLOCKS_M; mi++)
 #pragma unroll
-          for (int j = 0; j < TILE_N / 8; j++)
+          for (int h = 0; h < 2; h++) {
+            const int r = row0 + mi * 64 + h * 8, owner = r / kRows;
+            const u32 mine = receive + (u32)((rank_k * kRows + r - owner * kRows) * kPartialStride + lane % 4 * 2) * 4;
+            const u32 to = cluster_address(mine, rank_m + rank_n * CLUSTER_M + owner * CLUSTER_M * CLUSTER_N);
 #pragma unroll
-            for (int h = 0; h < 2; h++) {
-              float2 *to = (float2 *)(partial + (row0 + mi * 64 + h * 8) * kPartialStride + j * 8 + lane % 4 * 2);
-              *to = make_float2((float)d[mi][4 * j + 2 * h], (float)d[mi][4 * j + 2 * h + 1]);
-            }
-        cluster_sync();
-        constexpr int kRows = kTileM / SPLIT_K, kQuads = TILE_N / 4;
-        const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;
-        // A few pieces of every block's sums in flight at once: a remote load takes hundreds of cycles.
-        constexpr int kBatch = SPLIT_K > 4 ? 2 : 4, kWorkers = 128 * CONSUMERS;
-        for (int first = threadIdx.x; first < kRows * kQuads; first += kBatch * kWorkers) {
-          float4 part[kBatch][SPLIT_K];
-#pragma unroll
-          for (int u = 0; u < kBatch; u++) {
-            const int i = min(first + u * kWorkers, kRows * kQuads - 1);
-            const u32 at = base + (u32)((rank_k * kRows + i / kQuads) * kPartialStride + i % kQuads * 4) * 4;
-#pragma unroll
-            for (int q = 0; q < SPLIT_K; q++) part[u][q] = cluster_load_float4(cluster_address(at, rank_m + rank_n * CLUSTER_M + q * CLUSTER_M * CLUSTER_N));
+            for (int j = 0; j < TILE_N / 8; j++) cluster_store_float2(to + j * 32, make_float2((float)d[mi][4 * j + 2 * h], (float)d[mi][4 * j + 2 * h + 1]));
           }
+        cluster_sync();
+        constexpr int kQuads = TILE_N / 4;
+        const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;
+#pragma unroll 2
+        for (int i = threadIdx.x; i < kRows * kQuads; i += 128 * CONSUMERS) {
+          const int r = i / kQuads, c = i % kQuads * 4;
+          float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
 #pragma unroll
-          for (int u = 0; u < kBatch; u++) {
-            const int i = first + u * kWorkers;
-            if (i >= kRows * kQuads) continue;
-            float4 sum = part[u][0];
-#pragma unroll
-            for (int q = 1; q < SPLIT_K; q++) sum.x += part[u][q].x, sum.y += part[u][q].y, sum.z += part[u][q].z, sum.w += part[u][q].w;
-            const int row = (tile.m * CLUSTER_M + rank_m) * kTileM + rank_k * kRows + i / kQuads, column = n0 + i % kQuads * 4;
-            const bool inside = row < shape.m;
-            const long long to = tile.batch * shape.batch_stride + row * shape.row_stride + column;
-            const float2 lo = epilogue_pair(make_float2(sum.x, sum.y), row, column_0 + column, tile.batch, to, inside, column_0 + shape.n, even, shape.inputs);
-            const float2 hi = epilogue_pair(make_float2(sum.z, sum.w), row, column_0 + column + 2, tile.batch, to + 2, inside, column_0 + shape.n, even, shape.inputs);
-            if (inside) {
-              store_masked((OUTPUT *)shape.d + to, lo, shape.n - column, even);
-              store_masked((OUTPUT *)shape.d + to + 2, hi, shape.n - column - 2, even);
-            }
+          for (int q = 0; q < SPLIT_K; q++) {
+            const float4 v = shared_load_float4(receive + (u32)((q * kRows + r) * kPartialStride + c) * 4);
+            sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
+          }
+          const int row = (tile.m * CLUSTER_M + rank_m) * kTileM + rank_k * kRows + r, column = n0 + c;
+          const bool inside = row < shape.m;
+          const long long to = tile.batch * shape.batch_stride + row * shape.row_stride + column;
+          const float2 lo = epilogue_pair(make_float2(sum.x, sum.y), row, column_0 + column, tile.batch, to, inside, column_0 + shape.n, even, shape.inputs);
+          const float2 hi = epilogue_pair(make_float2(sum.z, sum.w), row, column_0 + column + 2, tile.batch, to + 2, inside, column_0 + shape.n, even, shape.inputs);
+          if (inside) {
+            store_masked((OUTPUT *)shape.d + to, lo, shape.n - column, even);
+            store_masked((OUTPUT *)shape.d + to + 2, hi, shape.n - column - 2, even);
           }
         }
-        cluster_sync();
       }
 #else
       const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;

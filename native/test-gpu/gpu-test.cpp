@@ -75,7 +75,7 @@ int main(int count, char **arguments) {
       continue;
     }
     for (const CaseResult &r : run_group(group)) {
-      auto &[good, bad] = counts[instance.kernel + " " + instance.text("INPUT", instance.text("WEIGHT", instance.text("T", "f16")))];
+      auto &[good, bad] = counts[instance.kernel + " " + instance.text("INPUT", instance.text("WEIGHT", instance.text("T", instance.text("ELEMENT", "f16"))))];
       if (r.verdict == "pass") good++;
       else bad++, failed++, std::printf("FAIL %s: %s\n", r.name.c_str(), r.verdict.c_str());
       write_json(file, instance.kernel, r);
