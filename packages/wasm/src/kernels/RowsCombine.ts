@@ -204,6 +204,28 @@ export class SinglePosition {
     w.f.set(this.#at, select(takes, index, w.f.get(this.#at)))
   }
 
+  /** Takes in another's best: of equal ones the first position, or the last. Nothing where its position is negative. */
+  join(value: Expr, index: I32): void {
+    const w = this.#w
+    const x = w.keep(value)
+    const at = w.keep(index)
+    const best = w.f.get(this.#best)
+    const here = w.f.get(this.#at)
+    const compare = (op: Binary, a: Expr, b: Expr): I32 => ({
+      type: "i32",
+      code: SingleOps.binary(w, op, this.#dtype, a, b, undefined).code
+    })
+    const isNumber = (a: Expr): I32 => compare("equal", a, a)
+    const strictly: Binary = operation(this.#stage) === "max" ? "greater" : "less"
+    const better = i32.or(compare(strictly, x, best), i32.and(i32.eqz(isNumber(x)), isNumber(best)))
+    const ties = i32.or(compare("equal", x, best), i32.and(i32.eqz(isNumber(x)), i32.eqz(isNumber(best))))
+    const nearer = this.#stage.combine.endsWith("Last") ? i32.gt_s(at, here) : i32.lt_s(at, here)
+    const wins = i32.or(i32.lt_s(here, i32.const(0)), i32.or(better, i32.and(ties, nearer)))
+    const takes = w.keep(i32.and(i32.ge_s(at, i32.const(0)), wins))
+    w.f.set(this.#best, select(takes, x, best))
+    w.f.set(this.#at, select(takes, at, w.f.get(this.#at)))
+  }
+
   /** The position, as i64; 0 of nothing. */
   one(): Expr {
     const at = this.#w.f.get(this.#at)
@@ -211,7 +233,7 @@ export class SinglePosition {
   }
 }
 
-/** Positions of extremes in four rows at once; values of 32 bits. */
+/** Positions of extremes in each of four lanes; values of 32 bits. */
 export class VectorPosition {
   readonly #w: Writer
   readonly #stage: Reduce
@@ -232,7 +254,8 @@ export class VectorPosition {
     this.#w.f.set(this.#best, this.#w.splatI32(0))
   }
 
-  add(value: Lanes.Lanes, index: I32): void {
+  /** `index`: of each lane. `mask`: the lanes that count. */
+  add(value: Lanes.Lanes, index: V128, mask?: V128): void {
     const w = this.#w
     const x = w.keep(value[0])
     const best = w.f.get(this.#best)
@@ -245,9 +268,19 @@ export class VectorPosition {
     const better = isLast
       ? v128.or(v128.andnot(bestIsNumber, compare(strictly, x, best)), v128.not(compare("equal", x, x)))
       : v128.andnot(bestIsNumber, compare(worse, x, best))
-    const takes = w.keep(v128.or(i32x4.lt_s(w.f.get(this.#at), w.splatI32(0)), better))
+    const wins = v128.or(i32x4.lt_s(w.f.get(this.#at), w.splatI32(0)), better)
+    const takes = w.keep(mask === undefined ? wins : v128.and(wins, mask))
     w.f.set(this.#best, v128.bitselect(x, best, takes))
-    w.f.set(this.#at, v128.bitselect(i32x4.splat(index), w.f.get(this.#at), takes))
+    w.f.set(this.#at, v128.bitselect(index, w.f.get(this.#at), takes))
+  }
+
+  /** Hands each lane's best on. */
+  joinInto(single: SinglePosition): void {
+    for (let lane = 0; lane < 4; lane++)
+      single.join(
+        Lanes.extract(this.#dtype, [this.#w.f.get(this.#best)], lane),
+        i32x4.extract_lane(this.#w.f.get(this.#at), lane)
+      )
   }
 
   lanes(): Lanes.Lanes {

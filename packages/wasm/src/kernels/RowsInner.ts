@@ -209,14 +209,34 @@ export const writeRow = (
       if (!RowsCombine.isPosition(stage)) continue
       const position = new RowsCombine.SinglePosition(w, stage, value.dtype)
       position.reset()
-      runs((here, kept, index) => {
-        const row = LoopRow.prepare(task(here, kept, index, [value]))
-        f.range(0, count, 1, (i) => {
-          const [element] = row.singlesAt(0)
-          if (element !== undefined) position.add(element, f.get(i))
-          row.advance(1)
+      // Four lanes by themselves, each with its own best, where they are worth it.
+      const inLanes = bytesOf(value.dtype) < 8 && (typeof count !== "number" || count >= 16)
+      const lanes = Array.from(
+        { length: inLanes ? unroll : 0 },
+        () => new RowsCombine.VectorPosition(w, stage, value.dtype)
+      )
+      for (const one of lanes) one.reset()
+      const index: Scalars.Scalar = { kind: "index", dtype: "i32", axis: along?.source ?? region.outer.length }
+      runs((here, kept, indexOf) => {
+        const row = LoopRow.prepare(task(here, kept, indexOf, [value, index]))
+        if (!inLanes) {
+          f.range(0, count, 1, (i) => {
+            const [element] = row.singlesAt(0)
+            if (element !== undefined) position.add(element, f.get(i))
+            row.advance(1)
+          })
+          return
+        }
+        LoopRow.consume(row, [], count, unroll, {
+          vectors: ([x, at], vector, mask) => {
+            if (x !== undefined && at !== undefined) lanes[vector]?.add(x, at[0], mask)
+          },
+          singles: ([x, at]) => {
+            if (x !== undefined && at !== undefined) position.add(x, { type: "i32", code: at.code })
+          }
         })
       })
+      for (const one of lanes) one.joinInto(position)
       values.set(stage.name, w.keep(position.one()))
     }
     addRows(after)

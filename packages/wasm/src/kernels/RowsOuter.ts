@@ -6,7 +6,7 @@ import * as Dim from "@anneal/ir/Dim"
 import * as Scalars from "@anneal/lower/Scalar"
 import type { Emission } from "../Emission.ts"
 import type { I32 } from "../Instruction.ts"
-import { i32, v128 } from "../Instruction.ts"
+import { i32, i32x4, v128 } from "../Instruction.ts"
 import * as Lanes from "../Lanes.ts"
 import type { Func } from "../ModuleBuilder.ts"
 import * as ScalarCode from "../ScalarCode.ts"
@@ -247,7 +247,8 @@ const writeBlock = (
           reduces.forEach((_, i) => {
             const [accumulator, value] = [accumulators[i]?.[vector], lanes[i]]
             if (value === undefined || accumulator === undefined) return
-            if (accumulator instanceof RowsCombine.VectorPosition) accumulator.add(value, here.flat)
+            if (accumulator instanceof RowsCombine.VectorPosition)
+              accumulator.add(value, w.keep(i32x4.splat(here.flat)))
             else accumulator.add(value)
           })
           keeps.forEach(({ name, value: { dtype } }, i) => {
