@@ -35,7 +35,8 @@ export const convert = (dtype: DType, value: Element, saturate = true): Element 
   return DTypes.isBig(dtype) ? wrapped : Number(wrapped)
 }
 
-const roundHalfEven = (x: number): number => {
+/** Nearest integer, ties to even. */
+export const roundHalfEven = (x: number): number => {
   const size = Math.abs(x)
   if (!(size < 2 ** 52)) return x
   const rounded = size + 2 ** 52 - 2 ** 52

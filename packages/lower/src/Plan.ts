@@ -195,8 +195,7 @@ const planScope = (
     // An input in another order than the caller's is copied once, before anything reads it.
     const order = decisions.layouts[`${prefix}${id}`]
     const isInput = buffers.get(place.buffer)?.kind === "input"
-    const layout =
-      order === undefined ? preferred(id, () => undefined) : Views.ordered("", place.dtype, place.shape, order)
+    const layout = order === undefined ? preferred(id, () => undefined) : decided(id, place, order)
     if (layout === undefined || !isInput || Movement.sameView(layout, place)) continue
     const ordered = {
       ...allocate(`${id}.ordered`, place.dtype, place.shape, false),
@@ -220,7 +219,7 @@ const planScope = (
     layout: (root, placeOf) => {
       const order = decisions.layouts[`${prefix}${root}`]
       const { dtype, shape } = scope.typeOf(root)
-      return order === undefined ? preferred(root, placeOf) : Views.ordered("", dtype, shape, order)
+      return order === undefined ? preferred(root, placeOf) : decided(root, { dtype, shape }, order)
     }
   })
   for (const fusion of grouping.fusions) record(memory.has(fusion.members[0] ?? "") ? readOnly(fusion) : fusion)
@@ -269,6 +268,16 @@ const planScope = (
 /** A value that is written for others anyway: only reading it again is saved. */
 const readOnly = (fusion: Fusion): Fusion =>
   fusion.kind === "horizontal" ? fusion : { ...fusion, saving: Dim.floorDiv(fusion.saving, 2) }
+
+/** The layout that a decision asks for. Throws RangeError for an order of other axes. */
+const decided = (id: string, { dtype, shape }: Type.TensorType, order: ReadonlyArray<number>): View => {
+  const sorted = [...order].sort((a, b) => a - b)
+  if (sorted.length !== shape.length || sorted.some((axis, position) => axis !== position))
+    throw new RangeError(
+      `the layout [${order.join()}] that was decided for %${id} is no order of its ${shape.length} axes; take it out of the decisions`
+    )
+  return Views.ordered("", dtype, shape, order)
+}
 
 const tacticOf = ({ buffers, decisions, generator }: Building, region: Region): Candidate => {
   const key = generator === undefined ? undefined : RegionKey.make(region, buffers, generator)

@@ -386,4 +386,24 @@ describe("constants", () => {
     assert.deepStrictEqual(fusions(graph("[1, 2, 3]", "[1, 2, 3, 4, 5, 6]"), "oneHot"), [])
     lowered(graph("[1, 2, 3]", "[1, 2, 3, 4, 5, 6]"))
   })
+
+  it("a one-hot matrix on a quantisation grid is one too, of what the grid makes of 1", () => {
+    const graph = (zero: number) => `
+      input "x" %x : i32[5]
+      constant %c : i32[3] = [0, 1, 2]
+      constant %w : i8[3, 2] = [1, 2, 3, 4, 5, -6]
+      constant %sa : f32[] = 0.3
+      constant %za : u8[] = ${zero}
+      constant %sw : f32[2] = [0.5, 0.1]
+      %r : i32[5, 1] = reshape(%x) {"shape":[5,1]}
+      %e : bool[5, 3] = equal(%r, %c)
+      %f : f32[5, 3] = cast(%e) {"to":"f32","saturate":true}
+      %q : u8[5, 3] = quantize(%f, %sa, %za) {"axis":0,"block":0,"to":"u8","saturate":true}
+      %d : f32[5, 3] = dequantize(%q, %sa, %za) {"axis":0,"block":0,"to":"f32"}
+      %v : f32[3, 2] = dequantize(%w, %sw) {"axis":1,"block":0,"to":"f32"}
+      %m : f32[5, 2] = matmul(%d, %v)
+      output "y" = %m`
+    assert.deepStrictEqual(fusions(graph(7), "oneHot"), ["d m: taken"])
+    assert.notInclude(lowered(graph(7)).join(), "contraction")
+  })
 })

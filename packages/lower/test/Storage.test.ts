@@ -204,6 +204,15 @@ describe("layouts", () => {
     }
   })
 
+  it("a decided order of other axes than the value has is refused", () => {
+    for (const e of [
+      [0, 1],
+      [0, 1, 2, 2],
+      [1, 2, 3, 4]
+    ])
+      assert.throws(() => planned(parse(net), { decisions: { ...Decisions.none, layouts: { e } } }), /decided for %e/)
+  })
+
   it("row-major everywhere for a target that wants that", () => {
     const [first] = regionsOf(net, { rules: { ...Rules.everything, activations: "rowMajor" } })
     assert.deepStrictEqual(written(first), [[16, 4, 1]])
