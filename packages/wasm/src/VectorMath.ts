@@ -57,6 +57,15 @@ const twoFactors = (w: Writer, shifted: V128): readonly [V128, V128] => {
   return [i32x4.shl(half, i32.const(23)), i32x4.shl(i32x4.sub(bits, half), i32.const(23))]
 }
 
+/** eʳ. Where nothing fuses, 1 is added last, to the sum of the small terms: that rounds less. */
+const expNear0 = (w: Writer, r: V128): V128 => {
+  const one = w.splatF32(1)
+  const p = polynomial(w, r, exponential)
+  return w.emission.features.relaxed
+    ? w.madd(r, w.madd(r, p, one), one)
+    : f32x4.add(one, f32x4.add(f32x4.mul(f32x4.mul(r, r), p), r))
+}
+
 /** eˣ of a value that the caller has limited to [−105, 90] (or NaN). */
 const expLimited = (w: Writer, value: V128): V128 => {
   const x = w.keep(value)
@@ -65,7 +74,7 @@ const expLimited = (w: Writer, value: V128): V128 => {
   const shifted = w.keep(w.madd(x, w.splatF32(Math.LOG2E), magic))
   const n = w.keep(f32x4.sub(shifted, magic))
   const r = w.keep(w.nmadd(n, w.splatF32(ln2Low), w.nmadd(n, w.splatF32(ln2High), x)))
-  const p = polynomial(w, r, [1, 1, ...exponential])
+  const p = expNear0(w, r)
   const [first, second] = twoFactors(w, shifted)
   return f32x4.mul(f32x4.mul(p, first), second)
 }
@@ -74,14 +83,21 @@ const exp = (w: Writer, x: V128): V128 =>
   // `pmin(x, c)` is c < x ? c : x: NaN stays.
   expLimited(w, f32x4.pmax(f32x4.pmin(x, w.splatF32(90)), w.splatF32(-105)))
 
-/** e^−|x| / (1 + e^−|x|) below 0, 1 / (1 + e^−|x|) above. */
+/**
+ * e^−|x| / (1 + e^−|x|) below 0, 1 / (1 + e^−|x|) above. What the sum 1 + e loses is put back after the division, at first
+ * order: 1/(t + lost) = 1/t − lost/t².
+ */
 const sigmoid = (w: Writer, value: V128): V128 => {
   const x = w.keep(value)
   const away = v128.or(x, w.splatI32(-0x80000000))
   const e = w.keep(expLimited(w, f32x4.pmax(away, w.splatF32(-105))))
   const one = w.splatF32(1)
-  const top = v128.bitselect(e, one, i32x4.shr_s(x, i32.const(31)))
-  return f32x4.div(top, f32x4.add(one, e))
+  const below = w.keep(i32x4.shr_s(x, i32.const(31)))
+  const t = w.keep(f32x4.add(one, e))
+  const lost = f32x4.sub(e, f32x4.sub(t, one))
+  const y = w.keep(f32x4.div(v128.bitselect(e, one, below), t))
+  const inverse = v128.bitselect(f32x4.sub(one, y), y, below)
+  return w.nmadd(y, f32x4.mul(lost, inverse), y)
 }
 
 /** The value of `size`, with the sign of `x`. */
@@ -94,7 +110,7 @@ const expNormal = (w: Writer, value: V128): V128 => {
   const shifted = w.keep(w.madd(x, w.splatF32(Math.LOG2E), magic))
   const n = w.keep(f32x4.sub(shifted, magic))
   const r = w.keep(w.nmadd(n, w.splatF32(ln2Low), w.nmadd(n, w.splatF32(ln2High), x)))
-  return f32x4.mul(polynomial(w, r, [1, 1, ...exponential]), i32x4.shl(shifted, i32.const(23)))
+  return f32x4.mul(expNear0(w, r), i32x4.shl(shifted, i32.const(23)))
 }
 
 const tanhSmall = [
