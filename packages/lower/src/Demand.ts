@@ -16,12 +16,21 @@ import * as Type from "@anneal/ir/Type"
 import type { Flat } from "./Flatten.ts"
 import type { Fusion } from "./Program.ts"
 import * as Recipe from "./Recipe.ts"
+import type { Work } from "./Scope.ts"
 
+type KindOf = (node: Node) => Work["kind"]
 type Extents = ReadonlyArray<number>
 
-/** `record` notes one and gives whether it is to be made. */
-export const rewrite = (flat: Flat, record: (fusion: Omit<Fusion, "taken">, refused: boolean) => boolean): Flat => {
-  const needs = needsOf(flat, record)
+/**
+ * `kindOf`: what a node is on the target: who takes it whole or runs it on the host makes all of its result. `record` notes
+ * one and gives whether it is to be made.
+ */
+export const rewrite = (
+  flat: Flat,
+  kindOf: KindOf,
+  record: (fusion: Omit<Fusion, "taken">, refused: boolean) => boolean
+): Flat => {
+  const needs = needsOf(flat, kindOf, record)
   if (needs.size === 0) return flat
   const types = new Map(flat.types)
   const origin = new Map(flat.origin)
@@ -76,7 +85,7 @@ const isElementwise = (node: Node, types: ReadonlyMap<string, TensorType>): bool
 }
 
 /** The extents that readers come to, of values that are larger. */
-const needsOf = (flat: Flat, record: (fusion: Omit<Fusion, "taken">, refused: boolean) => boolean) => {
+const needsOf = (flat: Flat, kindOf: KindOf, record: (fusion: Omit<Fusion, "taken">, refused: boolean) => boolean) => {
   const read = new Map<string, Extents>()
   const shrunk = new Map<string, Extents>()
   const staticOf = (id: string): Extents | undefined => {
@@ -100,7 +109,7 @@ const needsOf = (flat: Flat, record: (fusion: Omit<Fusion, "taken">, refused: bo
     const whole = output === undefined ? undefined : staticOf(output.id)
     const wanted = output === undefined ? undefined : read.get(output.id)
     let made = whole
-    if (output !== undefined && whole !== undefined && wanted !== undefined && mayShrink(node, flat.types)) {
+    if (output !== undefined && whole !== undefined && wanted !== undefined && mayShrink(node, kindOf, flat.types)) {
       // Batch and channels stay: kernels are made for all of them.
       const need = whole.map((extent, axis) =>
         axis < 2 || extent === 0 ? extent : Math.max(1, wanted[axis] ?? extent)
@@ -139,8 +148,11 @@ const decided = (
   )
 }
 
-const mayShrink = (node: Node, types: ReadonlyMap<string, TensorType>): boolean =>
-  node.op.name === "conv" || node.op.name === "maxPool" || node.op.name === "averagePool" || isElementwise(node, types)
+const mayShrink = (node: Node, kindOf: KindOf, types: ReadonlyMap<string, TensorType>): boolean => {
+  const kind = kindOf(node)
+  if (kind === "convolution") return node.op.name === "conv"
+  return kind === "window" || (kind === "loop" && isElementwise(node, types))
+}
 
 /** The extents of an operand that a node reads when it makes so much; undefined: all. */
 const partOf = (

@@ -21,6 +21,8 @@ import type { Flat } from "./Flatten.ts"
 import * as Flatten from "./Flatten.ts"
 import type { Fusion } from "./Program.ts"
 import type { OperandRanges, ZeroPoint } from "./Region.ts"
+import type { Rules } from "./Rules.ts"
+import type { Work } from "./Scope.ts"
 
 /** What a product of integers needs beside its operands; its node then takes the integers themselves. */
 export interface Product {
@@ -52,14 +54,15 @@ const movers: ReadonlyArray<string> = [Ops.reshape, Ops.transpose, Ops.slice, Op
 
 export type Decide = (fusion: Omit<Fusion, "taken">, refused: boolean) => boolean
 
-/** `has`: whether the target has a kernel for this kind of product on these integers. */
-export const rewrite = (
-  flat: Flat,
-  has: (kind: "contraction" | "convolution", dtype: DTypes.DType) => boolean,
-  decide: Decide
-): Rewritten => {
+/** What the target does: with a node as it is, and with the same on integers. */
+export interface Abilities {
+  readonly kindOf: (node: Node) => Work["kind"]
+  readonly has: Rules["has"]
+}
+
+export const rewrite = (flat: Flat, abilities: Abilities, decide: Decide): Rewritten => {
   if (!flat.nodes.some((node) => Graphs.isOp(node, Ops.dequantize))) return { flat, products: new Map() }
-  const rewriter = new Rewriter(flat, has, decide)
+  const rewriter = new Rewriter(flat, abilities, decide)
   for (const node of flat.nodes) rewriter.take(node)
   return rewriter.finish()
 }
@@ -73,12 +76,12 @@ class Rewriter {
   private readonly origin: Map<Node, Node>
   private readonly names: Builder.Names
   private readonly flat: Flat
-  private readonly has: (kind: "contraction" | "convolution", dtype: DTypes.DType) => boolean
+  private readonly abilities: Abilities
   private readonly decide: Decide
 
-  constructor(flat: Flat, has: (kind: "contraction" | "convolution", dtype: DTypes.DType) => boolean, decide: Decide) {
+  constructor(flat: Flat, abilities: Abilities, decide: Decide) {
     this.flat = flat
-    this.has = has
+    this.abilities = abilities
     this.decide = decide
     this.types = new Map(flat.types)
     this.constants = new Map(flat.constants)
@@ -150,6 +153,8 @@ class Rewriter {
     const isMover = movers.includes(node.op.name) && operands.length === 1
     const isPool = Graphs.isOp(node, Ops.maxPool)
     const isConcat = Graphs.isOp(node, Ops.concat)
+    if (isPool && (this.abilities.kindOf(node) !== "window" || !this.abilities.has("window", first.q.type.dtype)))
+      return false
     if (!isMover && !isPool && !isConcat) return false
     const grids = operands.flatMap((grid) => (grid !== undefined && this.sameGrid(grid, first) ? [grid] : []))
     if (grids.length !== operands.length) return false
@@ -245,7 +250,8 @@ class Rewriter {
     if (!a.isUniform) return "the first operand has more than one scale"
     if (node.outputs[0]?.type.dtype !== "f32") return "the result is not f32"
     if (b.zero !== undefined && new Set(this.numbers(b.zero)).size > 1) return "the weights have several zero points"
-    if (!this.has(kind, a.q.type.dtype)) return `the target has no ${kind} of ${a.q.type.dtype}`
+    if (this.abilities.kindOf(node) !== kind) return "the product itself has no kernel"
+    if (!this.abilities.has(kind, a.q.type.dtype)) return `the target has no ${kind} of ${a.q.type.dtype}`
     if (b.isUniform) return undefined
     // One scale a result channel: out channels of a convolution's weight, columns of a matrix.
     const rank = b.q.type.shape.length

@@ -157,7 +157,8 @@ const planScope = (
     return !refused && !switchedOff
   }
   const simple = Table.rewrite(OneHot.rewrite(Flatten.flatten(graph, Scopes.keeps(rules)), decide), decide)
-  const { flat, products } = Integer.rewrite(Demand.rewrite(simple, decide), rules.has, decide)
+  const less = Demand.rewrite(simple, Scopes.kindsOf(simple, rules), decide)
+  const { flat, products } = Integer.rewrite(less, { kindOf: Scopes.kindsOf(less, rules), has: rules.has }, decide)
   const hosted = new Set([...given].flatMap(([id, place]) => ("host" in place ? [id] : [])))
   const constantOnly = new Set(
     [...given].flatMap(([id, place]) => {

@@ -106,10 +106,7 @@ export const make = (
   const constantOnly = new Set([...flat.constants.keys(), ...outside.constantOnly])
   const aliases = new Map<string, Alias>()
   const work = new Map<Node, Work>()
-  const scalarIndex = (id: string): number | undefined => {
-    const value = Flatten.scalarValue(flat.constants.get(id))
-    return value === undefined || flat.constants.get(id)?.shape.length !== 0 ? undefined : Number(value)
-  }
+  const scalarIndex = (id: string): number | undefined => scalarIndexIn(flat, id)
   const resolve = (id: string): Alias => aliases.get(id) ?? { root: id, chain: [] }
   for (const node of flat.nodes) {
     const types = node.inputs.map((id) => (id === null ? undefined : typeOf(id)))
@@ -148,6 +145,32 @@ export const make = (
     inline,
     position: (node) => positions.get(node) ?? 0
   }
+}
+
+/** What kind of work each node of a graph is on this target, before anything is rewritten for it. */
+export const kindsOf = (flat: Flat, rules: Rules): ((node: Node) => Work["kind"]) => {
+  const hosted = new Set([...flat.types].flatMap(([id, type]) => (Flatten.hasUnbacked(type) ? [id] : [])))
+  const used = new Set(flat.outputs.map(({ id }) => id))
+  for (const node of flat.nodes) for (const id of node.inputs) if (id !== null) used.add(id)
+  const at: Surroundings = {
+    flat,
+    rules,
+    products: new Map(),
+    hosted,
+    isUsed: (id) => used.has(id),
+    scalarIndex: (id) => scalarIndexIn(flat, id)
+  }
+  return (node) =>
+    workOf(
+      node,
+      node.inputs.map((id) => (id === null ? undefined : flat.types.get(id))),
+      at
+    ).kind
+}
+
+const scalarIndexIn = (flat: Flat, id: string): number | undefined => {
+  const value = Flatten.scalarValue(flat.constants.get(id))
+  return value === undefined || flat.constants.get(id)?.shape.length !== 0 ? undefined : Number(value)
 }
 
 const inlineOf = (root: string, flat: Flat, producer: Node | undefined): Inline | undefined => {

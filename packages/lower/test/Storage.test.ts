@@ -288,6 +288,16 @@ describe("demand", () => {
     lowered(graph(""), some)
   })
 
+  it("all of it where the host or a kernel of its own computes it", () => {
+    for (const rules of [
+      { ...Rules.everything, has: (kind: string) => kind !== "convolution" },
+      { ...Rules.everything, claims: (node: { readonly op: { readonly name: string } }) => node.op.name === "conv" }
+    ]) {
+      assert.notInclude(fusions(graph(""), "demand", { rules }).join(), "a: taken")
+      lowered(graph(""), { rules })
+    }
+  })
+
   it("of what a slice cuts, only up to its end", () => {
     const body = `
       input "x" %x : f32[1, 2, 6]
@@ -349,6 +359,24 @@ describe("integers", () => {
     const region = regionsOf(graph("f32[] = 0.125"), off).find(({ kind }) => kind === "convolution")
     assert.strictEqual(region?.kind === "convolution" ? region.accumulate : "", "f32")
     lowered(graph("f32[] = 0.125"), off)
+  })
+
+  it("what the target has no kernel for stays in floats, or on the host as it was", () => {
+    const text = graph("f32[] = 0.125")
+    const kernelless: Rules.Rules = {
+      ...Rules.everything,
+      name: "few",
+      has: (kind, dtype) => kind !== "convolution" || dtype === "f32"
+    }
+    assert.include(lowered(text, { rules: kernelless }), "convolution conv relu quantize dequantize")
+    assert.deepStrictEqual(fusions(text, "integer", { rules: kernelless }), [
+      "xq c: the target has no convolution of u8"
+    ])
+    const refusing: Rules.Rules = {
+      ...Rules.everything,
+      refuses: (node) => (node.op.name === "conv" ? "no kernel" : undefined)
+    }
+    assert.include(lowered(text, { rules: refusing }), "host conv")
   })
 
   it("a matrix product with a scale a column; with scales along the sum it stays in floats", () => {
