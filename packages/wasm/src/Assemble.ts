@@ -27,7 +27,7 @@ import type { Features } from "./Emission.ts"
 import { Emission } from "./Emission.ts"
 import type * as Image from "./Image.ts"
 import type { I32 } from "./Instruction.ts"
-import { i32 } from "./Instruction.ts"
+import { i32, select } from "./Instruction.ts"
 import type { Kernel, Packed } from "./Kernel.ts"
 import type { Func, FunctionBuilder, Global, Local } from "./ModuleBuilder.ts"
 import { ModuleBuilder } from "./ModuleBuilder.ts"
@@ -40,6 +40,12 @@ export const alignment = 64
 
 /** Predicted nanoseconds from which a step is divided between threads: a few times what meeting costs. */
 const worthDividing = 15_000
+
+/**
+ * Pieces of long steps in the first runs: a host that compiles well only what has run for a while (V8) changes to the
+ * better code between two calls, not inside one.
+ */
+const warmingPieces = 32
 
 /** A constant in the form that some kernel reads. */
 export interface PackedConstant {
@@ -359,6 +365,7 @@ class Assembler {
       if (stretch.length === 0) return
       const part = this.#parts++
       this.#part(`run_${part}`, stretch)
+      if (isDivided(stretch)) this.#part(`warm_${part}`, stretch, warmingPieces)
       if (this.#options.features.threads && isDivided(stretch)) this.#join(`join_${part}`, stretch)
       actions.push({ kind: "run", part, calls: this.#listed(stretch) })
       stretch = []
@@ -393,14 +400,15 @@ class Assembler {
     })
   }
 
-  #part(name: string, pieces: ReadonlyArray<Piece>): void {
+  /** `divisions`: steps that are long are called so many times, for a part of their units each. */
+  #part(name: string, pieces: ReadonlyArray<Piece>, divisions = 1): void {
     this.#module.func(
       name,
       ["i32", "i32", "i32"],
       [],
       (f, params) => {
         this.#enter(f, params)
-        this.#calls(f, pieces)
+        this.#calls(f, pieces, divisions)
       },
       { export: true }
     )
@@ -465,15 +473,34 @@ class Assembler {
       f.setGlobal(global, i32.load(f.global(this.#table), 4 * place))
   }
 
-  #calls(f: FunctionBuilder, pieces: ReadonlyArray<Piece>): void {
+  #calls(f: FunctionBuilder, pieces: ReadonlyArray<Piece>, divisions: number): void {
     for (const piece of pieces)
-      if (piece.kind === "call") f.run(piece.func, [i32.const(0), this.#emission.dim(piece.units)])
-      else if (piece.kind === "branch")
+      if (piece.kind === "branch")
         f.if(
           i32.load8_u(this.#address(f, piece.condition)),
-          () => this.#calls(f, piece.whenTrue),
-          () => this.#calls(f, piece.whenFalse)
+          () => this.#calls(f, piece.whenTrue, divisions),
+          () => this.#calls(f, piece.whenFalse, divisions)
         )
+      else if (piece.kind === "call" && piece.divided && divisions > 1) this.#dividedCall(f, piece, divisions)
+      else if (piece.kind === "call") f.run(piece.func, [i32.const(0), this.#emission.dim(piece.units)])
+  }
+
+  /** for (begin = 0; begin < units; begin += piece) step(begin, min(begin + piece, units)) */
+  #dividedCall(f: FunctionBuilder, piece: Extract<Piece, { readonly kind: "call" }>, divisions: number): void {
+    const units = f.let(this.#emission.dim(piece.units))
+    const size = f.let(i32.div_u(i32.add(f.get(units), i32.const(divisions - 1)), i32.const(divisions)))
+    const begin = f.let(i32.const(0))
+    const end = f.local("i32")
+    f.block((done) =>
+      f.loop((again) => {
+        f.brIf(done, i32.ge_s(f.get(begin), f.get(units)))
+        f.set(end, i32.add(f.get(begin), f.get(size)))
+        f.set(end, select(i32.lt_s(f.get(end), f.get(units)), f.get(end), f.get(units)))
+        f.run(piece.func, [f.get(begin), f.get(end)])
+        f.set(begin, f.get(end))
+        f.br(again)
+      })
+    )
   }
 }
 

@@ -15,6 +15,9 @@ import type { ThreadPool } from "./Threads.ts"
 import { place } from "./Placement.ts"
 import type { Place } from "./Places.ts"
 
+/** Runs in pieces, until the host has compiled well what matters. */
+const warmingRuns = 4
+
 /** What all bindings of one session use in turn: it only grows. */
 export class Arena {
   readonly #heap: Heap
@@ -220,7 +223,11 @@ export class Binding {
   part(number: number): void {
     const join = this.#pool === undefined ? undefined : this.program.joins[number]
     if (this.#pool === undefined || join === undefined) {
-      this.program.parts[number]?.(this.#table, this.#arena.address, this.#arena.scratch)
+      const { parts, warms, warmth } = this.program
+      const warm = warmth.runs < warmingRuns ? warms[number] : undefined
+      if (warmth.runs < warmingRuns) warmth.runs++
+      const run = warm ?? parts[number]
+      run?.(this.#table, this.#arena.address, this.#arena.scratch)
       return
     }
     this.#words.fill(0, this.program.image.meetings)

@@ -49,6 +49,10 @@ export interface Program {
   readonly instance: Instance
   /** `run_N` by number. */
   readonly parts: ReadonlyArray<Run>
+  /** `warm_N`: the same in pieces, for the first runs, where there is a long step. */
+  readonly warms: ReadonlyArray<Run | undefined>
+  /** Runs until now, up to those that are made in pieces. */
+  readonly warmth: { runs: number }
   /** `join_N`: the same for several threads, where there is something to share. */
   readonly joins: ReadonlyArray<Join | undefined>
   /** The number of the step that ran last. */
@@ -110,10 +114,13 @@ export class Loaded {
     if (!isGlobal(at)) throw new Error(`${unit.module} does not export what this version calls`)
     const parts: Array<Run> = []
     const joins: Array<Join | undefined> = []
+    const warms: Array<Run | undefined> = []
     for (let part = 0; ; part++) {
       const exported = instance.exports[`run_${part}`]
       if (typeof exported !== "function") break
       parts.push(exported)
+      const warm = instance.exports[`warm_${part}`]
+      warms.push(typeof warm === "function" ? warm : undefined)
       const join = instance.exports[`join_${part}`]
       joins.push(typeof join === "function" ? join : undefined)
     }
@@ -124,6 +131,8 @@ export class Loaded {
       instance,
       parts,
       joins,
+      warms,
+      warmth: { runs: 0 },
       at,
       bytes: sizes,
       scratch: size(image.scratch, names),
