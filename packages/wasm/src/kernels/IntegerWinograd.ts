@@ -56,9 +56,12 @@ const sides = ({ forms }: WinogradPlan): readonly [number, number] => [
 const pointCount = (plan: WinogradPlan): number => sides(plan)[0] * sides(plan)[1]
 const paddedChannels = ({ channels }: WinogradPlan): number => Math.ceil(channels / lanes) * lanes
 
+const panelCount = ({ columns, filters }: WinogradPlan): number => Math.ceil(filters / columns)
+
+/** A panel's matrices of all points one after another: they are read in this order. */
 const panelShape = (plan: WinogradPlan): PanelShape => ({
-  outer: pointCount(plan),
-  n: plan.filters,
+  outer: panelCount(plan) * pointCount(plan),
+  n: plan.columns,
   k: plan.channels,
   columns: plan.columns,
   scheme
@@ -97,11 +100,11 @@ const packedOf = (plan: WinogradPlan): Packed => {
               data[((i * byTaps.length + j) * filters + filter) * channels + channel] = sum
             }
       const transformed = Tensor.make("i16", [points, filters, channels], data)
-      return Panels.pack(
-        shape,
-        transformed,
-        (point, filter, channel) => (point * filters + filter) * channels + channel
-      )
+      return Panels.pack(shape, transformed, (index, column, channel) => {
+        const filter = Math.floor(index / points) * plan.columns + column
+        // Columns beyond the last filter are of no element, which counts as 0.
+        return filter < filters ? ((index % points) * filters + filter) * channels + channel : -1
+      })
     }
   }
 }
@@ -263,8 +266,10 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
 
       // A panel of filters after another: products, then outputs.
       const onePanel = Panels.panelBytes(shape)
-      f.range(0, Panels.panelsOf(shape), 1, (panel) => {
-        const weights = f.let(i32.add(parameter(2 + views.length), i32.mul(f.get(panel), i32.const(onePanel))))
+      f.range(0, panelCount(plan), 1, (panel) => {
+        const weights = f.let(
+          i32.add(parameter(2 + views.length), i32.mul(f.get(panel), i32.const(pointCount(plan) * onePanel)))
+        )
         const source = f.let(f.get(inputs))
         const sums = f.let(f.get(products))
         f.range(0, pointCount(plan), 1, () => {
@@ -276,7 +281,7 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
           }
           if (whole !== undefined) f.range(0, Math.floor(tiles / rows), 1, () => run(whole, rows))
           if (rest !== undefined) run(rest, tiles % rows)
-          f.set(weights, i32.add(f.get(weights), i32.const(Panels.panelsOf(shape) * onePanel)))
+          f.set(weights, i32.add(f.get(weights), i32.const(onePanel)))
           f.set(source, i32.add(f.get(source), i32.const(parts.point)))
           f.set(sums, i32.add(f.get(sums), i32.const(parts.panelPoint)))
         })
@@ -365,7 +370,7 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
           else if (filters < columns) finish(tail)
           else
             f.if(
-              i32.eq(f.get(panel), i32.const(Panels.panelsOf(shape) - 1)),
+              i32.eq(f.get(panel), i32.const(panelCount(plan) - 1)),
               () => finish(tail),
               () => finish(columns)
             )
@@ -419,7 +424,7 @@ export const candidates = (region: Convolution, typical: TypicalSizes, features:
       const rows = columns <= 8 ? 5 : columns <= 12 ? 3 : features.wide ? 5 : 2
       // As many tiles as stay near with all their points, so that weights are read seldom.
       const points = Forms.pointsOf(forms[0]) * Forms.pointsOf(forms[1])
-      const near = Math.max(4, Math.min(64, Math.floor((256 * 1024) / (points * channels * 2))))
+      const near = Math.max(4, Math.min(64, Math.floor((512 * 1024) / (points * channels * 2))))
       const across = Math.min(wide, near)
       const down = Math.max(1, Math.min(high, Math.floor(near / across)))
       const plan: WinogradPlan = { region, forms, channels, filters, down, across, rows, columns }
