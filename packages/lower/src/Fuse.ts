@@ -39,7 +39,7 @@ export const fuse = (scope: Scope, isOff: (id: string) => boolean): Grouping => 
   Regroup.sink(fusing)
   Regroup.rise(fusing)
   Regroup.sideBySide(fusing)
-  return { groups: fusing.groups, groupOf: fusing.groupOf, fusions: fusing.fusions }
+  return { groups: fusing.groups, groupOf: fusing.groupOf, fusions: [...fusing.fusions.values()] }
 }
 
 const placeNode = (fusing: Fusing, node: Node, work: Work): void => {

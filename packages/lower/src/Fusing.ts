@@ -98,7 +98,8 @@ class Ancestry {
 
 export class Fusing {
   readonly groups: Array<Group> = []
-  readonly fusions: Array<Fusion> = []
+  /** By id: a pair that is looked at again is one fusion, taken if it is taken once. */
+  readonly fusions = new Map<string, Fusion>()
   readonly scope: Scope
   private readonly isOff: (id: string) => boolean
   private readonly byRoot = new Map<string, Group>()
@@ -228,14 +229,15 @@ export class Fusing {
     const id = `${kind} ${producer} ${consumer}`
     const off = refused === undefined && this.isOff(id)
     const taken = refused === undefined && !off
-    this.fusions.push({
-      id,
-      kind,
-      members: [producer, consumer],
-      taken,
-      reason: off ? "switched off" : (refused ?? why),
-      saving
-    })
+    if (this.fusions.get(id)?.taken !== true)
+      this.fusions.set(id, {
+        id,
+        kind,
+        members: [producer, consumer],
+        taken,
+        reason: off ? "switched off" : (refused ?? why),
+        saving
+      })
     return taken
   }
 

@@ -59,6 +59,8 @@ describe("plans of generated graphs", () => {
         b.fusions.map(({ id, reason, taken }) => ({ id, reason, taken }))
       )
       assert.deepStrictEqual([...a.buffers.keys()], [...b.buffers.keys()])
+      const ids = a.fusions.map(({ id }) => id)
+      assert.strictEqual(new Set(ids).size, ids.length, `seed ${seed}: an id is there twice`)
     }
   })
 })
