@@ -235,6 +235,28 @@ export const compile = (
     )
   })
 
+/**
+ * Writes the code again by decisions that were made before. A region whose key is not among them (a weight of other
+ * content may change what is known of it) gets the kernel that is predicted to be fastest.
+ */
+export const again = (
+  graph: Graph,
+  known: ReadonlyMap<string, Candidate>,
+  options: Options = {}
+): ReadonlyArray<Payload> => {
+  const { flavours = defaultFlavours, variant = Target.name } = options
+  const { offers, planned } = plan(graph, options)
+  const choices = new Map(planned.flatMap((one) => one.choices.map((choice) => [choice.key, choice] as const)))
+  const decisions = [...choices.values()].flatMap(({ candidates, key }): ReadonlyArray<Decision> => {
+    const before = known.get(key)
+    const wanted = before === undefined ? undefined : Tuners.identify(before)
+    const candidate =
+      candidates.find((one) => Tuners.identify(one) === wanted) ?? candidates.toSorted(Tuners.byPrediction)[0]
+    return candidate === undefined ? [] : [{ key, candidate }]
+  })
+  return write(planned, offers, flavours, decisions, choices, variant).payload
+}
+
 const write = (
   planned: ReadonlyArray<Planned>,
   offers: Offers,

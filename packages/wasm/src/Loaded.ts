@@ -74,6 +74,7 @@ export class Loaded {
   readonly #programs = new Map<Image.Unit, Program>()
   readonly #weights = new Map<string, number>()
   readonly #constants: ReadonlyMap<string, string>
+  #bytes = 0
 
   constructor(engine: Engine, variant: Variant, heap: Heap) {
     this.engine = engine
@@ -107,7 +108,7 @@ export class Loaded {
     })
     const addresses = image.buffers.map((buffer, place) => {
       if (buffer.kind === "constant" || buffer.kind === "packed") return this.#weight(buffer)
-      if (buffer.kind === "prepared") return this.heap.allocate(sizes[place]?.([]) ?? 0)
+      if (buffer.kind === "prepared") return this.#allocate(sizes[place]?.([]) ?? 0)
       return 0
     })
     const at = instance.exports["at"]
@@ -142,6 +143,11 @@ export class Loaded {
     return program
   }
 
+  #allocate(bytes: number): number {
+    this.#bytes += bytes
+    return this.heap.allocate(bytes)
+  }
+
   /** Copies a constant into the memory, once. */
   #weight({ dtype, kind, size: dim, source, walk }: Image.Buffer): number {
     const key = `${kind} ${dtype} ${source ?? ""}`
@@ -158,7 +164,7 @@ export class Loaded {
     const count = typeof dim === "number" ? dim : 0
     // Two 4-bit integers share a byte in the file, none in the memory.
     const { data } = kind === "packed" ? { data: bytes } : Tensor.fromBytes(dtype, [count], bytes)
-    const address = this.heap.allocate(data.byteLength)
+    const address = this.#allocate(data.byteLength)
     this.heap.bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), address)
     this.#weights.set(key, address)
     return address
@@ -169,7 +175,7 @@ export class Loaded {
     const { constant, count, dtype } = walk
     const bytes = this.engine.section(this.#constants.get(constant) ?? `anneal/packed/${constant}`)
     const length = Packing.lengthOf(walk)
-    const address = this.heap.allocate(length * DTypes.slotBytes(dtype))
+    const address = this.#allocate(length * DTypes.slotBytes(dtype))
     const to = DTypes.view(dtype, this.heap.memory.buffer, address, length)
     new Uint8Array(to.buffer, to.byteOffset, to.byteLength).fill(0)
     Packing.pack(walk, Tensor.fromBytes(dtype, [count], bytes).data, to)
@@ -190,8 +196,8 @@ export class Loaded {
     this.heap.release(table)
   }
 
-  /** Bytes of weights in memory. */
+  /** Bytes of weights in memory, in the forms that the programs used until now read them in. */
   get weightBytes(): number {
-    return this.heap.used
+    return this.#bytes
   }
 }

@@ -15,7 +15,7 @@ export const spawn: Spawn = () => {
   const worker = new Worker(file, { execArgv: [], stdout: false })
   worker.unref()
   return {
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin: a worker of Node, no window
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker of Node, no window
     post: (message) => worker.postMessage(message),
     onExit: (ended) => {
       worker.on("exit", ended)
