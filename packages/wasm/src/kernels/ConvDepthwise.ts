@@ -19,6 +19,7 @@ import { callNanoseconds, epilogueCyclesOf, nanosecondsPerCycle, typicalSize } f
 import * as GemmEpilogue from "./GemmEpilogue.ts"
 import { toFloat32 } from "./GemmPack.ts"
 import { byteStride, evenly, viewsOf } from "./GemmProduct.ts"
+import { unitLoop } from "./UnitLoop.ts"
 import type { Size } from "./GemmTile.ts"
 import { advance, loadLanes, multiplyAdd, offsetBy, Registers, step, value, zeros } from "./GemmTile.ts"
 
@@ -426,13 +427,13 @@ const anyRow = (context: Context, blocks: Blocks, row: Row, pixels: number): voi
   border(out)
 }
 
-const emitDepthwise = (emission: Emission, name: string, region: Convolution, config: Config): Func => {
+const emitDepthwise = (emission: Emission, name: string, region: Convolution, config: Config, units: Dim.Dim): Func => {
   const { epilogue, groups, input, out, padsBegin, strides, dilations, weight } = region
   const views = viewsOf(epilogue)
   const parameters = 2 + views.length + 4
   const rank = out.length
   const kernel = weight.shape.slice(firstSpatial).map(Number)
-  return emission.module.func(name, new Array<"i32">(parameters).fill("i32"), [], (f) => {
+  return unitLoop(emission, name, parameters, units, (f) => {
     const parameter = (index: number): Local<"i32"> => ({ type: "i32", index })
     const size = (dim: Dim.Dim): Size => (typeof dim === "number" ? dim : f.let(emission.dim(dim)))
     const axes = out.map((extent, axis): SpaceAxis => ({
@@ -554,7 +555,7 @@ const emitDepthwise = (emission: Emission, name: string, region: Convolution, co
       })
     }
 
-    f.range(f.get(parameter(parameters - 2)), f.get(parameter(parameters - 1)), 1, (unit) => {
+    return (unit) => {
       const rest = f.let(f.get(unit))
       const taken = (along: Size): Local<"i32"> | undefined => {
         if (along === 1) return undefined
@@ -584,7 +585,7 @@ const emitDepthwise = (emission: Emission, name: string, region: Convolution, co
       const end = f.let(rowBlock === undefined ? all : i32.add(begin, i32.const(config.rows)))
       atMost(f, end, all)
       space(0, begin, f.get(end), source, weights, pointers, [], new Map([[0, f.get(rest)]]), chunk)
-    })
+    }
   })
 }
 
@@ -641,14 +642,15 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
       const chunks = isLine ? Math.max(1, Math.min(blocks, Math.ceil(wanted / batch))) : 1
       const config: Config = { pixels, vectors, rows, blocks: Math.ceil(blocks / chunks) }
       const rowUnits = isLine ? 1 : Dim.ceilDiv(out[0] ?? 1, rows)
+      const units = Dim.product([region.batch, rowUnits, Math.ceil(blocks / config.blocks)])
       return {
         name: "conv-depthwise",
         config: { pixels, vectors, rows, blocks: config.blocks },
         cost: callNanoseconds + cycles * nanosecondsPerCycle,
         packed: [packWeights(region, vectors)],
         scratch: GemmEpilogue.needsMemory(region.epilogue, true) ? pixels * vectors * 16 : 0,
-        units: Dim.product([region.batch, rowUnits, Math.ceil(blocks / config.blocks)]),
-        emit: (emission, name) => emitDepthwise(emission, name, region, config)
+        units,
+        emit: (emission, name) => emitDepthwise(emission, name, region, config, units)
       }
     })
     .sort((x, y) => x.cost - y.cost)

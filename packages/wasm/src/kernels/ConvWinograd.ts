@@ -32,6 +32,7 @@ import { toFloat32 } from "./GemmPack.ts"
 import { byteStride, evenly, viewsOf } from "./GemmProduct.ts"
 import type { Size } from "./GemmTile.ts"
 import { advance, offsetBy, Registers } from "./GemmTile.ts"
+import { unitLoop } from "./UnitLoop.ts"
 import type { Context, InputStrides, OutputPlace, Shape, TileAxis } from "./WinogradTiles.ts"
 import {
   blocksOf,
@@ -115,6 +116,8 @@ const scratchOf = (shape: Shape, copy: ReadonlyArray<StagedAxis> | undefined, gr
   memory: GemmEpilogue.needsMemory(shape.region.epilogue, true) ? shape.x.filter.m * group * 16 : 0
 })
 
+const unitsOf = (shape: Shape): Dim.Dim => Dim.product([shape.region.batch, shape.region.groups, blocksOf(shape)])
+
 const emitWinograd = (emission: Emission, name: string, shape: Shape, group: number): Func => {
   const { channels, outChannels, places, region, x, y } = shape
   const { epilogue, groups, input } = region
@@ -124,7 +127,7 @@ const emitWinograd = (emission: Emission, name: string, shape: Shape, group: num
   const bytes = scratchOf(shape, copy, group)
   const nr = nrOf(shape)
   const panels = panelsOf(shape)
-  return emission.module.func(name, new Array<"i32">(parameters).fill("i32"), [], (f) => {
+  return unitLoop(emission, name, parameters, unitsOf(shape), (f) => {
     const parameter = (index: number): Local<"i32"> => ({ type: "i32", index })
     const size = (dim: Dim.Dim): Size => (typeof dim === "number" ? dim : f.let(emission.dim(dim)))
     const code = GemmEpilogue.epilogueCode(f, emission, epilogue)
@@ -161,7 +164,7 @@ const emitWinograd = (emission: Emission, name: string, shape: Shape, group: num
     const isX = isBlockedAlongX(shape)
     const blocked = isX ? x : y
     const blocks = blocksOf(shape)
-    f.range(f.get(parameter(parameters - 2)), f.get(parameter(parameters - 1)), 1, (unit) => {
+    return (unit) => {
       const rest = f.let(f.get(unit))
       const taken = (count: number): I32 => {
         if (count === 1) return i32.const(0)
@@ -240,7 +243,7 @@ const emitWinograd = (emission: Emission, name: string, shape: Shape, group: num
         f.set(channel, i32.add(f.get(channel), i32.const(nr)))
       })
       if (outChannels % nr > 0) panel(outChannels % nr)
-    })
+    }
   })
 }
 
@@ -356,7 +359,7 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
           cost: costOf(shape, batch, features, group),
           packed: [packWeights(shape)],
           scratch: staged + transformed + products + half + memory,
-          units: Dim.product([region.batch, groups, blocksOf(shape)]),
+          units: unitsOf(shape),
           emit: (emission, name) => emitWinograd(emission, name, shape, group)
         }
         return { tile, kernel }

@@ -19,6 +19,7 @@ import type { I32 } from "../Instruction.ts"
 import type { EpilogueCode } from "./GemmEpilogue.ts"
 import { epilogueCode, needsMemory } from "./GemmEpilogue.ts"
 import type { Reduction, Size, Tile } from "./GemmTile.ts"
+import { unitLoop } from "./UnitLoop.ts"
 import { advance, emitTile, offsetBy, Registers, value } from "./GemmTile.ts"
 
 /** Strides are in bytes. */
@@ -368,7 +369,7 @@ export const emitProduct = (emission: Emission, name: string, code: ProductCode)
   const { blocking, packed, product } = code
   const views = viewsOf(product.epilogue)
   const count = 2 + views.length + packed + 3
-  return emission.module.func(name, new Array<"i32">(count).fill("i32"), [], (f) => {
+  return unitLoop(emission, name, count, unitsOf(product, blocking), (f) => {
     const parameter = (index: number): Local<"i32"> => ({ type: "i32", index })
     const size = (dim: Dim.Dim): Size => (typeof dim === "number" ? dim : f.let(emission.dim(dim)))
     const sized = (axis: Axis): SizedAxis => ({
@@ -406,7 +407,7 @@ export const emitProduct = (emission: Emission, name: string, code: ProductCode)
       scratchTile: memory > 0 ? f.let(i32.add(f.get(scratch), emission.dim(code.staged))) : undefined
     }
     const right = product.right.kind === "panels" && product.right.from === "packed" ? 2 + views.length : 1 - code.left
-    f.range(f.get(parameter(count - 2)), f.get(parameter(count - 1)), 1, (unit) => {
+    return (unit) => {
       const rest = f.let(f.get(unit))
       /** The index along an axis of units, inner axes first; undefined along an axis that is not divided. */
       const taken = (along: Size): Local<"i32"> | undefined => {
@@ -463,6 +464,6 @@ export const emitProduct = (emission: Emission, name: string, code: ProductCode)
       const point: UnitPoint = { a, b, scratch, row, rows: blockRows, column, columns: unitColumns }
       code.stage?.(f, emission, point)
       panelLoop(context, blocking, point, panelBytes, { a, views: pointers, indices: known })
-    })
+    }
   })
 }

@@ -65,6 +65,23 @@ const slowly = (
   })
 }
 
+/** A panel whose columns lie side by side, row by row: each line of memory is read once. */
+const sideBySide = (
+  f: FunctionBuilder,
+  from: Local<"i32">,
+  to: Local<"i32">,
+  stride: Size,
+  steps: Size,
+  nr: number
+): void => {
+  const [source, target] = [f.let(f.get(from)), f.let(f.get(to))]
+  f.range(0, value(f, steps), 1, () => {
+    for (let at = 0; at < nr * 4; at += 16) f.do(v128.store(f.get(target), v128.load(f.get(source), at), at))
+    advance(f, source, 1, stride)
+    f.set(target, i32.add(f.get(target), i32.const(nr * 4)))
+  })
+}
+
 /** Four columns: by 4 × 4 where k is contiguous, by vectors where the columns are. */
 const fourColumns = (f: FunctionBuilder, from: I32, to: I32, strides: Strides, steps: Size, panelRow: number): void => {
   const source = f.let(from)
@@ -106,6 +123,7 @@ export const packPanels =
     const target = f.let(f.get(scratch))
     const left = f.let(value(f, columns))
     const panel = (columnsOfPanel: Local<"i32"> | undefined): void => {
+      if (columnsOfPanel === undefined && strides.n === 4) return sideBySide(f, source, target, strides.k, steps, nr)
       for (let group = 0; group < nr; group += 4) {
         const from = step(f, f.get(source), group, strides.n)
         const to = i32.add(f.get(target), i32.const(group * 4))

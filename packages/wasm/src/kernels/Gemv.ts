@@ -16,6 +16,7 @@ import type { Func, FunctionBuilder, Local } from "../ModuleBuilder.ts"
 import { bytesPerCycle, callNanoseconds, epilogueCyclesOf, nanosecondsPerCycle, typicalSize } from "./GemmCost.ts"
 import * as GemmEpilogue from "./GemmEpilogue.ts"
 import { byteStride, viewsOf } from "./GemmProduct.ts"
+import { unitLoop } from "./UnitLoop.ts"
 import type { Size } from "./GemmTile.ts"
 import { advance, loadLanes, multiplyAdd, offsetBy, Registers, step, value, zeros } from "./GemmTile.ts"
 
@@ -132,13 +133,16 @@ interface Config {
   readonly columns: number
 }
 
+const unitsOf = ({ batch, n }: Contraction, { columns }: Config): Dim.Dim =>
+  Dim.product([...batch, Dim.ceilDiv(n, columns)])
+
 const emitGemv = (emission: Emission, name: string, region: Contraction, config: Config): Func => {
   const { a, b, batch, epilogue } = region
   const views = viewsOf(epilogue)
   const [mAxis, nAxis] = [batch.length, batch.length + 1]
   const parameters = 2 + views.length + 3
   const long = GemmEpilogue.needsMemory(epilogue, true)
-  return emission.module.func(name, new Array<"i32">(parameters).fill("i32"), [], (f) => {
+  return unitLoop(emission, name, parameters, unitsOf(region, config), (f) => {
     const parameter = (index: number): Local<"i32"> => ({ type: "i32", index })
     const size = (dim: Dim.Dim): Size => (typeof dim === "number" ? dim : f.let(emission.dim(dim)))
     const strides = (axis: number) => ({
@@ -154,7 +158,7 @@ const emitGemv = (emission: Emission, name: string, region: Contraction, config:
     const registers = new Registers(f)
     const memory = long ? parameter(parameters - 3) : undefined
     const blocks = size(Dim.ceilDiv(region.n, config.columns))
-    f.range(f.get(parameter(parameters - 2)), f.get(parameter(parameters - 1)), 1, (unit) => {
+    return (unit) => {
       const rest = f.let(f.get(unit))
       const taken = (along: Size): Local<"i32"> | undefined => {
         if (along === 1) return undefined
@@ -240,7 +244,7 @@ const emitGemv = (emission: Emission, name: string, region: Contraction, config:
               f.br(again)
             })
           )
-    })
+    }
   })
 }
 
@@ -274,7 +278,7 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
       cost: callNanoseconds + cycles * nanosecondsPerCycle,
       packed: [],
       scratch: GemmEpilogue.needsMemory(epilogue, true) ? rows * columns * 4 : 0,
-      units: Dim.product([...batch, Dim.ceilDiv(region.n, perUnit)]),
+      units: unitsOf(region, { rows, columns: perUnit }),
       emit: (emission, name) => emitGemv(emission, name, region, { rows, columns: perUnit })
     }
   ]
