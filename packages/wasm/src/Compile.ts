@@ -27,6 +27,7 @@ import * as Candidates from "./Candidates.ts"
 import type { Features } from "./Emission.ts"
 import type { Kernel } from "./Kernel.ts"
 import type { Subject } from "./measure/Measure.ts"
+import type { Validate } from "./measure/Validation.ts"
 import * as Payloads from "./Payloads.ts"
 import type { Point } from "./Points.ts"
 import * as Points from "./Points.ts"
@@ -41,6 +42,8 @@ export interface Options {
   /** Fusions that are not to be made, and layouts that are. */
   readonly lowering?: Pick<Decisions, "fusionsOff" | "layouts">
   readonly sources?: ReadonlyArray<Candidates.Source>
+  /** Holds the kernels that were decided against their regions' definitions; absent: a tuner that measures has done it. */
+  readonly validate?: Validate
 }
 
 /** A program with what there is to decide in it. */
@@ -229,11 +232,28 @@ export const compile = (
     const { flavours = defaultFlavours } = options
     const { offers, planned } = yield* Effect.sync(() => plan(graph, options))
     const choices = new Map(planned.flatMap((one) => one.choices.map((choice) => [choice.key, choice] as const)))
-    const decisions = yield* tuner.decide([...choices.values()])
+    const tuned = yield* tuner.decide([...choices.values()])
+    const { validate } = options
+    const decisions =
+      validate === undefined
+        ? tuned
+        : yield* validated(planned, offers, flavours[0] ?? Target.plain, choices, tuned, validate)
     return yield* Effect.sync(() =>
       write(planned, offers, flavours, decisions, choices, options.variant ?? Target.name)
     )
   })
+
+const validated = (
+  planned: ReadonlyArray<Planned>,
+  offers: Offers,
+  features: Features,
+  choices: ReadonlyMap<string, Choice>,
+  decisions: ReadonlyArray<Decision>,
+  validate: Validate
+): ReturnType<Validate> => {
+  const known = subjects(planned, offers, features)
+  return validate({ features, choices, decisions, subject: (key) => known.get(key) })
+}
 
 /**
  * Writes the code again by decisions that were made before. A region whose key is not among them (a weight of other
