@@ -162,6 +162,11 @@ export const runTimed = (region: Region, kernel: Kernel, buffers: Buffers, optio
     scratch
   ]
   const units = sizeOf(kernel.units, symbols)
+  // No units at all, at either end, write nothing.
+  const untouched = bytes.slice()
+  call(...addresses, 0, 0)
+  call(...addresses, units, units)
+  if (Buffer.compare(untouched, bytes) !== 0) throw new Error("a call for no units wrote something")
   const { piece = units, repeat } = options
   let time = Number.NaN
   if (repeat !== undefined) {

@@ -64,19 +64,19 @@ export const write = (
   const { inner, outer, shared } = nest
   const count = sizeHere(w, inner.extent)
   if (outer.length === 0) {
-    const total = sizeCode(count)
-    const from = w.keep(i32.mul(begin, i32.const(runLength)))
-    const last = w.keep(i32.mul(end, i32.const(runLength)))
-    const to = w.keep(select(i32.lt_s(last, total), last, total))
-    const here = addresses.map((address, view) =>
-      w.keep(plus(address, times(times(from, sizeHere(w, inner.strides[view] ?? 0)), bytes[view] ?? 1)))
-    )
-    // One run is all of it: then its length is known.
-    if (typeof count === "number" && count <= runLength) {
-      f.if(i32.lt_s(begin, end), () => body({ addresses, from: 0, count, index: () => undefined }))
-      return
-    }
-    body({ addresses: here, from, count: w.keep(i32.sub(to, from)), index: () => undefined })
+    f.if(i32.lt_s(begin, end), () => {
+      // One run is all of it: then its length is known.
+      if (typeof count === "number" && count <= runLength)
+        return body({ addresses, from: 0, count, index: () => undefined })
+      const total = sizeCode(count)
+      const from = w.keep(i32.mul(begin, i32.const(runLength)))
+      const last = w.keep(i32.mul(end, i32.const(runLength)))
+      const to = w.keep(select(i32.lt_s(last, total), last, total))
+      const here = addresses.map((address, view) =>
+        w.keep(plus(address, times(times(from, sizeHere(w, inner.strides[view] ?? 0)), bytes[view] ?? 1)))
+      )
+      return body({ addresses: here, from, count: w.keep(i32.sub(to, from)), index: () => undefined })
+    })
     return
   }
   const strides = outer.map((axis) =>
