@@ -100,6 +100,7 @@ __device__ __forceinline__ u32 cluster_address(u32 address, u32 block_rank) {
 __device__ __forceinline__ void cluster_store_float2(u32 address, float2 v) {
   asm volatile("st.shared::cluster.v2.f32 [%0], {%1, %2};" ::"r"(address), "f"(v.x), "f"(v.y) : "memory");
 }
+__device__ __forceinline__ void shared_store_float2(u32 address, float2 v) { asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(address), "f"(v.x), "f"(v.y) : "memory"); }
 __device__ __forceinline__ float4 shared_load_float4(u32 address) {
   float4 r;
   asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(r.x), "=f"(r.y), "=f"(r.z), "=f"(r.w) : "r"(address));

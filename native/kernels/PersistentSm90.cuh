@@ -137,7 +137,7 @@ constexpr int kThreads = 128 * (CONSUMERS + 1);
 #else
 constexpr int kThreads = 128 * CONSUMERS + 32;
 #endif
-constexpr bool kPrefetch = SPLIT_K == 1 && kEpilogueMatrices > 0;
+constexpr bool kPrefetch = kEpilogueMatrices > 0;
 // Results of a block's last tile may lie where the stages were, except where another warpgroup still reads them in its turn.
 constexpr bool kOverStages = SPLIT_K == 1 && !PING_PONG && kTileM * TILE_N / kChunk / 64 * kSlotBytes <= STAGES * kStageBytes;
 static_assert(SPLIT_K == 1 || kApart || kReceiveBytes <= STAGES * kStageBytes, "sums that arrive fit beside the stages or over them");
@@ -252,6 +252,36 @@ __device__ __forceinline__ Tile tile_at(int t, const GemmShape &s) {
 }
 #endif
 
+// A slab of k: its first element or channel, and, for a convolution, its filter tap and where that lies in the window. One
+// thread walks them for the whole block, so a step costs no division.
+struct Slab {
+  int k0;
+#if CONVOLUTION
+  int tap, tap_w, offset_w, offset_h;
+#endif
+};
+__device__ __forceinline__ Slab slab_at(int slab, const GemmShape &s) {
+  Slab r;
+#if CONVOLUTION
+  r.tap = slab / s.conv.channel_slabs;
+  r.k0 = (slab - r.tap * s.conv.channel_slabs) * kTileK;
+  const int tap_h = r.tap / s.conv.filter_w;
+  r.tap_w = r.tap - tap_h * s.conv.filter_w;
+  r.offset_w = r.tap_w * s.conv.dilation_w, r.offset_h = tap_h * s.conv.dilation_h;
+#else
+  r.k0 = slab * kTileK;
+#endif
+  return r;
+}
+__device__ __forceinline__ void next_slab(Slab &r, const GemmShape &s) {
+  r.k0 += kTileK;
+#if CONVOLUTION
+  if (r.k0 < s.conv.channel_slabs * kTileK) return;
+  r.k0 = 0, r.tap++, r.offset_w += s.conv.dilation_w;
+  if (++r.tap_w == s.conv.filter_w) r.tap_w = 0, r.offset_w = 0, r.offset_h += s.conv.dilation_h;
+#endif
+}
+
 template <class T> __device__ __forceinline__ void store_masked(T *to, float2 v, int count, bool even) {
   if (count >= 2 && even) {
     if constexpr (sizeof(T) == 2) {
@@ -342,21 +372,19 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
         const int batch_a = shape.a_batched && !GROUPED ? tile.batch : 0, batch_b = shape.b_batched ? tile.batch : 0;
 #endif
         // A stage's part of B, whose whole loads are announced first.
-        auto load_b = [&](int slab, int to_stage) {
+        auto load_b = [&](const Slab &at, int to_stage) {
           const u32 ready = full + 8 * to_stage, to_b = smem_b + to_stage * kBBytes + rank_m * kPartN * 128;
           barrier_expect(ready, kStageBytes);
 #if CONVOLUTION
-          const int tap = slab / shape.conv.channel_slabs, c0 = (slab - tap * shape.conv.channel_slabs) * kTileK;
           const int row_b = filter_0 + n0 + rank_m * kPartN;
-          if (CLUSTER_M > 1) tensor_load_3d_multicast(to_b, &map_b, ready, c0, row_b, tap, b_mask);
-          else tensor_load_3d(to_b, &map_b, ready, c0, row_b, tap);
+          if (CLUSTER_M > 1) tensor_load_3d_multicast(to_b, &map_b, ready, at.k0, row_b, at.tap, b_mask);
+          else tensor_load_3d(to_b, &map_b, ready, at.k0, row_b, at.tap);
 #else
           constexpr int kBoxN = B_ALONG_N ? 64 : kPartN;
-          const int k0 = slab * kTileK;
 #pragma unroll
           for (int i = 0; i < kPartN / kBoxN; i++) {
             const int row = n0 + rank_m * kPartN + i * kBoxN;
-            const int x = B_ALONG_N ? row : k0, y = B_ALONG_N ? k0 : row;
+            const int x = B_ALONG_N ? row : at.k0, y = B_ALONG_N ? at.k0 : row;
             if (CLUSTER_M > 1) tensor_load_3d_multicast(to_b + i * kBoxN * 128, &map_b, ready, x, y, batch_b, b_mask);
             else tensor_load_3d(to_b + i * kBoxN * 128, &map_b, ready, x, y, batch_b);
           }
@@ -366,47 +394,36 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
         if (CONSTANT_B && first) {
           // B is constant: the first tile's stages take it while the kernel before still runs.
           early = min(STAGES, segment.to - segment.from);
-          for (int i = 0; i < early; i++) load_b(segment.from + i, i);
+          Slab at = slab_at(segment.from, shape);
+          for (int i = 0; i < early; i++, next_slab(at, shape)) load_b(at, i);
           dependency_wait();
           first = false;
         }
-        for (int slab = segment.from; slab < segment.to; slab++) {
+        Slab at = slab_at(segment.from, shape);
+        for (int slab = segment.from; slab < segment.to; slab++, next_slab(at, shape)) {
           const u32 ready = full + 8 * stage;
           if (early > 0) {
             early--;
           } else {
             barrier_wait(empty + 8 * stage, phase ^ 1);
-            load_b(slab, stage);
+            load_b(at, stage);
           }
-#if CONVOLUTION
-          const int tap = slab / shape.conv.channel_slabs, c0 = (slab - tap * shape.conv.channel_slabs) * kTileK;
-          const int tap_h = tap / shape.conv.filter_w, tap_w = tap - tap_h * shape.conv.filter_w;
-#else
-          const int k0 = slab * kTileK;
-#endif
           const u32 to_a = smem_a + stage * kABytes + rank_n * kPartM * 128;
 #if CONVOLUTION
           if (CLUSTER_N > 1)
-            tensor_load_im2col_multicast(to_a, &map_a, ready, channel_0 + c0, image_w, image_h, image, tap_w * shape.conv.dilation_w, tap_h * shape.conv.dilation_h, a_mask);
+            tensor_load_im2col_multicast(to_a, &map_a, ready, channel_0 + at.k0, image_w, image_h, image, at.offset_w, at.offset_h, a_mask);
           else
-            tensor_load_im2col(to_a, &map_a, ready, channel_0 + c0, image_w, image_h, image, tap_w * shape.conv.dilation_w, tap_h * shape.conv.dilation_h);
+            tensor_load_im2col(to_a, &map_a, ready, channel_0 + at.k0, image_w, image_h, image, at.offset_w, at.offset_h);
 #else
           constexpr int kBoxM = A_ALONG_M ? 64 : kPartM;
 #pragma unroll
           for (int i = 0; i < kPartM / kBoxM; i++) {
             const int row = tile.row_0 + m0 + rank_n * kPartM + i * kBoxM;
-            const int x = A_ALONG_M ? row : k0, y = A_ALONG_M ? k0 : row;
+            const int x = A_ALONG_M ? row : at.k0, y = A_ALONG_M ? at.k0 : row;
             if (CLUSTER_N > 1) tensor_load_3d_multicast(to_a + i * kBoxM * 128, &map_a, ready, x, y, batch_a, a_mask);
             else tensor_load_3d(to_a + i * kBoxM * 128, &map_a, ready, x, y, batch_a);
           }
 #endif
-          if (kPrefetch) {
-            // A few rows of the epilogue's matrices for each slab, so that they are in the L2 when the tile is done.
-            const int rows = (kTileM + shape.k_slabs - 1) / shape.k_slabs;
-            for (int r = slab * rows; r < min(kTileM, (slab + 1) * rows); r++)
-              if (m0 + r < tile.rows)
-                epilogue_prefetch((GROUPED ? tile.row_0 * shape.row_stride : tile.batch * shape.batch_stride) + (m0 + r) * shape.row_stride + n0, min(TILE_N, shape.n - n0), shape.inputs);
-          }
           if (++stage == STAGES) stage = 0, phase ^= 1;
         }
       }
@@ -453,6 +470,14 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
       }
       if (PING_PONG) named_barrier(8 + consumer, 256);
       const Tile tile = tile_at(segment.tile, shape);
+      if (kPrefetch) {
+        // The epilogue's matrices come into the L2 under the products, a row by each thread.
+        constexpr int kMine = SPLIT_K > 1 ? kRows : BLOCKS_M * 64;
+        const int mine = SPLIT_K > 1 ? threadIdx.x : threadIdx.x % 128, n0 = (tile.n * CLUSTER_N + rank_n) * TILE_N;
+        const int r = mine + (tile.m * CLUSTER_M + rank_m) * kTileM + (SPLIT_K > 1 ? rank_k * kRows : consumer % kTogether * BLOCKS_M * 64);
+        if (mine < kMine && r < tile.rows && n0 < shape.n)
+          epilogue_prefetch((GROUPED ? tile.row_0 * shape.row_stride : tile.batch * shape.batch_stride) + r * shape.row_stride + n0, min(TILE_N, shape.n - n0), shape.inputs);
+      }
       int previous = -1;
 #if PROMOTE
       Accumulator part[BLOCKS_M][TILE_N / 2];
@@ -577,8 +602,14 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
             const int r = row0 + mi * 64 + h * 8, owner = r / kRows;
             const u32 mine = receive + (u32)((rank_k * kRows + r - owner * kRows) * kPartialStride + lane % 4 * 2) * 4;
             const u32 to = cluster_address(mine, rank_m + rank_n * CLUSTER_M + owner * CLUSTER_M * CLUSTER_N);
+            // A warp's eight rows have one owner where its rows are whole eights; its own go the short way.
+            const bool own = kRows % 8 == 0 && owner == rank_k;
 #pragma unroll
-            for (int j = 0; j < TILE_N / 8; j++) cluster_store_float2(to + j * 32, make_float2((float)d[mi][4 * j + 2 * h], (float)d[mi][4 * j + 2 * h + 1]));
+            for (int j = 0; j < TILE_N / 8; j++) {
+              const float2 v = make_float2((float)d[mi][4 * j + 2 * h], (float)d[mi][4 * j + 2 * h + 1]);
+              if (own) shared_store_float2(mine + j * 32, v);
+              else cluster_store_float2(to + j * 32, v);
+            }
           }
         cluster_sync();
         constexpr int kQuads = TILE_N / 4;

@@ -98,6 +98,7 @@ const large: GemmTile = { consumers: 2, n: 256, stages: 4, cluster: [2, 1] }
 
 /** Tiles for large products, where the tensor cores are the bound. */
 const largeTiles: ReadonlyArray<GemmTile> = [
+  { consumers: 2, blocks: 2, n: 192, stages: 3, slots: 1, cluster: [2, 1] },
   large,
   { ...large, cluster: [1, 1] },
   { ...large, cluster: [1, 2] },
@@ -144,6 +145,8 @@ const pingPongTiles: ReadonlyArray<GemmTile> = [
   { consumers: 2, n: 128, stages: 6, pingPong: true },
   { consumers: 2, blocks: 2, n: 160, stages: 5, pingPong: true },
   { consumers: 2, blocks: 2, n: 160, stages: 5, pingPong: true, cluster: [2, 1] },
+  { consumers: 2, blocks: 2, n: 192, stages: 4, pingPong: true },
+  { consumers: 2, blocks: 2, n: 192, stages: 4, pingPong: true, cluster: [2, 1] },
   { consumers: 2, blocks: 2, n: 112, stages: 5, pingPong: true, cluster: [1, 2] },
   { consumers: 2, n: 192, stages: 5, pingPong: true, cluster: [2, 1] },
   { consumers: 2, n: 128, stages: 6, pingPong: true, cluster: [2, 1] }
@@ -350,6 +353,14 @@ const gemms: ReadonlyArray<Instance> = [
   gemm("f16", "f16", { consumers: 2, blocks: 2, n: 128, stages: 4, cluster: [2, 1] }, epilogue("gelu"), "gelu"),
   gemm("f16", "f16", { consumers: 1, n: 64, stages: 4, split: 2, perSm: 2 }, epilogue("gelu"), "gelu"),
   gemm("f16", "f16", { ...large, stages: 3, slots: 4 }, epilogue("gelu"), "gelu"),
+  gemm("f16", "f16", { consumers: 2, blocks: 2, n: 192, stages: 4, pingPong: true }, epilogue("gelu"), "gelu"),
+  gemm(
+    "f16",
+    "f16",
+    { consumers: 2, blocks: 2, n: 160, stages: 5, pingPong: true, cluster: [2, 1] },
+    epilogue("gelu"),
+    "gelu"
+  ),
   ...[
     { consumers: 2, n: 128, stages: 5 },
     { consumers: 1, n: 64, stages: 6, perSm: 2 }

@@ -5,6 +5,8 @@
  * `node native/kernels/compile-all.ts --write`    ⇒ the same, and resources.json rewritten
  * `node native/kernels/compile-all.ts --only RE`  ⇒ only the instances whose name matches
  * `node native/kernels/compile-all.ts --jobs N`   ⇒ N compilers at a time (2)
+ * `node native/kernels/compile-all.ts --check`    ⇒ compiles nothing: resources.json has every instance, none that is gone, and
+ *                                                   none that spills more than it says it may
  * `node native/kernels/compile-all.ts --plan`     ⇒ compiles nothing: native/build/gpu/plan.sh does it on another machine, with
  *                                                   all its cores; what it leaves counts here as compiled
  *
@@ -118,7 +120,29 @@ const compile = async (instance: Instance): Promise<{ readonly resources: Resour
   return { resources: parseReport(text, instance.entry) }
 }
 
+/** Bytes that an instance may spill: a few registers around an epilogue, never in the main loop. */
+const mostSpilled = 64
+
+const check = (): number => {
+  const table: { readonly instances: Record<string, Resources> } = JSON.parse(readFileSync(tablePath, "utf8"))
+  const names = new Set(instances.map((instance) => instance.name))
+  const problems = [
+    ...(names.size === instances.length ? [] : ["two instances have one name"]),
+    ...instances.filter((i) => table.instances[i.name] === undefined).map((i) => `${i.name} is not in resources.json`),
+    ...Object.keys(table.instances)
+      .filter((name) => !names.has(name))
+      .map((name) => `${name} is in resources.json and no instance`),
+    ...Object.entries(table.instances)
+      .filter(([, r]) => r.spillStores > mostSpilled || r.registers === 0)
+      .map(([name, r]) => `${name}: ${r.registers} registers, ${r.spillStores} bytes spilled`)
+  ]
+  console.log(`${instances.length} instances, ${problems.length} problems`)
+  for (const problem of problems) console.log(problem)
+  return problems.length === 0 ? 0 : 1
+}
+
 const main = async (): Promise<number> => {
+  if (process.argv.includes("--check")) return check()
   const version = spawnSync("nvcc", ["--version"], { encoding: "utf8" })
   if (version.status !== 0) {
     console.log("nvcc is not on PATH: the kernel templates were not compiled")

@@ -2,10 +2,13 @@
  * CUDA from TypeScript: devices, streams, buffers, modules and graphs as scoped values, on a real device or a recording one.
  */
 export * as Buffer from "./Buffer.ts"
+export * as Candidate from "./Candidate.ts"
+export * as Candidates from "./Candidates.ts"
 export * as Compiler from "./Compiler.ts"
 export * as CudaError from "./CudaError.ts"
 export * as Device from "./Device.ts"
 export * as DeviceInfo from "./DeviceInfo.ts"
+export * as DeviceModel from "./DeviceModel.ts"
 export * as Doctor from "./Doctor.ts"
 export * as Driver from "./Driver.ts"
 export * as Event from "./Event.ts"
