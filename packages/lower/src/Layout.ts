@@ -3,6 +3,7 @@
  * both sides; what lies between them takes over the layout that it reads; everything else is row-major.
  *
  *   conv → relu → reshape [b, c·h·w] → linear: row-major after all, for the reshape has no strides channels last
+ *   attention → transpose → reshape [b, s, heads·dim] → linear: in the order of the reshape, for the same reason
  *
  * A layout is a view over the value: axes in any order, dense.
  */
@@ -36,7 +37,6 @@ const anchorOrder = (kind: "convolution" | "window", rank: number): ReadonlyArra
     : [0, ...Array.from({ length: Math.max(0, rank - 3) }, (_, axis) => axis + 3), 1, 2]
 
 export const make = (scope: Scope, grouping: Grouping): Preference => {
-  if (scope.rules.activations !== "channelsLast") return () => undefined
   /** Values that are views of a root and that somebody reads. */
   const aliases = new Map<string, Array<string>>()
   /** Images that convolutions and windows read, by root. */
@@ -61,7 +61,9 @@ export const make = (scope: Scope, grouping: Grouping): Preference => {
   const suits = (root: string, layout: View): boolean =>
     (aliases.get(root) ?? []).every((id) => Movement.apply(scope.resolve(id).chain, layout) !== undefined)
 
+  const isLast = scope.rules.activations === "channelsLast"
   const imageLayout = (root: string): View | undefined => {
+    if (!isLast) return undefined
     for (const id of images.get(root) ?? []) {
       const { chain } = scope.resolve(id)
       const { shape } = scope.typeOf(id)
@@ -72,14 +74,26 @@ export const make = (scope: Scope, grouping: Grouping): Preference => {
     return undefined
   }
 
+  /** The layout in which one of the views that are read is row-major, if the others can be had of it too. */
+  const readLayout = (root: string): View | undefined => {
+    for (const id of aliases.get(root) ?? []) {
+      const { chain } = scope.resolve(id)
+      if (!Movement.isBijective(chain)) continue
+      const layout = Movement.invert(chain, Groups.probe(scope.typeOf(id).shape))
+      if (layout !== undefined && suits(root, layout)) return layout
+    }
+    return undefined
+  }
+
   return (root, placeOf) => {
     const group = grouping.groupOf(root)
     if (group === undefined) return scope.rules.readsBoundary ? undefined : imageLayout(root)
     const wanted = imageLayout(root)
     // A convolution that reads it outweighs a copy for somebody else.
     if (wanted !== undefined) return wanted
-    const made = madeLayout(scope, group, root, placeOf)
-    return made !== undefined && suits(root, made) ? made : undefined
+    const made = isLast ? madeLayout(scope, group, root, placeOf) : undefined
+    if (made !== undefined && suits(root, made)) return made
+    return suits(root, Groups.probe(scope.typeOf(root).shape)) ? undefined : readLayout(root)
   }
 }
 

@@ -103,6 +103,20 @@ describe("movement", () => {
     assert.strictEqual(region.k.strides[2], 0)
     assert.strictEqual(region.result.buffer, "output y")
   })
+
+  it("heads are joined by where they are written", () => {
+    assert.deepStrictEqual(
+      lowered(`
+        input "x" %x : f32[1, 4, 3, 2]
+        input "w" %w : f32[8, 5]
+        %a : f32[1, 4, 3, 2] = attention(%x, %x, %x) {"scale":0.5,"causal":false}
+        %t : f32[1, 3, 4, 2] = transpose(%a) {"permutation":[0,2,1,3]}
+        %r : f32[1, 3, 8] = reshape(%t) {"shape":[1,3,8]}
+        %y : f32[1, 3, 5] = matmul(%r, %w)
+        output "y" = %y`),
+      ["attention attention", "contraction matmul"]
+    )
+  })
 })
 
 describe("concat and pad", () => {
