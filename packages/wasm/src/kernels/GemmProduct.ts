@@ -166,6 +166,8 @@ interface Context {
   readonly inPlace: boolean
   readonly epilogue: EpilogueCode
   readonly scratchTile: Local<"i32"> | undefined
+  /** Rows of the tile that ends the last block (0: none), where that is known. */
+  readonly lastTile: number | undefined
 }
 
 /** How many columns of a panel there are: all, fewer, or known only when it runs. */
@@ -247,7 +249,7 @@ const tiles = (
   const place = copied(f, outer, axis)
   const left = f.let(f.get(count))
   const take = (rows: number): void => f.set(left, i32.sub(f.get(left), i32.const(rows)))
-  if (tile.rows > 1) {
+  const whole = (): void =>
     f.block((out) =>
       f.loop((again) => {
         f.brIf(out, i32.lt_s(f.get(left), i32.const(tile.rows)))
@@ -256,17 +258,24 @@ const tiles = (
         f.br(again)
       })
     )
-    let rest = 1
-    while (rest * 2 < tile.rows) rest *= 2
-    for (; rest > 1; rest /= 2) {
-      const rows = rest
-      f.if(i32.ge_s(f.get(left), i32.const(rows)), () => {
-        body(rows, place, false)
-        take(rows)
-      })
-    }
-    f.if(i32.gt_s(f.get(left), i32.const(0)), () => body(1, place, true))
-  } else f.range(0, f.get(left), 1, () => body(1, place, false))
+  if (context.lastTile !== undefined) {
+    const rows = context.lastTile
+    whole()
+    if (rows > 0) f.if(i32.gt_s(f.get(left), i32.const(0)), () => body(rows, place, true))
+    return
+  }
+  if (tile.rows === 1) return f.range(0, f.get(left), 1, () => body(1, place, false))
+  whole()
+  let rest = 1
+  while (rest * 2 < tile.rows) rest *= 2
+  for (; rest > 1; rest /= 2) {
+    const rows = rest
+    f.if(i32.ge_s(f.get(left), i32.const(rows)), () => {
+      body(rows, place, false)
+      take(rows)
+    })
+  }
+  f.if(i32.gt_s(f.get(left), i32.const(0)), () => body(1, place, true))
 }
 
 const rowAxes = (
@@ -404,6 +413,10 @@ export const emitProduct = (emission: Emission, name: string, code: ProductCode)
       panelStep,
       inPlace: product.right.kind === "rows",
       epilogue: epilogueCode(f, emission, product.epilogue),
+      lastTile:
+        rows.length === 1 && typeof firstRows.extent === "number" && blocking.rows % tile.rows === 0
+          ? firstRows.extent % tile.rows
+          : undefined,
       scratchTile: memory > 0 ? f.let(i32.add(f.get(scratch), emission.dim(code.staged))) : undefined
     }
     const right = product.right.kind === "panels" && product.right.from === "packed" ? 2 + views.length : 1 - code.left
