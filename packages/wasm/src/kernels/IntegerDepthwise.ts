@@ -13,7 +13,7 @@ import { i32, i32x4, memoryFill, select, shuffle, v128 } from "../Instruction.ts
 import type { Kernel, Packed, TypicalSizes } from "../Kernel.ts"
 import type { Func, Local } from "../ModuleBuilder.ts"
 import { expected } from "./IntegerBlocking.ts"
-import { byteStride, emitEpilogue, viewsOf } from "./IntegerEpilogue.ts"
+import { byteStride, costOf as epilogueCost, emitEpilogue, viewsOf } from "./IntegerEpilogue.ts"
 import { copyRun, gatherRun, type RowFormat } from "./IntegerRows.ts"
 import { rangeOf } from "./IntegerScheme.ts"
 
@@ -276,7 +276,7 @@ export const candidates = (region: Convolution, typical: TypicalSizes, _features
     return {
       name: "integer-depthwise",
       config: { lines: unitLines },
-      cost: 60 + vectors * (pairsOf(shape) * 1.6 + 6) + widening * 0.5,
+      cost: 60 + vectors * (pairsOf(shape) * 0.7 + 8 * epilogueCost(region.epilogue)) + widening,
       packed: [packedOf(blocked)],
       scratch: Dim.add(stripBytes(blocked), held * 32),
       units: Dim.mul(region.batch, Dim.ceilDiv(shape.out[0], unitLines)),

@@ -87,7 +87,7 @@ const unroll = 4
 const padded = (dim: Dim.Dim, to: number): Dim.Dim => Dim.mul(Dim.ceilDiv(dim, to), to)
 
 /** Bytes of a gathered row. */
-export const rowBytesOf = ({ k, scheme }: IntegerProduct): Dim.Dim =>
+const rowBytesOf = ({ k, scheme }: IntegerProduct): Dim.Dim =>
   Dim.max(16, padded(Dim.mul(k, rowElementBytes(scheme.arithmetic)), 16))
 
 const rowBlocks = (product: IntegerProduct, blocking: IntegerBlocking): Dim.Dim =>

@@ -18,7 +18,7 @@ const elementary = (w: Writer, name: "tanh" | "sigmoid" | "exp" | "expm1" | "log
 }
 
 /** An activation of four values. */
-export const activate = (w: Writer, { alpha, beta, name }: Activation, value: V128): V128 => {
+const activate = (w: Writer, { alpha, beta, name }: Activation, value: V128): V128 => {
   const number = (x: number): V128 => w.splatF32(x)
   switch (name) {
     case "relu":

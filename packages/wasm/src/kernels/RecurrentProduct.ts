@@ -15,7 +15,7 @@ import type { RecurrentPanels } from "./RecurrentPanels.ts"
 import { blocks, panelBytes, termBytes } from "./RecurrentPanels.ts"
 
 /** Vectors of a term of a panel. */
-export const vectorsOf = (panels: RecurrentPanels): number => termBytes(panels) / 16
+const vectorsOf = (panels: RecurrentPanels): number => termBytes(panels) / 16
 
 const unroll = 4
 

@@ -172,7 +172,7 @@ describe("IntegerConvolution", () => {
       convolution({ channels, filters: 4, size: [4, 5], kernel: [3, 3], pad: 1 })
     expect(names(extreme(115))).not.toContain("integer-winograd-4x4")
     const region = extreme(114)
-    const buffers = new Map([
+    const buffers: Buffers = new Map<string, DTypes.TypedArray>([
       ["x", new Uint8Array(114 * 20).fill(255)],
       ["w", new Int8Array(4 * 114 * 9).fill(-128)]
     ])

@@ -1,6 +1,5 @@
 /** IntegerReference: contractions and convolutions of 8-bit integers straight from their definition, in plain loops. */
 import type { Contraction, Convolution } from "@anneal/lower/Region"
-import * as Region from "@anneal/lower/Region"
 import type { Scalar } from "@anneal/lower/Scalar"
 import * as Scalars from "@anneal/lower/Scalar"
 import type { View } from "@anneal/lower/View"
@@ -86,6 +85,3 @@ export const requantise = (sum: number, scale: number, bias: number): number => 
   const rest = clamped - below
   return rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? below + 1 : below
 }
-
-export const isRegion = (region: Region.Region): region is Contraction | Convolution =>
-  region.kind === "contraction" || region.kind === "convolution"
