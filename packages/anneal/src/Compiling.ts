@@ -213,7 +213,17 @@ const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options:
       Layer.provide(Layer.succeed(Measurer, measurer)),
       Layer.provide(journal === undefined ? Journal.layerMemory : Journal.layerFile(journal))
     )
-    const [compiled, events] = yield* Event.collect(Effect.provide(Compile.compile(graph, compiling), tuner))
+    const events: Array<Event.Event> = []
+    const listener = yield* Event.Listener
+    const compiled = yield* Compile.compile(graph, compiling).pipe(
+      Effect.provide(tuner),
+      Effect.provideService(Event.Listener, (event) =>
+        Effect.suspend(() => {
+          events.push(event)
+          return listener(event)
+        })
+      )
+    )
     const choices = compiled.programs.flatMap((one) => one.choices)
     const lock = Lock.fromDecisions(here, choices, compiled.decisions)
     if (file !== undefined && options.frozen !== true) yield* LockFile.write(file, merged(before, lock))

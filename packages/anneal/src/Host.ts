@@ -4,12 +4,15 @@
 import * as Compare from "./Compare.ts"
 import type { EngineError } from "@anneal/engine/EngineError"
 import type { OnnxError } from "@anneal/onnx/OnnxError"
+import type { Inference } from "@anneal/pipeline/Inference"
 import type { Oracle } from "@anneal/pipeline/Oracle"
+import type { Target } from "@anneal/pipeline/Target"
 import * as Reference from "@anneal/reference/Reference"
 import { Executors } from "@anneal/runtime/Executor"
 import * as Executor from "@anneal/runtime/Executor"
 import type * as Session from "@anneal/runtime/Session"
 import * as Wasm from "@anneal/wasm/Executor"
+import * as WasmTarget from "@anneal/wasm/Target"
 import * as NodeThreads from "@anneal/wasm/NodeThreads"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
@@ -19,7 +22,9 @@ import type * as Scope from "effect/Scope"
 import { setFlagsFromString } from "node:v8"
 import * as Model from "./Model.ts"
 import type { Plugins } from "./Plugin.ts"
+import * as Plugin from "./Plugin.ts"
 import { UsageError } from "./UsageError.ts"
+import * as WasmInference from "./WasmInference.ts"
 
 export interface Host {
   /** Undefined: one. */
@@ -43,6 +48,16 @@ const executors = (options: Wasm.Options): Effect.Effect<ReadonlyArray<Executor.
 /** The oracle and the executors, with the plug-ins' kernels. */
 export const execution = ({ kernels }: Plugins, host: Host = plain): Layer.Layer<Oracle | Executors> =>
   Layer.provideMerge(Layer.effect(Executors, executors(wasmOptions(host))), Reference.layer({ kernels }))
+
+/**
+ * All that a build for WebAssembly needs beside data and a store: the target, the oracle that judges, what runs samples,
+ * and executors for the engine.
+ */
+export const wasm = (
+  plugins: Plugins = Plugin.none,
+  host: Host = plain
+): Layer.Layer<Oracle | Executors | Target | Inference> =>
+  Layer.provideMerge(Layer.merge(WasmInference.layer, WasmTarget.layer), execution(plugins, host))
 
 // ---- 256-bit vectors --------------------------------------------------------------------------------------------------
 

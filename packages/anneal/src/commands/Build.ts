@@ -7,7 +7,6 @@ import * as Store from "@anneal/pipeline/Store"
 import * as Target from "@anneal/pipeline/Target"
 import * as Validation from "@anneal/pipeline/Validation"
 import * as TuneLevel from "@anneal/tune/TuneLevel"
-import * as WasmTarget from "@anneal/wasm/Target"
 import * as Graphs from "@anneal/ir/Graph"
 import * as Dim from "@anneal/ir/Dim"
 import * as Effect from "effect/Effect"
@@ -29,7 +28,6 @@ import * as Plugin from "../Plugin.ts"
 import * as Report from "../Report.ts"
 import * as ShapeOption from "../ShapeOption.ts"
 import * as Tuning from "../Tuning.ts"
-import * as WasmInference from "../WasmInference.ts"
 import { UsageError } from "../UsageError.ts"
 import * as Options from "./Options.ts"
 
@@ -278,11 +276,10 @@ export const build = Command.make(
     const calibrator = quantizes ? given.calibrator : "minmax"
     // Samples, calibrator and evaluator are asked for only where the checks above have seen to it that they are there.
     const data = Layer.mergeAll(samples, evaluator, Calibration.calibrators[calibrator]) as Layer.Layer<Needed>
-    const execution = Host.execution(plugins)
     // Samples are run on generated code too; `--target reference` runs them on the oracle.
-    const inference = given.target === "wasm" ? WasmInference.layer.pipe(Layer.provide(execution)) : Layer.empty
-    const target = given.target === "wasm" ? WasmTarget.layer : Target.layerReference
-    const services = Layer.mergeAll(execution, inference, target, validation, store, data)
+    const running =
+      given.target === "wasm" ? Host.wasm(plugins) : Layer.merge(Host.execution(plugins), Target.layerReference)
+    const services = Layer.mergeAll(running, validation, store, data)
     const work = Effect.gen(function* () {
       const { hits, stages, value } = yield* Options.watched(
         explained(Builds.build({ ...options, ...deciding, ...pipeline }))
