@@ -101,6 +101,8 @@ export interface Run {
   /** Runs it again, for timing: all units, or some. */
   readonly again: (begin?: number, end?: number) => void
   readonly units: number
+  /** The results as they are now, after runs again. */
+  readonly now: () => ReadonlyArray<Tensor.Tensor | null>
   readonly moduleBytes: number
 }
 
@@ -212,13 +214,16 @@ export const run = (
       if (bytes[i] !== before[i] && mine[i] === 0)
         throw new Error(`wrote address ${i}, which is no result (scratch: ${scratch} … ${scratch + scratchBytes})`)
   }
-  return {
-    results: writes(region).map((view) => {
+  const now = (): ReadonlyArray<Tensor.Tensor | null> =>
+    writes(region).map((view) => {
       if (view === null) return null
       const length = (lengths.get(view.buffer) ?? 0) / DType.slotBytes(view.dtype)
       const data = DType.view(view.dtype, memory.buffer, addresses.get(view.buffer) ?? 0, length)
       return elementsOf(view, data, symbols)
-    }),
+    })
+  return {
+    results: now(),
+    now,
     again: (begin = 0, end = units) => void entry(...begins, begin, end),
     units,
     moduleBytes: moduleBytes.length
