@@ -53,15 +53,17 @@ const ring = (weight: string, rows: number, stages: number, perSm: number, warps
   defines: { WEIGHT: weight, XROWS: rows, STAGES: stages, WARPS: warps, PER_SM: perSm }
 })
 
-const rings: ReadonlyArray<Instance> = ["s4", "s8"].flatMap((weight) => [
-  ring(weight, 1, 4, 1, 16),
-  ring(weight, 1, 2, 2, 16),
-  ...[1, 4, 8, 16].flatMap((rows) => [
+const rings: ReadonlyArray<Instance> = ["s4", "s8"].flatMap((weight) =>
+  [1, 4, 8, 16].flatMap((rows) => [
     ring(weight, rows, 4, 2),
     ring(weight, rows, 8, 1),
     ring(weight, rows, 8, 2),
     ring(weight, rows, 4, 2, 16)
   ])
+)
+const singleRowRings: ReadonlyArray<Instance> = ["s4", "s8"].flatMap((weight) => [
+  ring(weight, 1, 4, 1, 16),
+  ring(weight, 1, 2, 2, 16)
 ])
 
 /** A first layer: channels, square filter, stride. */
@@ -263,6 +265,7 @@ export const instances: ReadonlyArray<Instance> = [
   ...firstLayers,
   ...skinnies,
   ...rings,
+  ...singleRowRings,
   ...attentions,
   ...decodes,
   ...generated,

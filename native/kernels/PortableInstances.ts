@@ -99,12 +99,18 @@ const elsewhere: ReadonlyArray<Instance> = otherArchitectures.flatMap((architect
   ]
 })
 
+const builtFor = (instance: Instance, architecture: string): Instance => ({
+  ...instance,
+  name: `${instance.name}-sm${architecture}`,
+  architecture
+})
+
 /** `instance` for every other architecture from the one in its template's name on. */
 export const portable = (instance: Instance): ReadonlyArray<Instance> => {
   const least = Number(/Sm(\d+)$/.exec(instance.template)?.[1] ?? 90)
   return otherArchitectures
     .filter((architecture) => Number(architecture) >= least)
-    .map((architecture) => ({ ...instance, name: `${instance.name}-sm${architecture}`, architecture }))
+    .map((architecture) => builtFor(instance, architecture))
 }
 
 /** GemmSm75 and ConvSm75. */

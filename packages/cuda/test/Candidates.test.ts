@@ -1,9 +1,9 @@
 // Which kernels a problem gets: legal ones only, and in an order that agrees with what was measured on an H100.
 import { readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
-import type { Convolution, KernelCandidate, Product } from "../src/Candidate.ts"
-import { candidates } from "../src/Candidates.ts"
-import { h100, type DeviceModel } from "../src/DeviceModel.ts"
+import type { Convolution, KernelCandidate, Product } from "@anneal/cuda/Candidate"
+import { candidates } from "@anneal/cuda/Candidates"
+import { h100, type DeviceModel } from "@anneal/cuda/DeviceModel"
 
 const product = (m: number, n: number, k: number, change: Partial<Product> = {}): Product => ({
   _tag: "Product",
