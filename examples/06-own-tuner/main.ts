@@ -13,7 +13,9 @@ type Candidate = Pipeline.Tuner.Candidate
 
 /** The parameters of a candidate, its kernel's name among them. */
 const parameters = ({ config, name }: Candidate): Readonly<Record<string, unknown>> =>
-  typeof config === "object" && config !== null ? { name, ...config } : { name }
+  typeof config === "object" && config !== null
+    ? Object.fromEntries([["name", name], ...Object.entries(config)])
+    : { name }
 
 const distance = (a: Candidate, b: Candidate): number => {
   const [left, right] = [parameters(a), parameters(b)]

@@ -133,13 +133,13 @@ const buildBy =
       const { choices, graph, ledger } = yield* run(options, plugins, source)
       const profiles = yield* profilesOf(graph, options.profiles ?? [])
       yield* withinLimit(options, graph, profiles)
-      const { decided, payload } = yield* Compiling.compile(target, graph, profiles, options)
+      const { decided, fusionsOff, payload } = yield* Compiling.compile(target, graph, profiles, options)
       const about: Manifest.About = {
         ...Manifest.aboutModel(source.name, Hash.content(source), imported.provenance),
         stages: Manifest.stagesOf(ledger),
         decisions: {
           disabled: [...(options.disable ?? [])].sort(),
-          fusionsOff: [...(options.fusionsOff ?? [])].sort(),
+          fusionsOff: [...fusionsOff],
           plugins: plugins.names
         },
         precision: choices === undefined ? narrowNodes(graph) : precisionOf(choices),

@@ -51,7 +51,7 @@ export interface Options {
   readonly wide?: boolean
   /** Nothing is decided but by the lock, and nothing is written to it. */
   readonly frozen?: boolean
-  /** Ids of fusions that are not to be made; `anneal inspect --fusions` lists them. */
+  /** Ids of fusions that are not to be made, beside those that the lock switches off; `anneal inspect --fusions` lists them. */
   readonly fusionsOff?: ReadonlyArray<string>
 }
 
@@ -69,6 +69,8 @@ export interface Compiled {
   readonly payload: ReadonlyArray<Payload>
   /** Undefined for a target without code. */
   readonly decided: Decided | undefined
+  /** Fusions that were not made, on request or by the lock; sorted. */
+  readonly fusionsOff: ReadonlyArray<string>
 }
 
 /** The journal that belongs to a lock. */
@@ -164,6 +166,17 @@ const measurerOf = (graph: IR.Graph, options: Compile.Options) => {
   return Measure.make({ features, subject, parallel: availableParallelism() })
 }
 
+/** A fusion that is off is decided too: an entry of the lock beside the kernels'. */
+const fusionOff = (id: string): Lock.LockEntry => ({ key: `fusion ${id}`, nodes: [], candidate: "off", config: null })
+
+/** Fusions that the lock switches off. */
+const offIn = (lock: Lock.Lock | undefined, here: Lock.Header): ReadonlyArray<string> =>
+  lock === undefined || otherThings(lock, here).length > 0
+    ? []
+    : lock.decisions.flatMap(({ candidate, key }) =>
+        key.startsWith("fusion ") && candidate === "off" ? [key.slice("fusion ".length)] : []
+      )
+
 /** The lock after a build: what was decided now, and what the lock says of other models. */
 const merged = (before: Lock.Lock | undefined, now: Lock.Lock): Lock.Lock =>
   before === undefined || otherThings(before, now).length > 0
@@ -186,7 +199,7 @@ export const compile = (
     : withoutCode(target, options)
 
 const withoutCode = (target: TargetService, { frozen, fusionsOff = [], lock, tuner }: Options) => {
-  const nothing: Compiled = { payload: [], decided: undefined }
+  const nothing: Compiled = { payload: [], decided: undefined, fusionsOff: [] }
   return lock === undefined && frozen !== true && fusionsOff.length === 0 && tuner === undefined
     ? Effect.succeed(nothing)
     : Effect.fail(
@@ -198,9 +211,10 @@ const withoutCode = (target: TargetService, { frozen, fusionsOff = [], lock, tun
 
 const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options: Options) =>
   Effect.gen(function* () {
-    const { fusionsOff = [], lock: file, journal = file === undefined ? undefined : journalOf(file) } = options
+    const { lock: file, journal = file === undefined ? undefined : journalOf(file) } = options
     const here = header()
     const before = file === undefined ? undefined : yield* readLock(file)
+    const fusionsOff = [...new Set([...(options.fusionsOff ?? []), ...offIn(before, here)])].toSorted()
     const compiling = {
       profiles,
       variant: WasmTarget.name,
@@ -225,9 +239,10 @@ const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options:
       )
     )
     const choices = compiled.programs.flatMap((one) => one.choices)
-    const lock = Lock.fromDecisions(here, choices, compiled.decisions)
+    const kernels = Lock.fromDecisions(here, choices, compiled.decisions)
+    const lock = Lock.make(here, [...kernels.decisions, ...fusionsOff.map(fusionOff)])
     if (file !== undefined && options.frozen !== true) yield* LockFile.write(file, merged(before, lock))
-    return { payload: compiled.payload, decided: summarize(lock, events) }
+    return { payload: compiled.payload, decided: summarize(lock, events), fusionsOff }
   })
 
 const summarize = (lock: Lock.Lock, events: ReadonlyArray<Event.Event>): Decided => {

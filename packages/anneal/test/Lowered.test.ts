@@ -178,7 +178,7 @@ export default Layer.succeed(Tuner, { name: "last", identity: { name: "last", ve
 describe("anneal inspect of an engine with code", () => {
   it.live("shows regions, why, fusions and memory; and a fusion can be switched off by its id", () =>
     Effect.gen(function* () {
-      const { build, folder } = yield* workplace
+      const { build, files, folder } = yield* workplace
       const engine = `${folder}/net.engine`
       yield* build("net.engine")
       const text = yield* command("inspect", engine)
@@ -193,12 +193,20 @@ describe("anneal inspect of an engine with code", () => {
       const id = made?.id ?? ""
       const listed = yield* command("inspect", engine, "--fusions")
       assert.include(listed.out, `[${id}]`)
-      const off = yield* build("off.engine", "--fusion-off", id)
+      const lock = `${folder}/off.lock`
+      const off = yield* build("off.engine", "--fusion-off", id, "--lock", lock)
       assert.strictEqual(off.code, 0, off.err)
       const [without] = programsIn((yield* command("inspect", `${folder}/off.engine`, "--json")).out)
       const refused = without?.fusions.find((fusion) => fusion.id === id)
       assert.deepStrictEqual([refused?.taken, refused?.reason], [false, "switched off"])
       assert.isAbove(without?.regions.length ?? 0, program?.regions.length ?? Infinity)
+      // What is off is in the lock: it need not be said again.
+      const again = yield* build("again.engine", "--lock", lock, "--frozen")
+      assert.strictEqual(again.code, 0, again.err)
+      assert.deepStrictEqual(
+        yield* files.readFile(`${folder}/again.engine`),
+        yield* files.readFile(`${folder}/off.engine`)
+      )
       const brief = yield* command("inspect", engine, "--brief")
       assert.notMatch(brief.out, /^program for/m)
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
