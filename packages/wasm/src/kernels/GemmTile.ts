@@ -118,7 +118,7 @@ export const joined = (axes: ReadonlyArray<Reduction>): ReadonlyArray<Reduction>
 
 /** Steps of k in a row without a loop. */
 const unrolled = 4
-const fullyUnrolled = 24
+const fullyUnrolled = 12
 
 interface Loop {
   readonly f: FunctionBuilder
