@@ -4,6 +4,8 @@
  *
  *   batch 1…8 (opt 4)   ⇒   batch = 4, and any batch
  *   no profile          ⇒   the leading sizes of the inputs = 1, and any sizes
+ *
+ * What the graph's constraints say of other symbols then is fixed, too: a state of as many rows as there are in the batch.
  */
 import * as Dim from "@anneal/ir/Dim"
 import type { Graph } from "@anneal/ir/Graph"
@@ -32,6 +34,37 @@ const leading = (graph: Graph): ReadonlySet<string> =>
       return names.length === 1 && Dim.equal(first, Dim.symbol(names[0] ?? "")) === true ? names : []
     })
   )
+
+/** Adds the symbols that the graph's constraints decide, given those that are known. */
+const close = (graph: Graph, known: Map<string, number>): void => {
+  const decide = (dim: Dim.Dim, other: Dim.Dim): boolean => {
+    const value = Dim.evaluate(other, known)
+    const solved = value === undefined ? undefined : Dim.solve(dim, value, known)
+    if (solved === undefined || known.has(solved.name)) return false
+    known.set(solved.name, solved.value)
+    return true
+  }
+  for (let progress = true; progress;) {
+    progress = false
+    for (const { left, right } of graph.constraints) if (decide(left, right) || decide(right, left)) progress = true
+  }
+}
+
+/** The point with what follows from it. */
+const closed = (graph: Graph, symbols: ReadonlyArray<string>, { fixed, typical }: Point): Point => {
+  const decided = new Map(fixed)
+  close(graph, decided)
+  const known = new Map(decided)
+  for (const symbol of symbols) {
+    if (!known.has(symbol)) known.set(symbol, typical.get(symbol) ?? guess)
+    close(graph, known)
+  }
+  const of = (names: ReadonlyArray<string>) => new Map(names.map((name) => [name, known.get(name) ?? guess]))
+  return {
+    fixed: of(symbols.filter((name) => decided.has(name))),
+    typical: of(symbols.filter((name) => !decided.has(name)))
+  }
+}
 
 const pointsOf = (
   symbols: ReadonlyArray<string>,
@@ -70,7 +103,9 @@ export const points = (graph: Graph, profiles: ReadonlyArray<Profile>): Readonly
   const symbols = symbolsOf(graph)
   const batch = leading(graph)
   const open: Profile = { name: "any", dims: {} }
-  const all = (profiles.length === 0 ? [open] : profiles).flatMap((profile) => pointsOf(symbols, batch, profile))
+  const all = (profiles.length === 0 ? [open] : profiles)
+    .flatMap((profile) => pointsOf(symbols, batch, profile))
+    .map((point) => closed(graph, symbols, point))
   const unique = new Map(all.map((point) => [keyOf(point), point]))
   return [...unique.values()].sort((a, b) => b.fixed.size - a.fixed.size)
 }

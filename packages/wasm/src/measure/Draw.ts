@@ -67,6 +67,7 @@ const rangesOf = (region: Region, size: (dim: Dim) => number): ReadonlyMap<numbe
   return found
 }
 
+const mostFresh = 65_521
 const edgeFloats = [0, -0, 1, -1, 0.5, -0.5, 1e-3, -1e-3, 1e-30, -1e-30, 1e-42, 3, -7, 100, -100, 1000, -1e4, 88, -88]
 
 const draw = (dtype: DType, length: number, kind: Kind, range: Range | undefined, random: () => number): TypedArray => {
@@ -89,11 +90,14 @@ const draw = (dtype: DType, length: number, kind: Kind, range: Range | undefined
     const value = Math.floor((2 * random() - 1) * reach)
     return DTypes.isSigned(dtype) ? value : Math.abs(value)
   }
-  for (let i = 0; i < length; i++) {
+  // Beyond so many the numbers come again, at other distances from any power of two.
+  const fresh = Math.min(length, mostFresh)
+  for (let i = 0; i < fresh; i++) {
     const value = pick()
     if (data instanceof BigInt64Array || data instanceof BigUint64Array) data[i] = BigInt(value)
     else data[i] = DTypes.isNarrowFloat(dtype) ? Float.encode(dtype, value) : value
   }
+  for (let filled = fresh; filled < length; filled *= 2) data.copyWithin(filled, 0, Math.min(filled, length - filled))
   return data
 }
 

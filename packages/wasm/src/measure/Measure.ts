@@ -14,6 +14,7 @@ import type { DType, TypedArray } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
 import * as Graphs from "@anneal/ir/Graph"
 import * as Numbers from "@anneal/ir/Numbers"
+import * as Op from "@anneal/ir/Op"
 import * as Tensor from "@anneal/ir/Tensor"
 import type { Program } from "@anneal/lower/Program"
 import type { Region } from "@anneal/lower/Region"
@@ -312,19 +313,39 @@ const inPieces = (call: Call, units: number): ReadonlyArray<Call> => {
   ]
 }
 
-/** What of the memory may have changed: the elements of the results, and scratch. */
-const mayChange = (trial: Trial, region: Region, { blocks, scratch }: Setup, length: number): Uint8Array => {
-  const may = new Uint8Array(length)
+/** Runs of elements that lie one after another in a view. */
+const eachRun = (view: View, size: Trial["size"], visit: (at: number, count: number) => void): void => {
+  const shape = view.shape.map(size)
+  const strides = view.strides.map(size)
+  let count = 1
+  let axes = shape.length
+  while (axes > 0 && (shape[axes - 1] === 1 || strides[axes - 1] === count)) count *= shape[--axes] ?? 1
+  RegionOracle.eachAddress(
+    { ...view, shape: view.shape.slice(0, axes), strides: view.strides.slice(0, axes) },
+    size,
+    (at) => visit(at, count)
+  )
+}
+
+/** `memory` with everything as it was in `start` but the results and scratch: what a right kernel leaves. */
+const expectedMemory = (trial: Trial, region: Region, made: Setup, memory: Uint8Array): Uint8Array => {
+  const expected = before(made)
+  const take = (from: number, bytes: number): void => expected.set(memory.subarray(from, from + bytes), from)
   for (const view of Regions.writes(region)) {
-    const block = view === null ? undefined : blocks.get(view.buffer)
+    const block = view === null ? undefined : made.blocks.get(view.buffer)
     if (view === null || block === undefined) continue
     const width = DTypes.slotBytes(view.dtype)
-    RegionOracle.eachAddress(view, trial.size, (at) =>
-      may.fill(1, block.address + at * width, block.address + (at + 1) * width)
-    )
+    eachRun(view, trial.size, (at, count) => take(block.address + at * width, count * width))
   }
-  may.fill(2, scratch.address, scratch.address + scratch.bytes)
-  return may
+  take(made.scratch.address, made.scratch.bytes)
+  return expected
+}
+
+/** The first byte that differs; undefined: none. */
+const firstDifference = (a: Uint8Array, b: Uint8Array): number | undefined => {
+  if (Buffer.compare(a, b) === 0) return undefined
+  const at = a.findIndex((byte, place) => byte !== b[place])
+  return at < 0 ? undefined : at
 }
 
 const before = ({ request }: Setup): Uint8Array => {
@@ -346,17 +367,15 @@ const wrong = (
   kind: Draw.Kind
 ): Rejected | undefined => {
   const { program, region } = subject
-  const start = before(made)
-  const may = mayChange(trial, region, made, memory.length)
-  for (let at = 0; at < start.length; at++)
-    if (may[at] === 0 && memory[at] !== start[at]) {
-      const inside = [...made.blocks].find(
-        ([, { address, bytes }]) => at >= address - zone && at < address + bytes + zone
-      )
-      const where =
-        inside === undefined ? "outside of all buffers" : `${at - inside[1].address} bytes into %${inside[0]}`
-      return rejected("StrayWrite", `it wrote ${where}, which it has no business with`, { address: at, draw: kind })
-    }
+  const stray = firstDifference(expectedMemory(trial, region, made, memory), memory)
+  if (stray !== undefined) {
+    const inside = [...made.blocks].find(
+      ([, { address, bytes }]) => stray >= address - zone && stray < address + bytes + zone
+    )
+    const where =
+      inside === undefined ? "outside of all buffers" : `${stray - inside[1].address} bytes into %${inside[0]}`
+    return rejected("StrayWrite", `it wrote ${where}, which it has no business with`, { address: stray, draw: kind })
+  }
   const views = new Map<string, TypedArray>()
   const numbers = new Map<string, Float64Array>()
   const foundAt = (buffer: string, at: number): number | bigint => {
@@ -403,13 +422,20 @@ const unwritten = (region: Region, trial: Trial, made: Setup, memory: Uint8Array
     const width = DTypes.slotBytes(view.dtype)
     // One byte of the pattern may be a right result; four in a row are not, often enough to matter.
     if (width < 4) continue
-    RegionOracle.eachAddress(view, trial.size, (at) => {
+    eachRun(view, trial.size, (at, count) => {
       if (found !== undefined) return
-      for (let byte = 0; byte < width; byte++) if (memory[block.address + at * width + byte] !== fill) return
-      found = rejected("Wrong", `element ${at} of %${view.buffer} was not written`, {
-        buffer: view.buffer,
-        element: at
-      })
+      const begin = block.address + at * width
+      // Most runs hold no byte of the pattern at their elements' begin.
+      for (let element = 0; element < count; element++) {
+        const byte = begin + element * width
+        if (memory[byte] !== fill || memory[byte + 1] !== fill || memory[byte + 2] !== fill) continue
+        let whole = true
+        for (let rest = 3; whole && rest < width; rest++) whole = memory[byte + rest] === fill
+        if (!whole) continue
+        const evidence = { buffer: view.buffer, element: at + element }
+        found = rejected("Wrong", `element ${at + element} of %${view.buffer} was not written`, evidence)
+        return
+      }
     })
   }
   return found
@@ -443,7 +469,17 @@ const oracleExpectations = (
       }),
       outputs: node.outputs.map(({ id }, place) => ({ name: `y${place}`, id })),
       constants: new Map(),
-      nodes: [{ ...node, inputs: region.operands.map((view, place) => (view === null ? null : `x${place}`)) }],
+      nodes: [
+        {
+          ...node,
+          inputs: region.operands.map((view, place) => (view === null ? null : `x${place}`)),
+          attributes: Op.mapDims(node.attributes, trial.size),
+          outputs: node.outputs.map(({ id, type }) => ({
+            id,
+            type: { dtype: type.dtype, shape: type.shape.map(trial.size) }
+          }))
+        }
+      ],
       constraints: [],
       aliases: []
     }
@@ -583,33 +619,36 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
             yield* ask(made.request)
             const pieces = yield* ask({ kind: "check", calls: inPieces(call, trial.units) })
             if (pieces.kind !== "checked") return
-            const may = mayChange(trial, region, made, whole.memory.length)
-            for (let at = 0; at < may.length; at++)
-              if (may[at] !== 2 && whole.memory[at] !== pieces.memory[at])
-                return yield* rejected("Wrong", "computed in pieces, its results are others", {
-                  address: at,
-                  draw: kind
-                })
+            const { address, bytes } = made.scratch
+            for (const { memory } of [whole, pieces]) memory.fill(0, address, address + bytes)
+            const at = firstDifference(whole.memory, pieces.memory)
+            if (at !== undefined)
+              return yield* rejected("Wrong", "computed in pieces, its results are others", { address: at, draw: kind })
           })
         let timing: Setup | undefined
         const check = Effect.gen(function* () {
           yield* examine("random", 1)
           if (!isWhole(subject.region)) yield* examine("edges", 2)
+        })
+        // Copies for rotation are made when something is timed.
+        const ready = Effect.gen(function* () {
+          if (timing !== undefined) return timing
           const random = Draw.generator(3)
           const drawn = Draw.buffers(subject.region, subject.program, trial.size, "random", random)
           let bytes = trial.packed.reduce((sum, one) => sum + one.length, 0)
           for (const id of trial.buffers) bytes += trial.bufferBytes(id).bytes
           const copies = Math.max(1, Math.min(mostCopies, Math.floor(rotationBytes / Math.max(1, bytes))))
-          timing = setup(trial, drawn, copies)
-          yield* ask(timing.request)
+          const made = setup(trial, drawn, copies)
+          yield* ask(made.request)
+          timing = made
+          return made
         })
         const prepared: Prepared = {
           check,
           run: ({ inputs, iterations }) =>
             Effect.gen(function* () {
-              if (timing === undefined)
-                return yield* new MeasurerError({ detail: "it was not checked", action: "check it first" })
-              const calls = timing.calls.map((call): Call => call.concat(0, trial.units))
+              const { calls: places } = yield* ready
+              const calls = places.map((call): Call => call.concat(0, trial.units))
               const limit = deadline + (iterations * (candidate.cost ?? 0) * 20) / 1e6
               const chosen = inputs === "warm" ? calls.slice(0, 1) : calls
               const answer = yield* ask({ kind: "time", calls: chosen, iterations }, limit)

@@ -150,18 +150,23 @@ const anchored = (region: MainLoops.Anchored, setting: Setting): ReadonlyArray<E
     size
   )
   const { amplification = 0 } = setting
-  const levelled = MainLoops.prepare(
-    region,
-    (view) => {
-      const placed = place(view, setting)
-      if (region.kind === "window" || view.buffer !== (region.kind === "contraction" ? region.a : region.input).buffer)
-        return { ...placed, data: magnitudes(placed.data) }
-      let greatest = 0
-      for (const value of placed.data) greatest = Math.max(greatest, Math.abs(Number(value)))
-      return { ...placed, data: new Float64Array(placed.data.length).fill(greatest) }
-    },
-    size
-  )
+  const levelled = (): MainLoops.MainLoop =>
+    MainLoops.prepare(
+      region,
+      (view) => {
+        const placed = place(view, setting)
+        if (
+          region.kind === "window" ||
+          view.buffer !== (region.kind === "contraction" ? region.a : region.input).buffer
+        )
+          return { ...placed, data: magnitudes(placed.data) }
+        let greatest = 0
+        for (const value of placed.data) greatest = Math.max(greatest, Math.abs(Number(value)))
+        return { ...placed, data: new Float64Array(placed.data.length).fill(greatest) }
+      },
+      size
+    )
+  const level = amplification === 0 ? undefined : levelled()
   const depth = depthOf(region, size)
   const dtype = region.kind === "window" ? region.input.dtype : region.accumulate
   const exact = !DTypes.isFloat(dtype) || (region.kind === "window" && region.combine === "max")
@@ -177,9 +182,9 @@ const anchored = (region: MainLoops.Anchored, setting: Setting): ReadonlyArray<E
         error: exact
           ? 0
           : factor * Math.abs(Number(absolute.sum(point))) +
-            (amplification === 0
+            (level === undefined
               ? Number.MIN_VALUE
-              : 2 * amplification * ErrorBound.unitRoundoff(dtype) * Math.abs(Number(levelled.sum(point))))
+              : 2 * amplification * ErrorBound.unitRoundoff(dtype) * Math.abs(Number(level.sum(point))))
       })
     },
     setting
