@@ -30,6 +30,9 @@ export const advance = (f: FunctionBuilder, pointer: Local<"i32">, count: number
   if (count !== 0 && size !== 0) f.set(pointer, step(f, f.get(pointer), count, size))
 }
 
+/** Whether multiples of it can stand in an instruction: known, and not negative. */
+const isImmediate = (size: Size): size is number => typeof size === "number" && size >= 0
+
 export interface Tile {
   readonly rows: number
   /** Vectors of four columns. */
@@ -182,20 +185,15 @@ const multiply = (loop: Loop, k: number, offsetA: number, offsetB: number): void
 /** `count` steps from k = `from` with everything in immediates, or moving the pointers where strides are not known. */
 const run = (loop: Loop, count: number, stride: Size): void => {
   for (let k = 0; k < count; k++) {
-    multiply(
-      loop,
-      k,
-      typeof stride === "number" ? k * stride : 0,
-      typeof loop.panel.step === "number" ? k * loop.panel.step : 0
-    )
-    if (typeof stride !== "number") for (const pointer of loop.a) advance(loop.f, pointer, 1, stride)
-    if (typeof loop.panel.step !== "number") advance(loop.f, loop.b, 1, loop.panel.step)
+    multiply(loop, k, isImmediate(stride) ? k * stride : 0, isImmediate(loop.panel.step) ? k * loop.panel.step : 0)
+    if (!isImmediate(stride)) for (const pointer of loop.a) advance(loop.f, pointer, 1, stride)
+    if (!isImmediate(loop.panel.step)) advance(loop.f, loop.b, 1, loop.panel.step)
   }
 }
 
 const move = (loop: Loop, count: number, stride: Size): void => {
-  if (typeof stride === "number") for (const pointer of loop.a) advance(loop.f, pointer, count, stride)
-  if (typeof loop.panel.step === "number") advance(loop.f, loop.b, count, loop.panel.step)
+  if (isImmediate(stride)) for (const pointer of loop.a) advance(loop.f, pointer, count, stride)
+  if (isImmediate(loop.panel.step)) advance(loop.f, loop.b, count, loop.panel.step)
 }
 
 const settle = (loop: Loop): void => {
@@ -273,7 +271,7 @@ const reduce = (loop: Loop, axes: ReadonlyArray<Reduction>): void => {
 const known = (axes: ReadonlyArray<Reduction>): ReadonlyArray<number> | undefined => {
   let offsets: ReadonlyArray<number> = [0]
   for (const { a, extent } of axes) {
-    if (typeof extent !== "number" || typeof a !== "number" || offsets.length * extent > fullyUnrolled) return undefined
+    if (typeof extent !== "number" || !isImmediate(a) || offsets.length * extent > fullyUnrolled) return undefined
     offsets = offsets.flatMap((offset) => Array.from({ length: extent }, (_, index) => offset + index * a))
   }
   return offsets
@@ -307,8 +305,8 @@ export const emitTile = (
       )
     )
   )
-  const fixed = typeof operands.rowBytes === "number"
-  const inPlace = offsets !== undefined && typeof panel.step === "number"
+  const fixed = isImmediate(operands.rowBytes)
+  const inPlace = offsets !== undefined && isImmediate(panel.step)
   const loop: Loop = {
     f,
     features,
@@ -319,11 +317,11 @@ export const emitTile = (
     a: fixed
       ? [inPlace ? operands.a : f.let(f.get(operands.a))]
       : Array.from({ length: tile.rows }, (_, row) => f.let(step(f, f.get(operands.a), row, operands.rowBytes))),
-    rowBytes: typeof operands.rowBytes === "number" ? operands.rowBytes : 0,
+    rowBytes: isImmediate(operands.rowBytes) ? operands.rowBytes : 0,
     b: inPlace ? operands.b : f.let(f.get(operands.b)),
     zero: { pending: true }
   }
-  if (offsets !== undefined && typeof panel.step === "number") {
+  if (offsets !== undefined && isImmediate(panel.step)) {
     const bytes = panel.step
     if (offsets.length < tile.phases) settle(loop)
     offsets.forEach((offset, k) => multiply(loop, k, offset, k * bytes))

@@ -56,9 +56,9 @@ const dots = (
       return sum
     })
   )
-  // Rows at known distances are reached from one pointer.
+  // Rows at known distances are reached from one pointer; what a load adds to it is not negative.
   const pointers = (first: Local<"i32">, stride: Size, many: number): ReadonlyArray<Local<"i32">> =>
-    typeof stride === "number"
+    typeof stride === "number" && stride >= 0
       ? [f.let(f.get(first))]
       : Array.from({ length: many }, (_, index) => f.let(step(f, f.get(first), index, stride)))
   const as = pointers(a, aRow, rows)
@@ -66,7 +66,7 @@ const dots = (
   const at = (list: ReadonlyArray<Local<"i32">>, stride: Size, index: number): readonly [I32, number] => {
     const pointer = list.length === 1 ? list[0] : list[index]
     if (pointer === undefined) throw new RangeError(`there is no pointer ${index}`)
-    return [f.get(pointer), typeof stride === "number" ? index * stride : 0]
+    return [f.get(pointer), typeof stride === "number" && stride >= 0 ? index * stride : 0]
   }
   const four = (offset: number, lanes: number): void => {
     const xs = Array.from({ length: rows }, (_, row) => {

@@ -1,4 +1,5 @@
 import * as Dim from "@anneal/ir/Dim"
+import * as View from "@anneal/lower/View"
 import * as Gemm from "@anneal/wasm/kernels/Gemm"
 import { describe, expect, it } from "vitest"
 import { check, contraction, layouts } from "./ContractionCases.ts"
@@ -73,6 +74,15 @@ describe("Gemm", () => {
     for (const epilogue of ["residual", "long", "indices"] as const)
       for (const sharedB of [false, true])
         check(candidates, contraction({ batch: [2], m: 9, n: 21, k: 17 }, { epilogue, sharedB }))
+  })
+
+  it("reads operands that run backwards", () => {
+    for (const k of [5, 40])
+      for (const b of layouts) {
+        const region = contraction({ m: 7, n: 10, k }, { b })
+        for (const axes of [[0], [1], [0, 1]])
+          check(candidates, { ...region, a: View.reverse(region.a, axes), b: View.reverse(region.b, axes) })
+      }
   })
 
   it("leaves to others what is no product of f32", () => {
