@@ -353,7 +353,6 @@ const gemms: ReadonlyArray<Instance> = [
   gemm("f16", "f16", { consumers: 2, blocks: 2, n: 128, stages: 4, cluster: [2, 1] }, epilogue("gelu"), "gelu"),
   gemm("f16", "f16", { consumers: 1, n: 64, stages: 4, split: 2, perSm: 2 }, epilogue("gelu"), "gelu"),
   gemm("f16", "f16", { ...large, stages: 3, slots: 4 }, epilogue("gelu"), "gelu"),
-  gemm("f16", "f16", { consumers: 2, blocks: 2, n: 192, stages: 4, pingPong: true }, epilogue("gelu"), "gelu"),
   gemm(
     "f16",
     "f16",
