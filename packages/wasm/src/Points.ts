@@ -8,7 +8,7 @@
  * What the graph's constraints say of other symbols then is fixed, too: a state of as many rows as there are in the batch.
  */
 import * as Dim from "@anneal/ir/Dim"
-import type { Graph } from "@anneal/ir/Graph"
+import type { Constraint, Graph } from "@anneal/ir/Graph"
 import type { Profile } from "@anneal/engine/Manifest"
 
 export interface Point {
@@ -35,6 +35,15 @@ const leading = (graph: Graph): ReadonlySet<string> =>
     })
   )
 
+/**
+ * Constraints of the graph and of its branches. Those of a branch need not hold where it is not taken: a run that breaks
+ * one finds the program for any sizes.
+ */
+const constraintsOf = (graph: Graph): ReadonlyArray<Constraint> => [
+  ...graph.constraints,
+  ...graph.nodes.flatMap(({ graphs }) => Object.values(graphs).flatMap(constraintsOf))
+]
+
 /** Adds the symbols that the graph's constraints decide, given those that are known. */
 const close = (graph: Graph, known: Map<string, number>): void => {
   const decide = (dim: Dim.Dim, other: Dim.Dim): boolean => {
@@ -46,7 +55,7 @@ const close = (graph: Graph, known: Map<string, number>): void => {
   }
   for (let progress = true; progress;) {
     progress = false
-    for (const { left, right } of graph.constraints) if (decide(left, right) || decide(right, left)) progress = true
+    for (const { left, right } of constraintsOf(graph)) if (decide(left, right) || decide(right, left)) progress = true
   }
 }
 
