@@ -16,6 +16,7 @@ import { i64 } from "./Instruction.ts"
 import type { Lanes } from "./Lanes.ts"
 import * as LanesOf from "./Lanes.ts"
 import { kindOf } from "./Lanes.ts"
+import * as ScalarFolding from "./ScalarFolding.ts"
 import * as ScalarLibrary from "./ScalarLibrary.ts"
 import * as SingleOps from "./SingleOps.ts"
 import * as VectorOps from "./VectorOps.ts"
@@ -119,11 +120,8 @@ class Structure {
   }
 }
 
-const evaluateAll = <V>(
-  form: Form<V>,
-  scalars: ReadonlyArray<Scalar>,
-  environment: Environment<V>
-): ReadonlyArray<V> => {
+const evaluateAll = <V>(form: Form<V>, given: ReadonlyArray<Scalar>, environment: Environment<V>): ReadonlyArray<V> => {
+  const scalars = ScalarFolding.fold(given)
   const structure = new Structure()
   const uses = new Map<number, number>()
   const count = (scalar: Scalar): void => {

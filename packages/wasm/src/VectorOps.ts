@@ -511,7 +511,11 @@ export const cast = (w: Writer, from: DType, to: DType, value: Value, saturate: 
           return [f64x2.promote_low_f32x4(kept), f64x2.promote_low_f32x4(highHalf(kept))]
         }
         case "i32":
-          return [wrap(w, to, bounded ? i32x4.trunc_sat_f32x4_s(x) : wrappedTruncation(w, x))]
+          if (!bounded) return [wrap(w, to, wrappedTruncation(w, x))]
+          // What hosts make of NaN differs: 0, or a number whose low 16 bits are 0.
+          return w.emission.features.relaxed && DTypes.bits(to) <= 16
+            ? [wrap(w, to, i32x4.relaxed_trunc_f32x4_s(x))]
+            : [wrap(w, to, i32x4.trunc_sat_f32x4_s(x))]
         case "i64":
           return lanewise()
       }

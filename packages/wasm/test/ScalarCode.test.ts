@@ -76,6 +76,27 @@ describe("ScalarCode", () => {
     check([{ dtype: "f32", data: x }], value, 1e-7)
   })
 
+  it.each([
+    { zero: 0, to: "u8" },
+    { zero: 7, to: "u8" },
+    { zero: 0, to: "i8" },
+    { zero: -3, to: "i8" },
+    { zero: 0, to: "i16" }
+  ] as const)("quantises $to with zero point $zero, NaN and infinities too", ({ to, zero }) => {
+    const x = Float32Array.of(0, -0, NaN, 1, -1, Infinity, -Infinity, 0.25, 0.75, -0.25, 1e9, -1e9, 3e38, -3e38, 63.75)
+    const { max, min } = DTypes.integerRange(to)
+    const constant = (value: number): Scalars.Scalar => Scalars.constant("f32", value)
+    for (const isRelu of [true, false]) {
+      const value = isRelu ? Scalars.binary("max", Scalars.load(0, "f32"), constant(0)) : Scalars.load(0, "f32")
+      const steps = Scalars.unary("round", Scalars.binary("div", value, constant(0.5)))
+      const shifted = Scalars.binary("add", steps, Scalars.cast(Scalars.constant(to, zero), "f32"))
+      const low = Scalars.binary("max", shifted, constant(Number(min)))
+      const q = Scalars.cast(Scalars.binary("min", low, constant(Number(max))), to)
+      const back = Scalars.binary("sub", Scalars.cast(q, "f32"), Scalars.cast(Scalars.constant(to, zero), "f32"))
+      for (const result of [q, Scalars.binary("mul", back, constant(0.5))]) check([{ dtype: "f32", data: x }], result)
+    }
+  })
+
   it("keeps the order of zeros and NaN in minima and maxima with constants", () => {
     const x = Float32Array.from([0, -0, NaN, 1, -1, Infinity, -Infinity, 5, -5])
     for (const op of ["min", "max"] as const)

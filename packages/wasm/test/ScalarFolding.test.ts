@@ -1,0 +1,46 @@
+import * as Scalars from "@anneal/lower/Scalar"
+import * as ScalarFolding from "@anneal/wasm/ScalarFolding"
+import { describe, expect, it } from "vitest"
+
+const x = Scalars.load(0, "f32")
+const number = (value: number): Scalars.Scalar => Scalars.constant("f32", value)
+const relu = Scalars.binary("max", x, number(0))
+
+/** saturate(round(x / s) + zero) to u8, as `lower` writes it. */
+const quantized = (value: Scalars.Scalar, zero: number, scale = 0.5): Scalars.Scalar => {
+  const steps = Scalars.unary("round", Scalars.binary("div", value, number(scale)))
+  const shifted = Scalars.binary("add", steps, Scalars.cast(Scalars.constant("u8", zero), "f32"))
+  return Scalars.cast(Scalars.binary("min", Scalars.binary("max", shifted, number(0)), number(255)), "u8")
+}
+
+const steps = (value: Scalars.Scalar): Scalars.Scalar =>
+  Scalars.unary("round", Scalars.binary("div", value, number(0.5)))
+const clamped = (value: Scalars.Scalar): Scalars.Scalar =>
+  Scalars.cast(Scalars.binary("min", Scalars.binary("max", value, number(-0)), number(255)), "u8")
+
+describe("ScalarFolding", () => {
+  it("takes zero points that are 0, and a relu that the clamp does, out of quantise", () => {
+    expect(ScalarFolding.fold([quantized(relu, 0)])).toEqual([clamped(steps(x))])
+    expect(ScalarFolding.fold([quantized(x, 0)])).toEqual([clamped(steps(x))])
+  })
+
+  it("keeps a relu under another zero point, or under a scale that is not positive", () => {
+    expect(ScalarFolding.fold([quantized(relu, 3)])).toEqual([clamped(Scalars.binary("add", steps(relu), number(3)))])
+    const [negative] = ScalarFolding.fold([quantized(relu, 0, -0.5)])
+    expect(Scalars.parts(negative === undefined ? [] : [negative])).toContainEqual(relu)
+  })
+
+  it("keeps what sets the sign of zero where that is seen", () => {
+    const sum = Scalars.binary("add", x, number(0))
+    const rounded = Scalars.unary("round", relu)
+    expect(ScalarFolding.fold([sum, relu, rounded])).toEqual([sum, relu, rounded])
+  })
+
+  it("takes a zero off dequantised integers, and keeps integers that f32 does not hold", () => {
+    const q = Scalars.cast(Scalars.load(0, "u8"), "f32")
+    const off = Scalars.binary("sub", q, Scalars.cast(Scalars.constant("u8", 0), "f32"))
+    expect(ScalarFolding.fold([off])).toEqual([q])
+    const large = Scalars.cast(Scalars.constant("i32", 2 ** 24 + 1), "f32")
+    expect(ScalarFolding.fold([large])).toEqual([large])
+  })
+})
