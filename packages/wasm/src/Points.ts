@@ -59,13 +59,36 @@ const close = (graph: Graph, known: Map<string, number>): void => {
   }
 }
 
+/** How far sizes are looked through for one that the constraints allow. */
+const mostGuess = 1024
+
+/** A value for a symbol of which nothing is known: the wanted one, or the least that breaks the fewest constraints. */
+const guessed = (graph: Graph, known: ReadonlyMap<string, number>, symbol: string, wanted: number): number => {
+  const about = constraintsOf(graph).filter(({ left, right }) =>
+    [...Dim.symbols(left), ...Dim.symbols(right)].includes(symbol)
+  )
+  const broken = (value: number): number => {
+    const trial = new Map([...known, [symbol, value]])
+    return about.filter(({ left, right }) => {
+      const [a, b] = [Dim.evaluate(left, trial), Dim.evaluate(right, trial)]
+      return a !== undefined && b !== undefined && a !== b
+    }).length
+  }
+  let [best, least] = [wanted, broken(wanted)]
+  for (let value = 1; least > 0 && value <= mostGuess; value++) {
+    const count = broken(value)
+    if (count < least) [best, least] = [value, count]
+  }
+  return best
+}
+
 /** The point with what follows from it. */
 const closed = (graph: Graph, symbols: ReadonlyArray<string>, { fixed, typical }: Point): Point => {
   const decided = new Map(fixed)
   close(graph, decided)
   const known = new Map(decided)
   for (const symbol of symbols) {
-    if (!known.has(symbol)) known.set(symbol, typical.get(symbol) ?? guess)
+    if (!known.has(symbol)) known.set(symbol, guessed(graph, known, symbol, typical.get(symbol) ?? guess))
     close(graph, known)
   }
   const of = (names: ReadonlyArray<string>) => new Map(names.map((name) => [name, known.get(name) ?? guess]))

@@ -1,0 +1,59 @@
+// For which sizes programs are made: batch 1 and any, profiles' optima and ranges, and what constraints say of the rest.
+import * as Builder from "@anneal/ir/Builder"
+import * as Dim from "@anneal/ir/Dim"
+import type { Graph } from "@anneal/ir/Graph"
+import * as Ops from "@anneal/ir/Ops"
+import * as Type from "@anneal/ir/Type"
+import * as Points from "@anneal/wasm/Points"
+import { expect, it } from "@effect/vitest"
+
+const graphOf = (...shapes: ReadonlyArray<ReadonlyArray<Dim.Dim>>): Graph => {
+  const b = Builder.make("net")
+  for (const [place, shape] of shapes.entries())
+    b.output(`y${place}`, b.one(Ops.relu, [b.input(`x${place}`, Type.make("f32", shape))], {}))
+  return b.finish()
+}
+
+const shown = (points: ReadonlyArray<Points.Point>) =>
+  points.map(({ fixed, typical }) => [Object.fromEntries(fixed), Object.fromEntries(typical)])
+
+const [batch, length, other] = [Dim.symbol("batch"), Dim.symbol("length"), Dim.symbol("other")]
+
+it("a graph of known sizes has one point", () => {
+  expect(shown(Points.points(graphOf([2, 3]), []))).toEqual([[{}, {}]])
+})
+
+it("without a profile: batch 1, and any", () => {
+  expect(shown(Points.points(graphOf([batch, length]), []))).toEqual([
+    [{ batch: 1 }, { length: 64 }],
+    [{}, { batch: 4, length: 64 }]
+  ])
+})
+
+it("a profile: its optimum, and its range; one value is a constant", () => {
+  const dims = { batch: { min: 1, opt: 8, max: 16 }, length: { min: 5, opt: 5, max: 5 } }
+  expect(shown(Points.points(graphOf([batch, length]), [{ name: "p", dims }]))).toEqual([
+    [{ batch: 8, length: 5 }, {}],
+    [{ length: 5 }, { batch: 8 }]
+  ])
+})
+
+it("constraints decide other sizes", () => {
+  const graph: Graph = {
+    ...graphOf([batch, 3], [2, other, 4]),
+    constraints: [{ left: other, right: Dim.mul(2, batch), what: "rows" }]
+  }
+  expect(shown(Points.points(graph, []))).toEqual([
+    [{ batch: 1, other: 2 }, {}],
+    [{}, { batch: 4, other: 8 }]
+  ])
+})
+
+it("guesses are sizes that the constraints allow", () => {
+  const frames = Dim.floorDiv(Dim.add(length, 64), 256)
+  const graph: Graph = { ...graphOf([batch, length]), constraints: [{ left: frames, right: 2, what: "frames" }] }
+  expect(shown(Points.points(graph, []))).toEqual([
+    [{ batch: 1 }, { length: 448 }],
+    [{}, { batch: 4, length: 448 }]
+  ])
+})
