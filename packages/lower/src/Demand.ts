@@ -123,7 +123,7 @@ const needsOf = (flat: Flat, kindOf: KindOf, record: (fusion: Omit<Fusion, "take
       }
     }
     for (const [position, id] of node.inputs.entries())
-      if (id !== null) note(id, partOf(node, position, made, staticOf(id), flat.types))
+      if (id !== null) note(id, partOf(node, position, kindOf(node), made, staticOf(id), flat.types))
   }
   return shrunk
 }
@@ -158,6 +158,7 @@ const mayShrink = (node: Node, kindOf: KindOf, types: ReadonlyMap<string, Tensor
 const partOf = (
   node: Node,
   position: number,
+  kind: Work["kind"],
   made: Extents | undefined,
   operand: Extents | undefined,
   types: ReadonlyMap<string, TensorType>
@@ -172,7 +173,13 @@ const partOf = (
     })
   }
   const isConvolution = Graphs.isOp(node, Ops.conv)
-  if (position === 0 && (isConvolution || Graphs.isOp(node, Ops.maxPool) || Graphs.isOp(node, Ops.averagePool))) {
+  // Who else takes a pool may tell positions too, which are other numbers in a smaller operand.
+  const isCut = kind === "convolution" || kind === "window"
+  if (
+    isCut &&
+    position === 0 &&
+    (isConvolution || Graphs.isOp(node, Ops.maxPool) || Graphs.isOp(node, Ops.averagePool))
+  ) {
     const kernel = isConvolution ? types.get(node.inputs[1] ?? "")?.shape.slice(2) : windowOf(node)
     const { dilations, padsBegin, strides } = node.attributes
     return operand.map((extent, axis) => {

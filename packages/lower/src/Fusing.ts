@@ -10,6 +10,7 @@ import type { TensorType } from "@anneal/ir/Type"
 import * as Type from "@anneal/ir/Type"
 import type { Group, GroupKind, Place } from "./Group.ts"
 import * as Groups from "./Group.ts"
+import * as Movement from "./Movement.ts"
 import type { Shape } from "./Movement.ts"
 import type { Fusion, FusionKind } from "./Program.ts"
 import type { Recipe } from "./Recipe.ts"
@@ -192,7 +193,7 @@ export class Fusing {
 
   join(node: Node, group: Group, place: Place): void {
     group.members.add(node)
-    group.places.set(outputOf(node), place)
+    group.places.set(outputOf(node), shortened(place))
     this.byRoot.set(outputOf(node), group)
     for (const other of this.operandGroups(node)) if (other !== group) group.dependencies.add(other)
     this.ancestry.update(group, this.groups)
@@ -207,7 +208,7 @@ export class Fusing {
 
   merge(other: Group, group: Group, { inner, places }: Merge): void {
     group.inner = inner
-    for (const [value, place] of places) group.places.set(value, place)
+    for (const [value, place] of places) group.places.set(value, shortened(place))
     for (const member of other.members) group.members.add(member)
     for (const value of other.places.keys()) this.byRoot.set(value, group)
     for (const dependency of other.dependencies) if (dependency !== group) group.dependencies.add(dependency)
@@ -295,6 +296,8 @@ export class Fusing {
     return this.misreads(elements, element, made)
   }
 }
+
+const shortened = ({ chain, per }: Place): Place => ({ per, chain: Movement.shortened(chain) })
 
 /** Axes of one element belong to either side. */
 export const sameAxes = (domain: Shape, a: ReadonlyArray<boolean>, b: ReadonlyArray<boolean>): boolean =>

@@ -155,6 +155,19 @@ export const invert = (chain: Chain, view: View.View): View.View | undefined => 
 
 export const isBijective = (chain: Chain): boolean => chain.every(({ invert: backwards }) => backwards !== undefined)
 
+/** The chain without the detours that lead back to where they began: strides may not be able to say half of one. */
+export const shortened = (chain: Chain): Chain => {
+  for (const [begin, { from }] of chain.entries())
+    for (let end = chain.length; end > begin; end--) {
+      const last = chain[end - 1]
+      if (last === undefined || !sameShape(last.to, from)) continue
+      const every = View.contiguous("", "f32", from)
+      const back = apply(chain.slice(begin, end), every)
+      if (back !== undefined && sameView(back, every)) return [...chain.slice(0, begin), ...shortened(chain.slice(end))]
+    }
+  return chain
+}
+
 /** The chain from its end to its begin; only of bijective ones. */
 export const reversed = (chain: Chain): Chain =>
   [...chain].reverse().map(({ apply: forwards, from, invert: backwards, to }) => ({

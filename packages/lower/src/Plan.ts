@@ -24,6 +24,7 @@ import * as Nodes from "./Nodes.ts"
 import * as OneHot from "./OneHot.ts"
 import type { Buffer, Fusion, Program, Step } from "./Program.ts"
 import type { Region } from "./Region.ts"
+import * as Regions from "./Region.ts"
 import type { Generator } from "./RegionKey.ts"
 import * as RegionKey from "./RegionKey.ts"
 import type { Rules } from "./Rules.ts"
@@ -204,7 +205,8 @@ const planScope = (
       offset: layout.offset
     }
     const region = Emit.copy(`${prefix}${id}.ordered`, [], place, ordered)
-    steps.push({ kind: "region", region, tactic: tacticOf(building, region) })
+    const step: Step = { kind: "region", region, tactic: tacticOf(building, region) }
+    if (!isEmpty(step)) steps.push(step)
     inputs.set(id, ordered)
   }
   const storage = Storage.assign(scope, grouping, memory, {
@@ -241,7 +243,9 @@ const planScope = (
         reason: why,
         saving: Dim.mul(2 * DTypes.slotBytes(dtype), Dim.product(shape))
       }),
-    emitStep: (step, prepared) => void (prepared ? building.prepare : steps).push(step)
+    emitStep: (step, prepared) => {
+      if (!isEmpty(step)) (prepared ? building.prepare : steps).push(step)
+    }
   }
   const emitter = Emit.make(emitting)
   const at: Nodes.At = { scope, storage, prefix, memory }
@@ -264,6 +268,15 @@ const planScope = (
   }
   const outputs = flat.outputs.map(({ id }, position): Place => targets[position] ?? { host: `${prefix}${id}` })
   return { steps, outputs }
+}
+
+/** Nothing that it writes has an element, whatever the sizes: there is nothing to do. */
+const isEmpty = (step: Step): boolean => {
+  if (step.kind !== "region") return false
+  const { region } = step
+  if (region.kind !== "rows") return Regions.writes(region).every((view) => view === null || view.shape.includes(0))
+  // The sum of no elements is one.
+  return region.outer.includes(0) || (region.inner.includes(0) && region.results.every(({ per }) => per === "element"))
 }
 
 /** A value that is written for others anyway: only reading it again is saved. */

@@ -55,6 +55,36 @@ describe("movement", () => {
     )
   })
 
+  it("a detour that leads back is none: one loop for two orders of one value", () => {
+    lowered(`
+      input "x" %x : f32[n, 3]
+      constant %s : f32[] = 0.0625
+      constant %one : f32[] = 1
+      %q : i8[n, 3] = quantize(%x, %s) {"axis":0,"block":0,"to":"i8","saturate":true}
+      %d : f32[n, 3] = dequantize(%q, %s) {"axis":0,"block":0,"to":"f32"}
+      %r : f32[3*n] = reshape(%d) {"shape":["3*n"]}
+      %t : f32[3, n] = transpose(%d) {"permutation":[1,0]}
+      %u : f32[n, 3] = transpose(%t) {"permutation":[1,0]}
+      %m : f32[3, n] = mul(%t, %one)
+      output "r" = %r
+      output "u" = %u
+      output "m" = %m`)
+  })
+
+  it("what has no element takes no region", () => {
+    assert.deepStrictEqual(
+      lowered(`
+        input "x" %x : f32[0, 3]
+        input "w" %w : f32[3, 4]
+        %m : f32[0, 4] = matmul(%x, %w)
+        %e : f32[0, 4] = exp(%m)
+        %s : f32[4] = reduceSum(%e) {"axes":[0],"keepDims":false}
+        output "e" = %e
+        output "s" = %s`),
+      ["rows reduceSum"]
+    )
+  })
+
   it("a constant index is a slice", () => {
     assert.deepStrictEqual(
       lowered(`
@@ -310,6 +340,11 @@ describe("demand", () => {
       assert.notInclude(fusions(graph(""), "demand", { rules }).join(), "a: taken")
       lowered(graph(""), { rules })
     }
+  })
+
+  it("all of it where the pool's positions are asked for", () => {
+    assert.deepStrictEqual(out(graph('output "i" = %i')), [7, 7])
+    lowered(graph('output "i" = %i'))
   })
 
   it("of what a slice cuts, only up to its end", () => {

@@ -63,7 +63,11 @@ const ruleOf = ({ error, name }: Op.OpDefinition): BoundRule => {
 const kept = (bound: Bound, tensor: Tensor): Bound => {
   if (bound === undefined || !hasErrors(bound)) return undefined
   // The bound itself was rounded on its way, by far less than this.
-  for (let i = 0; i < bound.length; i++) bound[i] = (bound[i] ?? 0) * (1 + 2 ** -32)
+  for (let i = 0; i < bound.length; i++) {
+    const own = (bound[i] ?? 0) * (1 + 2 ** -32)
+    // Nothing known times 0, or less another nothing known.
+    bound[i] = Number.isNaN(own) ? Infinity : own
+  }
   if (tensor.dtype === "bool") for (let i = 0; i < bound.length; i++) bound[i] = bound[i] === 0 ? 0 : 1
   return bound
 }

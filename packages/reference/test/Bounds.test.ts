@@ -303,6 +303,10 @@ describe("discontinuous ops", () => {
     assert.deepStrictEqual(bounded(Ops.argMax, [cell(f32([3], [1, 2, 1.95]), [0, 0.1, 0])], arg), [[Infinity]])
     assert.deepStrictEqual(bounded(Ops.argMax, [cell(f32([3], [1, 2, 1.5]), [0, 0.1, 0])], arg), [undefined])
   })
+  it("say nothing, rather than no number, of nothing known times 0", () => {
+    const [a, b] = [cell(tensor("i32", [1, 2], [1, 1]), [Infinity, 0]), cell(tensor("i32", [2, 1], [0, 1]))]
+    assert.deepStrictEqual(bounded(Ops.matmul, [a, b], {}), [[Infinity]])
+  })
   it("carry an undecided bool on: not, and, select, cast", () => {
     const open = cell(tensor("bool", [2], [1, 0]), [1, 0])
     assert.deepStrictEqual(bounded(Ops.not, [open], {}), [[1, 0]])

@@ -8,6 +8,7 @@
 import type * as Graph from "@anneal/ir/Graph"
 import * as Tensor from "@anneal/ir/Tensor"
 import * as Text from "@anneal/ir/Text"
+import * as Type from "@anneal/ir/Type"
 import type { OracleError } from "@anneal/pipeline/Oracle"
 import * as Trial from "@anneal/pipeline/Trial"
 import * as Reference from "@anneal/reference/Reference"
@@ -27,6 +28,11 @@ export interface Options {
   /** Default 1. */
   readonly seed?: number
   readonly templates?: ReadonlyArray<Template>
+  /** What inputs are drawn from, and what leaves: see `Graphs.Options`. */
+  readonly inputs?: Generated.Options["inputs"]
+  readonly outputs?: Generated.Options["outputs"]
+  /** Sizes of symbols that each graph runs at, beside small ones. Default none. */
+  readonly sizes?: ReadonlyArray<number>
 }
 
 export interface Report {
@@ -42,11 +48,13 @@ export const check = <E, R>(
 ): Effect.Effect<Report, LawsBroken | OracleError, Exclude<R, Scope.Scope>> =>
   Effect.gen(function* () {
     const breaches = new Breaches()
-    const { graphs = 30, seed = 1, templates } = options
+    const { graphs = 30, inputs, outputs, seed = 1, sizes = [], templates } = options
     const generated = Array.from({ length: graphs }, (_, index) =>
       Generated.generate(seed * 200_003 + index, {
         steps: 1 + Math.floor((10 * index) / graphs),
-        ...(templates === undefined ? {} : { templates })
+        ...(templates === undefined ? {} : { templates }),
+        ...(inputs === undefined ? {} : { inputs }),
+        ...(outputs === undefined ? {} : { outputs })
       })
     )
     const subjects = [...(options.examples ?? []), ...generated]
@@ -57,7 +65,12 @@ export const check = <E, R>(
         Effect.gen(function* () {
           const executable = yield* Effect.result(prepare(graph))
           if (executable._tag === "Failure") return undefined
-          yield* checkRuns(graph, executable.success, breaches)
+          yield* checkRuns(graph, executable.success, breaches, Generated.inputsOf(graph, 1))
+          if (graph.inputs.every(({ type }) => Type.symbols(type).length === 0)) return executable.success.target
+          for (const size of sizes) {
+            const sized = Generated.inputsOf(graph, 1, "mixed", (position) => size + position)
+            yield* checkRuns(graph, executable.success, breaches, sized)
+          }
           return executable.success.target
         })
       )
@@ -72,15 +85,17 @@ export const check = <E, R>(
   })
 
 const oracle = Reference.make({ accumulator: "contract" })
+/** The oracle's results are rounded too, and its bounds here are of that. */
+const itself = Reference.make()
 
 const checkRuns = (
   graph: Graph.Graph,
   { run }: Pick<Executable, "run">,
-  breaches: Breaches
+  breaches: Breaches,
+  inputs: ReadonlyArray<Tensor.Tensor>
 ): Effect.Effect<void, OracleError> =>
   Effect.gen(function* () {
     const text = Text.print(graph)
-    const inputs = Generated.inputsOf(graph, 1)
     const copies = inputs.map(({ data, dtype, shape }) => Tensor.make(dtype, shape, data.slice()))
     const expected = yield* oracle.runWithBounds(graph, inputs)
     const first = yield* Effect.result(run(inputs))
@@ -94,7 +109,7 @@ const checkRuns = (
         `result ${wrong} is ${outputs[wrong]?.dtype ?? "missing"}, expected ${expected.outputs[wrong]?.dtype}`
       )
     else {
-      const bounds = outputs.map(({ data }) => new Float64Array(data.length))
+      const { bounds } = yield* itself.runWithBounds(graph, inputs)
       const difference = Agreement.firstDifference(expected, { outputs, bounds })
       if (difference !== undefined) breaches.add("right", text, difference)
     }

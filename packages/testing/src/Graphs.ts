@@ -6,6 +6,7 @@
 import * as Builder from "@anneal/ir/Builder"
 import * as Dim from "@anneal/ir/Dim"
 import type { Graph, Value } from "@anneal/ir/Graph"
+import * as Numbers from "@anneal/ir/Numbers"
 import type * as Tensor from "@anneal/ir/Tensor"
 import * as Type from "@anneal/ir/Type"
 import * as Trial from "@anneal/pipeline/Trial"
@@ -20,6 +21,10 @@ export interface Options {
   readonly steps?: number
   /** Default: the built-in ones. */
   readonly templates?: ReadonlyArray<Template>
+  /** What inputs are drawn from. Default: a few small ones. */
+  readonly inputs?: ReadonlyArray<Type.TensorType>
+  /** `ends`: what nothing reads. `any`: also what is read inside, inputs, constants, and one value twice. Default `ends`. */
+  readonly outputs?: "ends" | "any"
 }
 
 /** Values with more elements than this are not used any further. */
@@ -51,7 +56,8 @@ export const generate = (seed: number, options: Options = {}): Graph => {
   const values: Array<Value> = []
   const used = new Set<string>()
   const count = random.integer(1, 3)
-  for (const type of random.shuffled(inputTypes).slice(0, count)) values.push(builder.input(`x${values.length}`, type))
+  for (const type of random.shuffled(options.inputs ?? inputTypes).slice(0, count))
+    values.push(builder.input(`x${values.length}`, type))
   if (!values.some(({ type }) => type.dtype === "f32"))
     values.push(builder.input(`x${values.length}`, Type.make("f32", [2, 3])))
   let nodes = 0
@@ -83,20 +89,34 @@ export const generate = (seed: number, options: Options = {}): Graph => {
     results.length === 0
       ? values.slice(-1)
       : results.filter((_, index) => index === results.length - 1 || random.chance(0.7))
-  for (const [index, value] of kept.entries()) builder.output(`y${index}`, value)
+  const more = options.outputs === "any" ? others(values, builder, random) : []
+  for (const [index, value] of [...kept, ...more].entries()) builder.output(`y${index}`, value)
   return builder.finish()
+}
+
+/** Now and then a value from the middle, an input, a constant. */
+const others = (
+  values: ReadonlyArray<Value>,
+  builder: Builder.Builder,
+  random: Random.Random
+): ReadonlyArray<Value> => {
+  const constant = random.chance(0.1) ? [builder.tensor(Numbers.fromNumbers("f32", [2], [1.5, -2]))] : []
+  const inside = values.filter(() => random.chance(0.15))
+  return [...inside, ...constant]
 }
 
 const isInput = (graph: Graph, id: string): boolean => graph.inputs.some((input) => input.id === id)
 
-/** One input a graph input, from the domains of the ops that read it; symbols get small sizes by the seed. */
+/** One input a graph input, from the domains of the ops that read it; symbols get small sizes by the seed, unless told. */
 export const inputsOf = (
   graph: Graph,
   seed: number,
-  flavour: Trial.Flavour = "mixed"
+  flavour: Trial.Flavour = "mixed",
+  /** Of the n-th symbol, by name. */
+  sizeOf: (position: number) => number = (position) => 2 + ((seed + position) % 3)
 ): ReadonlyArray<Tensor.Tensor> => {
   const symbols = [...new Set(graph.inputs.flatMap(({ type }) => Type.symbols(type)))].sort()
-  const sizes = new Map<string, Dim.Dim>(symbols.map((name, index) => [name, 2 + ((seed + index) % 3)]))
+  const sizes = new Map<string, Dim.Dim>(symbols.map((name, index) => [name, sizeOf(index)]))
   return graph.inputs.map(({ id, type }, position) =>
     Trial.draw(
       Type.substitute(type, sizes),

@@ -2,6 +2,7 @@
 export * as ExecutableLaws from "./ExecutableLaws.ts"
 export * as Graphs from "./Graphs.ts"
 export * as LawsBroken from "./LawsBroken.ts"
+export * as LayerTemplates from "./LayerTemplates.ts"
 export * as OpLaws from "./OpLaws.ts"
 export * as PassLaws from "./PassLaws.ts"
 export * as Random from "./Random.ts"

@@ -1,4 +1,5 @@
 import * as Dim from "@anneal/ir/Dim"
+import * as View from "@anneal/lower/View"
 import * as Gemv from "@anneal/wasm/kernels/Gemv"
 import { describe, expect, it } from "vitest"
 import { check, contraction } from "./ContractionCases.ts"
@@ -25,6 +26,11 @@ describe("Gemv", () => {
     check(candidates, contraction({ batch: [2], m: 9, n: 21, k: 17 }, { epilogue: "residual" }))
     check(candidates, contraction({ batch: [2], m: 9, n: 21, k: 17 }, { epilogue: "long" }))
     check(candidates, contraction({ batch: [2], m: 9, n: 21, k: 17 }, { epilogue: "indices" }))
+  })
+
+  it("goes through rows and columns backwards", () => {
+    const region = contraction({ m: 5, n: 9, k: 18 })
+    check(candidates, { ...region, a: View.reverse(region.a, [0]), b: View.reverse(region.b, [0]) })
   })
 
   it("has units that threads can share", () => {
