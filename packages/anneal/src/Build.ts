@@ -74,6 +74,8 @@ export interface BuildOptions extends Compiling.Options {
   readonly maxDrop?: number
   /** Products that stay float when quantising. */
   readonly keep?: ReadonlyArray<string>
+  /** Weights use all their bits when quantising, though the target would be faster with fewer (a reduced range). */
+  readonly fullRange?: boolean
   /** Names of passes to leave out. */
   readonly disable?: ReadonlyArray<string>
   /** Instead of the default pipeline. */
@@ -194,9 +196,10 @@ const buildFloats = buildBy((options, plugins, source) =>
   }).pipe(Effect.provideService(Graph, source))
 )
 
-const quantizing = ({ keep = [], precision }: BuildOptions): DefaultPipeline.QuantizeOptions => ({
+const quantizing = ({ fullRange = false, keep = [], precision }: BuildOptions): DefaultPipeline.QuantizeOptions => ({
   bits: precision === "int4" ? 4 : 8,
-  keep
+  keep,
+  fullRange
 })
 
 const buildQuantized = buildBy((options, plugins, source) =>

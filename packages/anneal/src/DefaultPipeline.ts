@@ -61,24 +61,33 @@ export interface QuantizeOptions {
   readonly bits: 4 | 8
   /** Products that stay float: op names, value ids or paths in the user's model. */
   readonly keep: ReadonlyArray<string>
+  /** Weights use all their bits, though the target would be faster with fewer. */
+  readonly fullRange?: boolean
 }
 
+/** What the stages are told of the integers; nothing of what is as it is by default, so that keys stay the same. */
+const schemeOf = ({ bits, fullRange, keep }: QuantizeOptions) => ({
+  bits,
+  keep,
+  ...(fullRange === true ? { fullRange } : {})
+})
+
 /** Calibrates and quantises everything that the target runs on integers. */
-export const quantized = (passes: ReadonlyArray<ListedPass>, { bits, keep }: QuantizeOptions) =>
+export const quantized = (passes: ReadonlyArray<ListedPass>, options: QuantizeOptions) =>
   floats(passes)
     .through(Calibrate.calibrate({ limit: null }))
-    .through(Quantize.quantize({ bits, keep }))
+    .through(Quantize.quantize(schemeOf(options)))
     .through(foldConstants.pass())
     .through(eliminateDeadCode.pass())
 
 /** The same within an accuracy budget: what costs too much stays float. */
 export const quantizedWithin = (
   passes: ReadonlyArray<ListedPass>,
-  { bits, keep, maxDrop }: QuantizeOptions & { readonly maxDrop: number }
+  options: QuantizeOptions & { readonly maxDrop: number }
 ) =>
   floats(passes)
     .through(Calibrate.calibrate({ limit: null }))
-    .through(Budget.fitBudget({ bits, keep, maxDrop, rankingSamples: 8 }))
-    .through(Quantize.quantizeWithin({ bits, keep }))
+    .through(Budget.fitBudget({ ...schemeOf(options), maxDrop: options.maxDrop, rankingSamples: 8 }))
+    .through(Quantize.quantizeWithin(schemeOf(options)))
     .through(foldConstants.pass())
     .through(eliminateDeadCode.pass())

@@ -19,6 +19,7 @@ import * as Ops from "@anneal/ir/Ops"
 import type { TensorType } from "@anneal/ir/Type"
 import type { Flat } from "./Flatten.ts"
 import * as Flatten from "./Flatten.ts"
+import * as IntegerRange from "./IntegerRange.ts"
 import type { Fusion } from "./Program.ts"
 import type { OperandRanges, ZeroPoint } from "./Region.ts"
 import type { Rules } from "./Rules.ts"
@@ -71,6 +72,8 @@ class Rewriter {
   private readonly nodes: Array<Node> = []
   private readonly grids = new Map<string, Grid>()
   private readonly products = new Map<Node, Product>()
+  /** By the id of each result. */
+  private readonly producers = new Map<string, Node>()
   private readonly types: Map<string, TensorType>
   private readonly constants: Map<string, Constant>
   private readonly origin: Map<Node, Node>
@@ -112,7 +115,10 @@ class Rewriter {
   private keep(node: Node, from: Node): void {
     this.nodes.push(node)
     this.origin.set(node, this.flat.origin.get(from) ?? from)
-    for (const { id, type } of node.outputs) this.types.set(id, type)
+    for (const { id, type } of node.outputs) {
+      this.types.set(id, type)
+      this.producers.set(id, node)
+    }
   }
 
   private gridOf(node: Node): Grid | undefined {
@@ -239,7 +245,7 @@ class Rewriter {
     this.types.set(scale, { dtype: constant.dtype, shape: constant.shape })
     const zero = { a: this.numberOf(a.zero), b: this.numberOf(b.zero) }
     const inner: Node = { ...node, inputs: [a.q.id, b.q.id, ...node.inputs.slice(2)] }
-    this.products.set(inner, { zero, ranges: this.rangesOf(b), scale })
+    this.products.set(inner, { zero, ranges: this.rangesOf(a, b), scale })
     return inner
   }
 
@@ -272,16 +278,24 @@ class Rewriter {
     return id === undefined ? 0 : (this.numbers(id)[0] ?? 0)
   }
 
-  /** What weights are known to lie in. */
-  private rangesOf(b: Grid): OperandRanges {
+  /** What activations and weights are known to lie in. */
+  private rangesOf(a: Grid, b: Grid): OperandRanges {
+    const ofA = IntegerRange.of(a.q.id, {
+      producer: (id) => this.producers.get(id),
+      number: (id) => {
+        const found = this.constants.has(id) ? this.numbers(id) : []
+        return found.length === 1 ? found[0] : undefined
+      }
+    })
+    const known = ofA === undefined ? {} : { a: ofA }
     const constant = this.constants.get(b.q.id)
-    if (constant === undefined) return {}
+    if (constant === undefined) return known
     let [least, greatest] = [0, 0]
     for (const value of Constants.load(constant).data) {
       least = Math.min(least, Number(value))
       greatest = Math.max(greatest, Number(value))
     }
-    return { b: [least, greatest] }
+    return { ...known, b: [least, greatest] }
   }
 
   /** A dequantise of its own for each reader: each computes it where it reads it. */

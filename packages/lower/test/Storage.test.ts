@@ -390,6 +390,34 @@ describe("integers", () => {
     }
   })
 
+  it("activations lie in what was clamped, where that is less than their dtype", () => {
+    const rangeOf = (before: string, dtype: string, zero: number, after = "") => {
+      const text = `
+        input "x" %x : f32[1, 4, 4, 4]
+        constant %w : i8[2, 4, 1, 1] = [5, -7, 100, 3, -128, 127, 0, 1]
+        constant %s : f32[] = 0.0625
+        constant %z : ${dtype}[] = ${zero}
+        constant %six : f32[] = 6
+        constant %low : f32[] = -1
+        ${before}
+        %q : ${dtype}[1, 4, 4, 4] = quantize(%r, %s, %z) {"axis":0,"block":0,"to":"${dtype}","saturate":true}
+        %d : f32[1, 4, 4, 4] = dequantize(%q, %s, %z) {"axis":0,"block":0,"to":"f32"}
+        ${after === "" ? '%v : f32[1, 4, 4, 4] = reverse(%d) {"axes":[3]}' : after}
+        %wd : f32[2, 4, 1, 1] = dequantize(%w, %s) {"axis":0,"block":0,"to":"f32"}
+        %y : f32[1, 2, 4, 4] = conv(%v, %wd) {"strides":[1,1],"padsBegin":[0,0],"padsEnd":[0,0],"dilations":[1,1],"groups":1}
+        output "y" = %y`
+      lowered(text)
+      const region = regionsOf(text).find(({ kind }) => kind === "convolution")
+      return region?.kind === "convolution" ? region.ranges?.a : "no convolution"
+    }
+    const type = "f32[1, 4, 4, 4]"
+    assert.deepStrictEqual(rangeOf(`%r : ${type} = relu(%x)`, "i8", 0), [0, 127])
+    assert.deepStrictEqual(rangeOf(`%r : ${type} = relu(%x)`, "i8", 5), [0, 127], "NaN becomes 0")
+    assert.deepStrictEqual(rangeOf(`%r : ${type} = clip(%x, %low, %six)`, "u8", 20), [0, 117])
+    assert.strictEqual(rangeOf(`%r : ${type} = exp(%x)`, "i8", 0), undefined)
+    assert.strictEqual(rangeOf(`%r : ${type} = relu(%x)`, "u8", 0), undefined, "all that u8 holds")
+  })
+
   it("pools and movement stay on integers, and the same grid again is nothing to do", () => {
     const text = graph(
       "f32[] = 0.125",

@@ -3,7 +3,9 @@
  * memory. Passes and quantisation ask it; generated code is the business of the targets' own packages.
  */
 import type * as DType from "@anneal/ir/DType"
+import type { Node } from "@anneal/ir/Graph"
 import type { Attributes, OpDefinition } from "@anneal/ir/Op"
+import type { TensorType } from "@anneal/ir/Type"
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -13,6 +15,11 @@ import type { Identified } from "./Key.ts"
 export const QuantScheme = Schema.Struct({
   /** Width of the integers: 4 or 8. */
   bits: Schema.Literals([4, 8]),
+  /**
+   * Bits that values use of those, where it is fewer (a reduced range): 7 of 8 are −63 … 63, or 0 … 127 with a zero
+   * point. For machines whose products of a byte and seven bits are faster than those of two bytes.
+   */
+  usedBits: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 2, maximum: 8 }))),
   /** Zero point is 0. */
   symmetric: Schema.Boolean,
   /** What shares a scale. */
@@ -40,6 +47,11 @@ export interface TargetService extends Identified {
   readonly quantization: QuantSchemes
   /** Whether the target runs this op whole on these element types (results after operands). */
   readonly supports: <A extends Attributes>(op: OpDefinition<A>, dtypes: ReadonlyArray<DType.DType>) => boolean
+  /**
+   * Why this product runs faster on floats than on integers, given its operands' types; undefined: it does not. Left out:
+   * integers are never slower. Quantisation leaves such products alone.
+   */
+  readonly prefersFloat?: (node: Node, operands: ReadonlyArray<TensorType | undefined>) => string | undefined
   /** Bytes; undefined: no limit known. */
   readonly memory: { readonly total: number | undefined; readonly perAllocation: number | undefined }
 }

@@ -107,13 +107,15 @@ const rank = (products: ReadonlyArray<Graph.Node>, noise: ReadonlyMap<string, nu
 
 export const fitBudget = Stage.make({
   name: "fitBudget",
-  version: 1,
+  version: 2,
   config: Schema.Struct({
     /** Greatest loss allowed, in units of the metric. */
     maxDrop: Schema.Finite,
     bits: Schema.Literals([4, 8]),
     /** Products that stay float whatever happens: op names, value ids or sources. */
     keep: Schema.Array(Schema.String),
+    /** Weights use all their bits, though the target would be faster with fewer. */
+    fullRange: Schema.optionalKey(Schema.Boolean),
     /** Samples that rank the products. */
     rankingSamples: Schema.Int
   }),
@@ -121,18 +123,20 @@ export const fitBudget = Stage.make({
   may: [Inference.Inference],
   output: Precision.Precision,
   retry: Calibrate.sampleRetry,
-  run: Effect.fnUntraced(function* ({ bits, keep, maxDrop, rankingSamples }) {
+  run: Effect.fnUntraced(function* ({ bits, fullRange, keep, maxDrop, rankingSamples }) {
     const [graph, ranges, samples] = [yield* GraphTag, yield* Ranges, yield* Samples]
     const [evaluator, oracle, target] = [yield* Evaluator, yield* Oracle, yield* Target]
     const inference = yield* Inference.current
-    const schemes = InsertQuantization.chooseSchemes(target.quantization, bits)
+    const schemes = InsertQuantization.chooseSchemes(target.quantization, bits, fullRange)
     if (schemes === undefined) return yield* new InsertQuantization.NoScheme({ target: target.name, bits })
     const unmeasured = Placement.unmeasured(graph, ranges.of, new Set(keep))
-    const always = new Set([...keep, ...unmeasured])
+    const open = new Set([...keep, ...Placement.namesOf(unmeasured)])
+    const preferring = Placement.preferringFloat(graph, target, open)
+    const always = new Set([...open, ...Placement.namesOf(preferring.keys())])
     const optionsKeeping = (more: Iterable<string>): InsertQuantization.Options => ({
       ranges: ranges.of,
       schemes,
-      keep: new Set([...always, ...more])
+      keep: new Set([...always, ...Placement.namesOf(more)])
     })
     const before = yield* evaluate(graph, evaluator, inference)
     const first = yield* Stream.runCollect(Stream.take(samples.stream, rankingSamples))
@@ -184,6 +188,8 @@ export const fitBudget = Stage.make({
       })
       if (kept.has(id)) return float("reverted to meet the budget")
       if (unmeasured.has(id)) return float("no range was measured")
+      const preference = preferring.get(id)
+      if (preference !== undefined) return float(`faster on floats: ${preference}`)
       if (Placement.isNamed(node, always)) return float("kept on request")
       if (!ranked.some((one) => one.id === id)) return float("not a float product")
       return { ...float(""), precision: bits === 8 ? "int8" : "int4" }

@@ -6,6 +6,8 @@ import type { Range, RangeScheme } from "@anneal/pipeline/Calibrator"
 /** What the integers are, and the type that their scale is kept in (f32 when not said). */
 export interface GridScheme extends RangeScheme {
   readonly scale?: "f32" | "f16" | "bf16"
+  /** Bits that values use of `bits`; all of them when not said. */
+  readonly usedBits?: number
 }
 
 export interface Grid {
@@ -19,16 +21,19 @@ export interface Grid {
 }
 
 /**
- * Symmetric: signed, zero point 0, [−(2ᵇ⁻¹ − 1), 2ᵇ⁻¹ − 1]. Otherwise unsigned with a zero point. Zero is always exactly
- * on the grid, since padding and relu make it.
+ * Symmetric: signed, zero point 0, [−(2ᵇ⁻¹ − 1), 2ᵇ⁻¹ − 1], b the bits that are used. Otherwise unsigned with a zero
+ * point. Zero is always exactly on the grid, since padding and relu make it.
  */
-export const fromRange = (range: Range, { bits, scale: dtype = "f32", symmetric }: GridScheme): Grid => {
+export const fromRange = (
+  range: Range,
+  { bits, scale: dtype = "f32", symmetric, usedBits = bits }: GridScheme
+): Grid => {
   if (symmetric) {
-    const high = 2 ** (bits - 1) - 1
+    const high = 2 ** (usedBits - 1) - 1
     const scale = positive(Math.max(-range.min, range.max) / high, dtype)
     return { scale, zeroPoint: 0, low: -high, high, dtype: bits === 4 ? "i4" : "i8" }
   }
-  const high = 2 ** bits - 1
+  const high = 2 ** usedBits - 1
   const [min, max] = [Math.min(range.min, 0), Math.max(range.max, 0)]
   const scale = positive((max - min) / high, dtype)
   const zeroPoint = Math.min(high, Math.max(0, roundHalfEven(-min / scale)))

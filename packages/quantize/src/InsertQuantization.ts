@@ -33,12 +33,25 @@ export class NoScheme extends Schema.TaggedError<NoScheme>()("NoScheme", { targe
 export const activationScheme = ({ activations }: QuantSchemes): QuantScheme | undefined =>
   activations.find(({ bits, granularity, range }) => bits === 8 && range === "static" && granularity.per === "tensor")
 
-/** The first scheme of each side that has the wanted width. Weights are symmetric, a scale an axis or a tensor. */
-export const chooseSchemes = (schemes: QuantSchemes, bits: 4 | 8): Options["schemes"] | undefined => {
+const usesAllBits = ({ bits, usedBits = bits }: QuantScheme): boolean => usedBits === bits
+
+/**
+ * The first scheme of each side that has the wanted width. Weights are symmetric, a scale an axis or a tensor.
+ * `fullRange`: of weights that use all their bits, where the target would rather have fewer.
+ */
+export const chooseSchemes = (
+  schemes: QuantSchemes,
+  bits: 4 | 8,
+  fullRange: boolean = false
+): Options["schemes"] | undefined => {
   const activations = activationScheme(schemes)
   const weights = schemes.weights.find(
     (scheme) =>
-      scheme.bits === bits && scheme.symmetric && scheme.range === "static" && scheme.granularity.per !== "block"
+      scheme.bits === bits &&
+      scheme.symmetric &&
+      scheme.range === "static" &&
+      scheme.granularity.per !== "block" &&
+      (!fullRange || usesAllBits(scheme))
   )
   return activations === undefined || weights === undefined ? undefined : { activations, weights }
 }

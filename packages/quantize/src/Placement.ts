@@ -1,13 +1,15 @@
 // Where a graph is quantised: which nodes compute on integers, which values they read, and which of those share a scale.
 //
 // Products (conv, matmul, linear) read quantised operands. Ops that only move or compare elements (pooling, reshape,
-// concat, …) pass the grid on, so that a target runs them on integers too: their operands share the result's scale. The
-// operands of a residual add share one. Values that no product reads, directly or through such ops, stay float, and so
+// concat, …) pass the grid on, so that a target runs them on integers too: their operands share the result's scale. A
+// residual add reads the product that it is fused with as it is, and its other operand quantised; where there is no such
+// product, both operands share a scale. Values that no product reads, directly or through such ops, stay float, and so
 // does what a model has quantised itself, and what is inside control flow.
 import * as DType from "@anneal/ir/DType"
 import * as Graph from "@anneal/ir/Graph"
 import * as Ops from "@anneal/ir/Ops"
 import type { Range } from "@anneal/pipeline/Calibrator"
+import type { TargetService } from "@anneal/pipeline/Target"
 
 export interface Placement {
   /** Products to quantise, in order. */
@@ -35,11 +37,17 @@ const moverNames = new Set(
 
 export const isProduct = (node: Graph.Node): boolean => productNames.has(node.op.name)
 
-/** What a node may be called to be kept: its op, any of its results' ids, or one of its sources in the user's model. */
+/**
+ * What a node may be called to be kept: its op, any of its results' ids (`%conv` where an op has the same name), or one of
+ * its sources in the user's model.
+ */
 export const isNamed = (node: Graph.Node, names: ReadonlySet<string>): boolean =>
   names.has(node.op.name) ||
-  node.outputs.some(({ id }) => names.has(id)) ||
+  node.outputs.some(({ id }) => names.has(id) || names.has(`%${id}`)) ||
   node.lineage.sources.some((source) => names.has(source))
+
+/** Results' ids as names that mean nothing else: the result `conv` is not every convolution. */
+export const namesOf = (ids: Iterable<string>): ReadonlyArray<string> => Array.from(ids, (id) => `%${id}`)
 
 /** Where to quantise, leaving out the products named in `keep`. */
 export const place = (graph: Graph.Graph, keep: ReadonlySet<string> = new Set()): Placement => {
@@ -69,10 +77,10 @@ export const place = (graph: Graph.Graph, keep: ReadonlySet<string> = new Set())
     }
     if (node.op.name === Ops.add.name && operands.length === 2 && feedsQuantized(index, node, wanted)) {
       const [a = "", b = ""] = operands
+      const fused = fusedOperand(graph, index, a, b)
       readers.add(node)
-      wanted.add(a)
-      wanted.add(b)
-      groups.union(a, b)
+      for (const id of operands) if (id !== fused) wanted.add(id)
+      if (fused === undefined) groups.union(a, b)
     }
   }
   const order = [
@@ -88,6 +96,23 @@ export const place = (graph: Graph.Graph, keep: ReadonlySet<string> = new Set())
     placed.set(id, first.get(root) ?? id)
   }
   return { products, groups: placed, readers }
+}
+
+/**
+ * The operand of an add whose product computes the add in its own epilogue: a product that nobody else reads, of two the
+ * later one. Its sums are never rounded to 8 bits.
+ */
+const fusedOperand = (graph: Graph.Graph, index: Graph.Index, a: string, b: string): string | undefined => {
+  if (a === b) return undefined
+  const isOutput = (id: string): boolean => graph.outputs.some((output) => output.id === id)
+  const placeOf = (id: string): number => {
+    const producer = index.producer(id)
+    const isPrivate = index.users(id).length === 1 && !isOutput(id)
+    return producer !== undefined && isProduct(producer) && isPrivate ? graph.nodes.indexOf(producer) : -1
+  }
+  const [placeA, placeB] = [placeOf(a), placeOf(b)]
+  if (placeA < 0 && placeB < 0) return undefined
+  return placeA > placeB ? a : b
 }
 
 /** Whether an add's result is quantised itself, or after an activation that a target fuses with it. */
@@ -131,4 +156,26 @@ export const unmeasured = (
       .filter((node) => node.inputs.some((id) => id !== null && open.has(id)))
       .flatMap((node) => node.outputs.slice(0, 1).map(({ id }) => id))
   )
+}
+
+/**
+ * Products that the target runs faster on floats, by the id of the result, with its reason. None when that would leave
+ * nothing to quantise: integers were asked for, and weights are smaller for it.
+ */
+export const preferringFloat = (
+  graph: Graph.Graph,
+  target: TargetService,
+  keep: ReadonlySet<string>
+): ReadonlyMap<string, string> => {
+  const { prefersFloat } = target
+  if (prefersFloat === undefined) return new Map()
+  const index = Graph.index(graph)
+  const { products } = place(graph, keep)
+  const found = products.flatMap((node): ReadonlyArray<readonly [string, string]> => {
+    const operands = node.inputs.map((id) => (id === null ? undefined : index.type(id)))
+    const reason = prefersFloat(node, operands)
+    const result = node.outputs[0]?.id
+    return reason === undefined || result === undefined ? [] : [[result, reason]]
+  })
+  return new Map(found.length === products.length ? [] : found)
 }

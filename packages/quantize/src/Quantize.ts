@@ -19,12 +19,14 @@ const Config = Schema.Struct({
   /** Width of the weights; activations have 8 bits. */
   bits: Schema.Literals([4, 8]),
   /** Products that stay float: op names, value ids or sources in the user's model. */
-  keep: Schema.Array(Schema.String)
+  keep: Schema.Array(Schema.String),
+  /** Weights use all their bits, though the target would be faster with fewer. Default: as the target prefers. */
+  fullRange: Schema.optionalKey(Schema.Boolean)
 })
 
 /** Products that stay float since a value that they read has no range, said to the user. */
 const tellUnmeasured = (graph: Graph.Graph, unmeasured: ReadonlySet<string>) => {
-  const names = graph.nodes.filter((node) => Placement.isNamed(node, unmeasured)).map(Graph.nodeName)
+  const names = graph.nodes.filter((node) => unmeasured.has(node.outputs[0]?.id ?? "")).map(Graph.nodeName)
   if (names.length === 0) return Effect.void
   return Diagnostic.report({
     severity: "warning",
@@ -34,45 +36,70 @@ const tellUnmeasured = (graph: Graph.Graph, unmeasured: ReadonlySet<string>) => 
   })
 }
 
+/** Products that stay float since they are faster so, said to the user. */
+const tellPreferring = (graph: Graph.Graph, target: TargetService, preferring: ReadonlyMap<string, string>) => {
+  if (preferring.size === 0) return Effect.void
+  const names = graph.nodes.flatMap((node) => {
+    const reason = preferring.get(node.outputs[0]?.id ?? "")
+    return reason === undefined ? [] : [`${Graph.nodeName(node)}: ${reason}`]
+  })
+  return Diagnostic.report({
+    severity: "info",
+    code: "faster-as-float",
+    message: `${names.length} products stay float, which ${target.name} runs faster: ${names.slice(0, 5).join("; ")}${names.length > 5 ? "; …" : ""}`
+  })
+}
+
 const apply = (
   graph: Graph.Graph,
   ranges: Readonly<Record<string, Range>>,
   target: TargetService,
-  bits: 4 | 8,
+  { bits, fullRange }: { readonly bits: 4 | 8; readonly fullRange?: boolean },
   keep: ReadonlySet<string>,
   name: string
 ) =>
   Effect.gen(function* () {
-    const schemes = InsertQuantization.chooseSchemes(target.quantization, bits)
+    const schemes = InsertQuantization.chooseSchemes(target.quantization, bits, fullRange)
     if (schemes === undefined) return yield* new InsertQuantization.NoScheme({ target: target.name, bits })
     const unmeasured = Placement.unmeasured(graph, ranges, keep)
     yield* tellUnmeasured(graph, unmeasured)
-    return InsertQuantization.insert(graph, { ranges, schemes, keep: new Set([...keep, ...unmeasured]) }, name)
+    const open = new Set([...keep, ...Placement.namesOf(unmeasured)])
+    const preferring = Placement.preferringFloat(graph, target, open)
+    yield* tellPreferring(graph, target, preferring)
+    const options = { ranges, schemes, keep: new Set([...open, ...Placement.namesOf(preferring.keys())]) }
+    return InsertQuantization.insert(graph, options, name)
   })
 
 export const quantize = Pass.make({
   name: "quantize",
-  version: 1,
+  version: 2,
   claims: "lossy",
   config: Config,
   needs: [Ranges, Target],
-  run: Effect.fnUntraced(function* (graph, { bits, keep }) {
+  run: Effect.fnUntraced(function* (graph, { keep, ...scheme }) {
     const [{ of }, target] = [yield* Ranges, yield* Target]
-    return yield* apply(graph, of, target, bits, new Set(keep), "quantize")
+    return yield* apply(graph, of, target, scheme, new Set(keep), "quantize")
   })
 })
 
 export const quantizeWithin = Pass.make({
   name: "quantizeWithin",
-  version: 1,
+  version: 2,
   claims: "lossy",
   config: Config,
   needs: [Ranges, Target, Precision.Precision],
-  run: Effect.fnUntraced(function* (graph, { bits, keep }) {
+  run: Effect.fnUntraced(function* (graph, { keep, ...scheme }) {
     const [{ of }, target, choices] = [yield* Ranges, yield* Target, yield* Precision.Precision]
     const digest = yield* Artefact.digestOf(GraphTag, graph)
     if (choices.decidedOn !== digest)
       return yield* new Precision.StalePrecision({ decidedOn: choices.decidedOn, graph: digest })
-    return yield* apply(graph, of, target, bits, new Set([...keep, ...Precision.kept(choices)]), "quantizeWithin")
+    return yield* apply(
+      graph,
+      of,
+      target,
+      scheme,
+      new Set([...keep, ...Placement.namesOf(Precision.kept(choices))]),
+      "quantizeWithin"
+    )
   })
 })

@@ -18,6 +18,15 @@ describe("Grid", () => {
     assert.strictEqual(Grid.fromRange({ min: -2.55, max: -1 }, { bits: 8, symmetric: false }).zeroPoint, 255)
   })
 
+  it("uses as many bits as it is told", () => {
+    const [min, max] = [-6.3, 2]
+    const seven = Grid.fromRange({ min, max }, { bits: 8, usedBits: 7, symmetric: true })
+    assert.deepStrictEqual(seven, { scale: Math.fround(0.1), zeroPoint: 0, low: -63, high: 63, dtype: "i8" })
+    assert.closeTo(Grid.roundTrip(seven, min), min, 1e-6)
+    const unsigned = Grid.fromRange({ min: -2.7, max: 10 }, { bits: 8, usedBits: 7, symmetric: false })
+    assert.deepStrictEqual([unsigned.zeroPoint, unsigned.low, unsigned.high, unsigned.dtype], [27, 0, 127, "u8"])
+  })
+
   it("has a positive normal scale whatever the range", () => {
     for (const scale of ["f32", "f16", "bf16"] as const)
       for (const max of [0, 1e-320, 1e-30, 1, 1e30, Number.MAX_VALUE]) {

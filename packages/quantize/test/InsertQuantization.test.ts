@@ -92,6 +92,22 @@ describe("InsertQuantization", () => {
     assert.strictEqual(nodesOf(made).length, 10)
   })
 
+  it("scales weights to the bits that they use", () => {
+    const graph = parse(`
+      input "x" %x : f32[1, 2]
+      constant %w : f32[2, 2] = [6.3, 0.63, -1, -0.1]
+      %a : f32[1, 2] = matmul(%x, %w)
+      output "a" = %a`)
+    const base = options({ x: { min: 0, max: 1 } })
+    const weightScheme = { ...base.schemes.weights, usedBits: 7 }
+    const made = InsertQuantization.insert(
+      graph,
+      { ...base, schemes: { ...base.schemes, weights: weightScheme } },
+      "quantize"
+    ).graph
+    assert.deepStrictEqual(numbers(made, "w_scale"), [Math.fround(0.1), Math.fround(0.01)])
+  })
+
   it("chooses schemes that it can keep to", () => {
     const [activation] = Target.reference.quantization.activations
     const [weight] = Target.reference.quantization.weights
@@ -108,6 +124,13 @@ describe("InsertQuantization", () => {
     assert.isUndefined(choose([activation], [{ ...weight, granularity: { per: "block", size: 32 } }]))
     assert.isUndefined(choose([activation], [weight], 4))
     const four: Target.QuantScheme = { ...weight, bits: 4 }
+    const seven: Target.QuantScheme = { ...weight, usedBits: 7 }
+    const of = (fullRange: boolean, ...weights: ReadonlyArray<Target.QuantScheme>) =>
+      InsertQuantization.chooseSchemes({ activations: [activation], weights }, 8, fullRange)?.weights
+    assert.deepStrictEqual(
+      [of(false, seven, weight), of(true, seven, weight), of(true, seven)],
+      [seven, weight, undefined]
+    )
     assert.strictEqual(choose([activation], [weight, four], 4)?.weights, four)
   })
 })

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import type * as Graph from "@anneal/ir/Graph"
+import { reference, type TargetService } from "@anneal/pipeline/Target"
 import * as Placement from "@anneal/quantize/Placement"
 import { parse } from "./Text.ts"
 
@@ -37,7 +38,7 @@ describe("Placement", () => {
     assert.strictEqual(groupsOf(graph, ["conv"]), "", "or by its op")
   })
 
-  it("a residual block: the operands of the add share a scale, its relu has its own", () => {
+  it("a residual block: the add is fused with the product that it alone reads, and reads the rest quantised", () => {
     const graph = parse(`
       input "x" %x : f32[1, 1, 4, 4]${weights}
       %a : f32[1, 1, 4, 4] = conv(%x, %w) ${conv}
@@ -47,8 +48,58 @@ describe("Placement", () => {
       %d : f32[1, 1, 4, 4] = relu(%sum)
       %e : f32[1, 1, 4, 4] = conv(%d, %w) ${conv}
       output "e" = %e`)
-    assert.strictEqual(groupsOf(graph), "x, c | b | d")
+    assert.strictEqual(groupsOf(graph), "x | b | d")
     assert.strictEqual(readersOf(graph), "a c sum e")
+  })
+
+  it("two products of an add: the later one is fused; none: both operands share a scale", () => {
+    const block = (last: string, outputs: string) =>
+      parse(`
+      input "x" %x : f32[1, 1, 4, 4]${weights}
+      %a : f32[1, 1, 4, 4] = conv(%x, %w) ${conv}
+      %b : f32[1, 1, 4, 4] = conv(%x, %w) ${conv}
+      %r : f32[1, 1, 4, 4] = relu(%b)
+      %sum : f32[1, 1, 4, 4] = ${last}
+      %e : f32[1, 1, 4, 4] = conv(%sum, %w) ${conv}
+      output "e" = %e${outputs}`)
+    assert.strictEqual(groupsOf(block("add(%b, %a)", "")), "x | b | sum", "%b has another reader, %a is fused")
+    assert.strictEqual(groupsOf(block("add(%r, %x)", "")), "x, r | sum", "no product")
+    assert.strictEqual(groupsOf(block("add(%a, %x)", '\n output "a" = %a')), "x, a | sum", "an output is in memory")
+    const both = parse(`
+      input "x" %x : f32[1, 1, 4, 4]${weights}
+      %a : f32[1, 1, 4, 4] = conv(%x, %w) ${conv}
+      %b : f32[1, 1, 4, 4] = conv(%x, %w) ${conv}
+      %sum : f32[1, 1, 4, 4] = add(%b, %a)
+      %e : f32[1, 1, 4, 4] = conv(%sum, %w) ${conv}
+      output "e" = %e`)
+    assert.strictEqual(groupsOf(both), "x | a | sum")
+  })
+
+  it("products that the target runs faster on floats, with its reason, unless they are all there is", () => {
+    const graph = parse(`
+      input "x" %x : f32[1, 1, 4, 4]${weights}
+      %a : f32[1, 1, 4, 4] = conv(%x, %w) ${conv}
+      %c : f32[1, 2, 4, 4] = concat(%a, %a) {"axis":1}
+      %e : f32[1, 1, 6, 6] = conv(%c, %v) ${conv}
+      output "e" = %e`)
+    const under = (channels: number): TargetService => ({
+      ...reference,
+      prefersFloat: (_, [, weight]) => (Number(weight?.shape[1]) < channels ? `under ${channels} channels` : undefined)
+    })
+    const of = (target: TargetService) => [...Placement.preferringFloat(graph, target, new Set())]
+    assert.deepStrictEqual(of(reference), [])
+    assert.deepStrictEqual(of(under(2)), [["a", "under 2 channels"]])
+    assert.deepStrictEqual(of(under(3)), [])
+  })
+
+  it("a result named like an op is not all nodes of that op", () => {
+    const graph = parse(`
+      input "x" %x : f32[1, 1, 4, 4]${weights}
+      %conv : f32[1, 1, 4, 4] = conv(%x, %w) ${conv}
+      %c : f32[1, 1, 4, 4] = conv(%conv, %w) ${conv}
+      output "c" = %c`)
+    assert.strictEqual(groupsOf(graph, ["conv"]), "")
+    assert.strictEqual(groupsOf(graph, Placement.namesOf(["conv"])), "conv")
   })
 
   it("an add that nothing quantised reads stays float, and so does a bias", () => {

@@ -15,7 +15,7 @@ const describe = ({ bits, granularity, range, symmetric }: QuantScheme): string 
 /**
  * - identified: it has a name, and an identity, or nothing that is built for it is cached.
  * - features: sorted, each once, so that they can be part of a key.
- * - schemes: blocks have a size; no scheme is there twice.
+ * - schemes: blocks have a size, values use no more bits than they have; no scheme is there twice.
  * - supports: the same answer each time, for every built-in op; addition and multiplication run in some type, since they
  *   have no expansion to fall back on.
  * - memory: no negative limits, and none for one allocation above the total.
@@ -36,6 +36,9 @@ export const check = (target: TargetService): Effect.Effect<void, LawsBroken> =>
       for (const scheme of schemes)
         if (scheme.granularity.per === "block" && scheme.granularity.size < 1)
           add("schemes", `${describe(scheme)}: a block of ${scheme.granularity.size}`)
+      for (const scheme of schemes)
+        if ((scheme.usedBits ?? scheme.bits) > scheme.bits)
+          add("schemes", `${describe(scheme)}: values use ${scheme.usedBits} bits`)
     }
     for (const op of Ops.all) {
       const dtypes = [...op.operands.map(() => "f32" as const), "f32" as const]

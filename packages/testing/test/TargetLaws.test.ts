@@ -26,6 +26,8 @@ describe("TargetLaws", () => {
       const weights = [{ ...scheme, granularity: { per: "block" as const, size: 0 } }]
       assert.deepStrictEqual(yield* laws({ quantization: { activations: [], weights } }), ["schemes"])
       assert.deepStrictEqual(yield* laws({ quantization: { activations: [], weights: [scheme, scheme] } }), ["schemes"])
+      const nine = [{ ...scheme, usedBits: scheme.bits + 1 }]
+      assert.deepStrictEqual(yield* laws({ quantization: { activations: [], weights: nine } }), ["schemes"])
       let asked = 0
       assert.deepStrictEqual(yield* laws({ supports: () => asked++ % 2 === 0 }), ["supports"])
       assert.deepStrictEqual(yield* laws({ supports: () => false }), ["supports"])

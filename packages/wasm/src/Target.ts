@@ -10,6 +10,7 @@ import type { TargetService } from "@anneal/pipeline/Target"
 import * as Target from "@anneal/pipeline/Target"
 import * as Layer from "effect/Layer"
 import type { Features } from "./Emission.ts"
+import * as FloatPreference from "./FloatPreference.ts"
 import * as Whole from "./kernels/Whole.ts"
 import { featureNames, generator } from "./Payloads.ts"
 import * as ScalarCode from "./ScalarCode.ts"
@@ -91,6 +92,8 @@ export const make = (features: Features): TargetService => ({
       { bits: 8, symmetric: true, granularity: perTensor, scale: "f32", range: "static" }
     ],
     weights: [
+      // Seven bits of weights fit the relaxed dot product of bytes, whatever the activations are.
+      { bits: 8, usedBits: 7, symmetric: true, granularity: perAxis, scale: "f32", range: "static" },
       { bits: 8, symmetric: true, granularity: perAxis, scale: "f32", range: "static" },
       { bits: 8, symmetric: true, granularity: perTensor, scale: "f32", range: "static" }
     ]
@@ -100,6 +103,7 @@ export const make = (features: Features): TargetService => ({
       return dtypes.every((dtype) => dtype === "f32" || dtype === "f16" || DTypes.isInteger(dtype))
     return true
   },
+  prefersFloat: FloatPreference.reason,
   memory: { total: 2 ** 32 - 65_536, perAllocation: 2 ** 32 - 65_536 }
 })
 
