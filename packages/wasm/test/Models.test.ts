@@ -1,5 +1,5 @@
 // The real models through the passes, compiled for wasm without tuning, held against known outputs: with fused
-// multiply-adds and without. Skipped where the folder of models is not there.
+// multiply-adds and without, on two threads, and at fixed sizes. Skipped where the folder of models is not there.
 import * as Engine from "@anneal/engine/Engine"
 import type * as Manifest from "@anneal/engine/Manifest"
 import type * as IR from "@anneal/ir/Graph"
@@ -15,6 +15,7 @@ import * as Npy from "@anneal/runtime/Npy"
 import * as Profiles from "@anneal/runtime/Profiles"
 import * as Session from "@anneal/runtime/Session"
 import * as Executor from "@anneal/wasm/Executor"
+import * as NodeThreads from "@anneal/wasm/NodeThreads"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -116,6 +117,8 @@ describe("the real models on wasm", () => {
           const engine = yield* engineOf(graph)
           yield* check(engine, `${model}/golden`).pipe(Effect.provide(Executor.layer()))
           yield* check(engine, `${model}/golden`).pipe(Effect.provide(Executor.layer({ without: ["relaxed-simd"] })))
+          const threads = { threads: 2, spawn: NodeThreads.spawn }
+          yield* check(engine, `${model}/golden`).pipe(Effect.provide(Executor.layer({ threads })))
           for (const one of readdirSync(`${model}/golden`).slice(0, 2)) {
             const profiles = [profileOf(graph, `${model}/golden/${one}`)]
             const fixed = yield* engineOf(graph, { profiles })
