@@ -14,7 +14,10 @@ import { Measurer } from "@anneal/pipeline/Measurer"
 import type { Oracle } from "@anneal/pipeline/Oracle"
 import * as Progress from "@anneal/pipeline/Progress"
 import type { TargetService } from "@anneal/pipeline/Target"
-import type { LockMiss, TunerError } from "@anneal/pipeline/Tuner"
+import * as Key from "@anneal/pipeline/Key"
+import { Store } from "@anneal/pipeline/Store"
+import type { Decision, LockMiss, TunerError } from "@anneal/pipeline/Tuner"
+import * as Tuners from "@anneal/pipeline/Tuner"
 import { Tuner } from "@anneal/pipeline/Tuner"
 import * as Event from "@anneal/tune/Event"
 import type { FileError } from "@anneal/tune/FileError"
@@ -26,6 +29,7 @@ import * as LockedTuner from "@anneal/tune/LockedTuner"
 import * as LockFile from "@anneal/tune/LockFile"
 import * as Compile from "@anneal/wasm/Compile"
 import * as Measure from "@anneal/wasm/measure/Measure"
+import * as Validation from "@anneal/wasm/measure/Validation"
 import * as Payloads from "@anneal/wasm/Payloads"
 import * as WasmTarget from "@anneal/wasm/Target"
 import * as Clock from "effect/Clock"
@@ -51,6 +55,11 @@ export interface Options {
   readonly wide?: boolean
   /** Nothing is decided but by the lock, and nothing is written to it. */
   readonly frozen?: boolean
+  /**
+   * Whether kernels that nobody has checked are held against their regions' definitions: those that were predicted rather
+   * than measured. What a lock says was checked when it was locked. Default true.
+   */
+  readonly checkKernels?: boolean
   /** Ids of fusions that are not to be made, beside those that the lock switches off; `anneal inspect --fusions` lists them. */
   readonly fusionsOff?: ReadonlyArray<string>
 }
@@ -60,6 +69,8 @@ export interface Decided {
   readonly lock: Lock.Lock
   /** Decisions by why they were made: `fastest`, `predicted`, `locked`, … */
   readonly why: Readonly<Record<string, number>>
+  /** Kernels that were held against their regions' definitions after they were decided. */
+  readonly checked: number
   /** Candidates that were timed, and those found wrong, with why. */
   readonly timed: number
   readonly rejected: ReadonlyArray<{ readonly node: string; readonly candidate: string; readonly why: string }>
@@ -177,6 +188,49 @@ const offIn = (lock: Lock.Lock | undefined, here: Lock.Header): ReadonlyArray<st
         key.startsWith("fusion ") && candidate === "off" ? [key.slice("fusion ".length)] : []
       )
 
+/** A kernel that was right for a region is right for every region of that key, as long as the generator is the same. */
+const rightKey = ({ candidate, key }: Decision, generator: string): string =>
+  Key.digest({ kernel: Tuners.identify(candidate), region: key, generator, right: 1 })
+
+const known = (decision: Decision, generator: string) =>
+  Effect.flatMap(Store, (store) =>
+    store === undefined
+      ? Effect.succeed(false)
+      : Effect.map(Effect.option(store.entry(rightKey(decision, generator))), (found) =>
+          Option.isSome(Option.flatten(found))
+        )
+  )
+
+/** A store that cannot be written costs the next build time, and says so by the stages that it does not keep. */
+const remember = (decision: Decision, generator: string) =>
+  Effect.flatMap(Store, (store) =>
+    store === undefined ? Effect.void : Effect.ignore(store.setEntry(rightKey(decision, generator), true))
+  )
+
+/**
+ * Holds the decisions against the regions' definitions that no measurement has: a wrong kernel gives way to a right one.
+ * `count` is told how many; those that the store knows to be right are not looked at again.
+ */
+const checking = (events: ReadonlyArray<Event.Event>, generator: string, count: (checked: number) => void) =>
+  Effect.map(
+    Validation.make({ parallel: availableParallelism() }),
+    (validate): Validation.Validate =>
+      (decided) =>
+        Effect.gen(function* () {
+          const predicted = new Set(
+            events.flatMap((event) => (event._tag === "Decided" && event.why === "predicted" ? [event.key] : []))
+          )
+          const open: Array<Decision> = []
+          for (const decision of decided.decisions)
+            if (predicted.has(decision.key) && !(yield* known(decision, generator))) open.push(decision)
+          count(open.length)
+          const settled = yield* validate({ ...decided, decisions: open })
+          yield* Effect.forEach(settled, (decision) => remember(decision, generator), { discard: true })
+          const right = new Map(settled.map((decision) => [decision.key, decision]))
+          return decided.decisions.map((decision) => right.get(decision.key) ?? decision)
+        })
+  )
+
 /** The lock after a build: what was decided now, and what the lock says of other models. */
 const merged = (before: Lock.Lock | undefined, now: Lock.Lock): Lock.Lock =>
   before === undefined || otherThings(before, now).length > 0
@@ -229,7 +283,12 @@ const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options:
     )
     const events: Array<Event.Event> = []
     const listener = yield* Event.Listener
-    const compiled = yield* Compile.compile(graph, compiling).pipe(
+    let checked = 0
+    const validate =
+      options.checkKernels === false || options.frozen === true
+        ? {}
+        : { validate: yield* checking(events, here.generator, (count) => void (checked = count)) }
+    const compiled = yield* Compile.compile(graph, { ...compiling, ...validate }).pipe(
       Effect.provide(tuner),
       Effect.provideService(Event.Listener, (event) =>
         Effect.suspend(() => {
@@ -242,10 +301,10 @@ const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options:
     const kernels = Lock.fromDecisions(here, choices, compiled.decisions)
     const lock = Lock.make(here, [...kernels.decisions, ...fusionsOff.map(fusionOff)])
     if (file !== undefined && options.frozen !== true) yield* LockFile.write(file, merged(before, lock))
-    return { payload: compiled.payload, decided: summarize(lock, events), fusionsOff }
+    return { payload: compiled.payload, decided: summarize(lock, events, checked), fusionsOff }
   })
 
-const summarize = (lock: Lock.Lock, events: ReadonlyArray<Event.Event>): Decided => {
+const summarize = (lock: Lock.Lock, events: ReadonlyArray<Event.Event>, checked: number): Decided => {
   const why: Record<string, number> = {}
   const rejected: Array<Decided["rejected"][number]> = []
   let timed = 0
@@ -255,5 +314,5 @@ const summarize = (lock: Lock.Lock, events: ReadonlyArray<Event.Event>): Decided
     if (event._tag === "Rejected")
       rejected.push({ node: event.node, candidate: event.candidate, why: `${event.reason}: ${event.detail}` })
   }
-  return { lock, why, timed, rejected }
+  return { lock, why, checked, timed, rejected }
 }

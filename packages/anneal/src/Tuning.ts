@@ -37,10 +37,11 @@ export const parse = (given: {
 }
 
 /** `12 decisions: 9 fastest, 3 locked; 84 candidates timed, 1 found wrong`. */
-export const summary = ({ rejected, timed, why }: Decided): string => {
+export const summary = ({ checked, rejected, timed, why }: Decided): string => {
   const count = Object.values(why).reduce((sum, one) => sum + one, 0)
   const reasons = Object.entries(why).map(([name, count]) => `${count} ${name}`)
+  const held = checked === 0 ? "" : `; ${checked} kernels checked`
   const measured = timed === 0 && rejected.length === 0 ? "" : `; ${timed} candidates timed`
   const wrong = rejected.length === 0 ? "" : `, ${rejected.length} found wrong`
-  return `${count} decisions: ${reasons.join(", ") || "none"}${measured}${wrong}`
+  return `${count} decisions: ${reasons.join(", ") || "none"}${held}${measured}${wrong}`
 }

@@ -125,6 +125,20 @@ describe("anneal build with a lock", () => {
   )
 })
 
+describe("kernels that nobody measured", () => {
+  it.live("are held against their regions before the engine is written, once for each cache", () =>
+    Effect.gen(function* () {
+      const { build } = yield* workplace
+      const first = yield* build("a.engine")
+      const [, decided = "", checked = "none"] = /^(\d+) decisions: .*; (\d+) kernels checked$/m.exec(first.out) ?? []
+      assert.strictEqual(checked, decided, first.out)
+      assert.notMatch((yield* build("b.engine")).out, /kernels checked/)
+      assert.match((yield* build("c.engine", "--no-use-cache")).out, /kernels checked/)
+      assert.notMatch((yield* build("d.engine", "--no-use-cache", "--no-validate")).out, /kernels checked/)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+})
+
 describe("anneal build --tune", () => {
   it.live(
     "measures, keeps what it measured beside the lock, and explains decisions by it",

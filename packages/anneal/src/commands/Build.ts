@@ -156,6 +156,7 @@ export const build = Command.make(
       Flag.optional
     ),
     keep: Options.repeated("keep-float", "A product that stays float: op, value or path in the model"),
+    fullRange: flag("full-range", "Weights use all 8 bits where the target is faster with 7 of them"),
     pipeline: Options.text("pipeline", "A module (FILE.ts) with a pipeline of your own"),
     plugin: Options.plugin,
     disable: Options.repeated("disable", "A pass to leave out, by name; may be repeated"),
@@ -194,7 +195,7 @@ export const build = Command.make(
     saveOnnx: Options.text("save-onnx", "Also write the optimised graph as ONNX"),
     stripWeights: flag("strip-weights", "Leave the model's weights out of the file"),
     validate: Flag.Boolean("validate").pipe(
-      Flag.withDescription("Check every rewrite on the oracle (--no-validate: do not)"),
+      Flag.withDescription("Check every rewrite on the oracle, every kernel on its region (--no-validate: do not)"),
       Flag.withDefault(true)
     ),
     onFailure: Flag.Literals("on-failure", ["stop", "skip"]).pipe(
@@ -229,6 +230,7 @@ export const build = Command.make(
         precision: precisions[precision],
         ...(maxDrop === undefined ? {} : { maxDrop }),
         keep: given.keep,
+        fullRange: given.fullRange,
         disable: given.disable,
         state: parseState(given.state),
         ...(limit === undefined ? {} : { memoryLimit: ShapeOption.parseBytes("--mem-limit", limit) }),
@@ -237,6 +239,7 @@ export const build = Command.make(
         ...(Option.isSome(given.lock) ? { lock: given.lock.value } : {}),
         frozen: given.frozen,
         wide: given.wide,
+        checkKernels: given.validate,
         fusionsOff: given.fusionOff
       }
     })
