@@ -1,12 +1,14 @@
-// Lines of text as pictures: what the text-direction classifier looks at. Upright or upside down, drawn with fonts that
-// npm packages carry. Deterministic: line i is the same on every machine.
+// Lines of text as pictures, as wide as their text: what a recogniser reads. Drawn with fonts that npm packages carry.
+// Deterministic: line i is the same on every machine.
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { createCanvas, GlobalFonts } from "@napi-rs/canvas"
 import { IR, type Pipeline } from "anneal"
 
-/** Height and width of the classifier's input, in pixels. */
-const [height, width] = [48, 192]
+/** Height of the recogniser's input, in pixels. */
+const height = 48
+/** Widths are multiples of this; the recogniser looks at steps of 8 pixels. */
+const step = 32
 
 const require = createRequire(import.meta.url)
 const fontFiles: ReadonlyArray<readonly [family: string, file: string]> = [
@@ -43,33 +45,31 @@ const words = (
   "Invoice Total Date Order Number Payment Street Paris Berlin Tokyo London 2026 1984 42 17.50 99% Room Gate Flight"
 ).split(" ")
 
-/** What line `index` says, how it looks, and whether it stands on its head. */
+/** What line `index` says, and how it looks. */
 export const describe = (index: number) => {
   const random = generator(index * 7919 + 17)
   const pick = <A>(list: ReadonlyArray<A>): A | undefined => list[Math.floor(random() * list.length)]
-  const text = Array.from({ length: 2 + Math.floor(random() * 3) }, () => pick(words)).join(" ")
+  const text = Array.from({ length: 1 + Math.floor(random() * 3) }, () => pick(words)).join(" ")
   const family = pick(fontFiles)?.[0] ?? "Roboto"
   const size = 28 + Math.floor(random() * 8)
   const ink = Math.floor(random() * 90)
   const paper = 200 + Math.floor(random() * 55)
-  return { text, family, size, ink, paper, upsideDown: random() < 0.5 }
+  return { text, family, size, ink, paper }
 }
 
-/** The picture of line `index` as the classifier wants it: f32 `[1, 3, 48, 192]`, pixels scaled to [−1, 1]. */
+/** The picture of line `index` as the recogniser wants it: f32 `[1, 3, 48, width]`, pixels scaled to [−1, 1]. */
 export const picture = (index: number): IR.Tensor.Tensor => {
-  const { family, ink, paper, size, text, upsideDown } = describe(index)
-  const canvas = createCanvas(width, height)
-  const context = canvas.getContext("2d")
+  const { family, ink, paper, size, text } = describe(index)
+  const ruler = createCanvas(1, 1).getContext("2d")
+  ruler.font = `${size}px ${family}`
+  const width = step * Math.max(1, Math.ceil((ruler.measureText(text).width + 16) / step))
+  const context = createCanvas(width, height).getContext("2d")
   context.fillStyle = `rgb(${paper}, ${paper}, ${paper})`
   context.fillRect(0, 0, width, height)
-  if (upsideDown) {
-    context.translate(width, height)
-    context.rotate(Math.PI)
-  }
   context.font = `${size}px ${family}`
   context.fillStyle = `rgb(${ink}, ${ink}, ${ink})`
   context.textBaseline = "middle"
-  context.fillText(text, 4, height / 2 + 1)
+  context.fillText(text, 8, height / 2 + 1)
   const { data } = context.getImageData(0, 0, width, height)
   const planes = new Float32Array(3 * height * width)
   for (let pixel = 0; pixel < height * width; pixel++)
@@ -82,7 +82,7 @@ export const picture = (index: number): IR.Tensor.Tensor => {
 export const samples = (input: string, first: number, count: number): ReadonlyArray<Pipeline.Samples.Sample> =>
   Array.from({ length: count }, (_, index) => ({ [input]: picture(first + index) }))
 
-/** The same with labels: 0 upright, 1 upside down. */
+/** The same with what they say. */
 export const labelled = (
   input: string,
   first: number,
@@ -90,5 +90,5 @@ export const labelled = (
 ): ReadonlyArray<Pipeline.Evaluator.LabelledSample> =>
   Array.from({ length: count }, (_, index) => ({
     inputs: { [input]: picture(first + index) },
-    label: describe(first + index).upsideDown ? 1 : 0
+    label: describe(first + index).text
   }))

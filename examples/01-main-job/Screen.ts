@@ -1,5 +1,6 @@
 // What the main job shows: one line a stage as it ends, then accuracy, sizes and what to type next.
-import { type Build, Pipeline } from "anneal"
+import { type Bench, type Build, Pipeline, Tuning } from "anneal"
+import * as Reader from "./Reader.ts"
 
 interface Row {
   readonly stage: string
@@ -9,6 +10,7 @@ interface Row {
 }
 
 const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(2)} s`
+const percent = (share: number): string => `${(100 * share).toFixed(2)} %`
 const kibibytes = (bytes: number | bigint): string => `${(Number(bytes) / 1024).toFixed(0)} KiB`
 
 export const make = () => {
@@ -53,28 +55,46 @@ export const make = () => {
         Retry: () => {},
         Interrupted: () => {}
       }),
-    result: (built: Build.Built, took: number, modelBytes: number | bigint): void => {
+    heading: (name: string): void => {
+      ;[cached, ran] = [0, 0]
+      console.log(`\n${name}`)
+    },
+    result: (built: Build.Built, took: number): void => {
       const { accuracy, precision } = built.manifest
       const integers = precision.filter(({ to }) => to.startsWith("int")).length
-      console.log(`\n  nodes       ${built.source.nodes.length} → ${built.graph.nodes.length}`)
+      console.log(`  nodes       ${built.source.nodes.length} → ${built.graph.nodes.length}`)
       if (accuracy !== null)
         console.log(
-          `  accuracy    ${(100 * accuracy.before.value).toFixed(1)} % → ${(100 * accuracy.after.value).toFixed(1)} % ` +
-            `(${accuracy.before.metric} on ${accuracy.before.count} lines, at most ${accuracy.maxDrop} lost)`
+          `  accuracy    ${accuracy.before.metric} ${percent(accuracy.before.value)} → ${percent(accuracy.after.value)} ` +
+            `on ${accuracy.before.count} lines, at most ${percent(accuracy.maxDrop ?? 0)} more allowed`
         )
-      console.log(`  precision   ${integers} of ${precision.length} products in INT8`)
-      console.log(`  size        ${kibibytes(modelBytes)} model → ${kibibytes(built.bytes)} engine`)
+      if (integers > 0) console.log(`  precision   ${integers} of ${precision.length} products in INT8`)
+      if (built.decided !== undefined) console.log(`  kernels     ${Tuning.summary(built.decided)}`)
       console.log(`  build       ${seconds(took)}, ${cached} stages from the cache, ${ran} run`)
-      console.log(`  engine      sha256 ${built.digest.slice(0, 16)}…\n`)
+      console.log(`  engine      ${kibibytes(built.bytes)}, sha256 ${built.digest.slice(0, 16)}…`)
     },
-    line: (line: { readonly text: string; readonly upsideDown: boolean }, found: boolean): void =>
+    line: (name: string, right: string, found: string): void =>
+      console.log(`  ${name} reads "${right}"${found === right ? "" : ` as "${found}"`}`),
+    compared: (
+      rows: ReadonlyArray<{
+        readonly name: string
+        readonly tally: Reader.Tally
+        readonly latency: Bench.Latency
+        readonly bytes: number
+      }>
+    ): void => {
+      console.log(`\n          exact    character error    latency p50    p90         engine`)
+      for (const { bytes, latency, name, tally } of rows)
+        console.log(
+          `  ${name}  ${percent(tally.exact / Math.max(1, tally.lines)).padStart(7)}  ${percent(Reader.errorRate(tally)).padStart(17)}` +
+            `  ${`${latency.p50.toFixed(1)} ms`.padStart(13)}  ${`${latency.p90.toFixed(1)} ms`.padStart(9)}  ${kibibytes(bytes).padStart(11)}`
+        )
+    },
+    next: (engine: string, lock: string): void =>
       console.log(
-        `  "${line.text}" ${line.upsideDown ? "upside down" : "upright"}: ${found === line.upsideDown ? "right" : "wrong"}`
-      ),
-    next: (engine: string): void =>
-      console.log(
-        `\nNext:\n  npm start                                   once more: what the cache saves\n` +
-          `  npm run anneal -- inspect ${engine}\n  npm run anneal -- build MODEL.onnx -o ENGINE   your own model\n`
+        `\nNext:\n  npm start                                   once more: what the locks and the cache save\n` +
+          `  npm run anneal -- inspect ${engine} --journal ${lock}\n  npm run anneal -- bench ${engine}\n` +
+          `  npm run anneal -- build MODEL.onnx -o ENGINE   your own model\n`
       )
   }
 }
