@@ -39,6 +39,11 @@ export interface Bound {
   readonly outputs: ReadonlyArray<BoundPort>
   /** Throws `ExecutionError`. */
   readonly run: () => void
+  /**
+   * The outputs that are state become the inputs of the next run, without a copy where their shapes are the inputs'. Read
+   * the outputs before it.
+   */
+  readonly carry: () => void
 }
 
 /** Bytes in use. */

@@ -286,7 +286,18 @@ class WasmSession {
             }
           ]
     const parts = binding.program.parts.length
+    const state = graph.aliases.flatMap(({ input, output }) => {
+      const to = binding.inputs[graph.inputs.findIndex(({ name }) => name === input)]
+      const from = binding.outputs[graph.outputs.findIndex(({ name }) => name === output)]
+      return to === undefined || from === undefined || to.shape.join() !== from.shape.join() ? [] : [{ from, to }]
+    })
     return {
+      carry: () => {
+        for (const { from, to } of state) {
+          to.lie(from.address)
+          from.avoid(to.address, to.address + to.bytes)
+        }
+      },
       inputs: graph.inputs.flatMap(({ name }, place) => port(name, binding.inputs[place])),
       outputs: graph.outputs.flatMap(({ name }, place) => port(name, binding.outputs[place])),
       run: () => {

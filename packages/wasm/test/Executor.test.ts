@@ -4,6 +4,7 @@ import * as Manifest from "@anneal/engine/Manifest"
 import * as Safetensors from "@anneal/engine/Safetensors"
 import * as Dim from "@anneal/ir/Dim"
 import type { TypedArray } from "@anneal/ir/DType"
+import type { Alias } from "@anneal/ir/Graph"
 import * as Numbers from "@anneal/ir/Numbers"
 import * as Reference from "@anneal/reference/Reference"
 import * as Session from "@anneal/runtime/Session"
@@ -17,8 +18,8 @@ import { adding, graphOf, programOf } from "./Program.ts"
 
 const plain = { relaxed: false, wide: false, threads: false }
 
-const engineOf = (n: Dim.Dim, trap = false): Engine.Engine => {
-  const graph = graphOf(n)
+const engineOf = (n: Dim.Dim, trap = false, aliases: ReadonlyArray<Alias> = []): Engine.Engine => {
+  const graph = { ...graphOf(n), aliases }
   const assembled = Assemble.assemble(programOf(n), {
     features: plain,
     kernel: (region) => adding(region, { trap: trap && region.id === "y" }),
@@ -149,5 +150,21 @@ it.effect("gives memory back when a session is closed", () =>
         expect(kept.memoryUse()).toEqual(before)
       })
     )
+  }).pipe(Effect.provide(layer), Effect.scoped)
+)
+
+it.effect("carries state from one bound run to the next where it lies", () =>
+  Effect.gen(function* () {
+    const session = yield* Session.open(engineOf(Dim.symbol("n"), false, [{ input: "x", output: "y" }]))
+    const bound = yield* session.bind({ x: [2] })
+    fill(bound.inputs[0]?.data, [0, 1])
+    let expected = [0, 1]
+    for (let round = 0; round < 6; round++) {
+      bound.run()
+      expected = expected.map((value) => 2 * (value + 3))
+      expect([...(bound.outputs[0]?.data ?? [])]).toEqual(expected)
+      bound.carry()
+      expect([...(bound.inputs[0]?.data ?? [])]).toEqual(expected)
+    }
   }).pipe(Effect.provide(layer), Effect.scoped)
 )
