@@ -126,7 +126,7 @@ const reduce = make("reduce", ({ b, pick, random }) => {
 })
 
 const argReduce = make("argReduce", ({ b, pick, random }) => {
-  const x = pick(both(isWide, hasRank(1)))
+  const x = pick(both(isWide, hasRank(1), ({ shape }) => !shape.includes(0)))
   if (x === undefined) return undefined
   return [b.one(Ops.argMax, [x], { axis: random.integer(0, x.type.shape.length - 1), keepDims: true, select: "first" })]
 })

@@ -37,6 +37,8 @@ export const layOut = (
     .map((one, place) => ({ ...one, place }))
     .sort((x, y) => {
       const [a, b] = [stride(x.axis), stride(y.axis)]
+      // One element, or the same one again and again, lies nowhere: outside, so that what runs by 1 stays inside.
+      if (a === 0 || b === 0) return (a === 0 ? 0 : 1) - (b === 0 ? 0 : 1) || x.place - y.place
       if (typeof a === "number" && typeof b === "number") return Math.abs(b) - Math.abs(a) || x.place - y.place
       return Dim.lessOrEqual(b, a) === true ? -1 : Dim.lessOrEqual(a, b) === true ? 1 : x.place - y.place
     })

@@ -212,7 +212,7 @@ export const writeRow = (
       // Four lanes by themselves, each with its own best, where they are worth it.
       const inLanes = bytesOf(value.dtype) < 8 && (typeof count !== "number" || count >= 16)
       const lanes = Array.from(
-        { length: inLanes ? unroll : 0 },
+        { length: inLanes ? unroll + 1 : 0 },
         () => new RowsCombine.VectorPosition(w, stage, value.dtype)
       )
       for (const one of lanes) one.reset()
@@ -229,7 +229,9 @@ export const writeRow = (
         }
         LoopRow.consume(row, [], count, unroll, {
           vectors: ([x, at], vector, mask) => {
-            if (x !== undefined && at !== undefined) lanes[vector]?.add(x, at[0], mask)
+            // The end of a row may come first, and of equals the first one counts: it has lanes of its own.
+            const own = mask === undefined ? vector : unroll
+            if (x !== undefined && at !== undefined) lanes[own]?.add(x, at[0], mask)
           },
           singles: ([x, at]) => {
             if (x !== undefined && at !== undefined) position.add(x, { type: "i32", code: at.code })

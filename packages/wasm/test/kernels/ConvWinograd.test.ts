@@ -24,6 +24,8 @@ describe("ConvWinograd", () => {
     ["taps that differ", { channels: 4, outChannels: 8, size: [7, 11], kernel: [2, 5], pads: [0, 2] }],
     ["one axis", { channels: 12, outChannels: 19, size: [36], kernel: [5] }],
     ["one axis, padded", { channels: 12, outChannels: 16, size: [35], kernel: [3], pads: [1], batch: 2 }],
+    ["one element and its padding", { channels: 8, outChannels: 8, size: [1], kernel: [3], pads: [2] }],
+    ["one row and its padding", { channels: 8, outChannels: 8, size: [1, 9], kernel: [3, 3], pads: [1, 1] }],
     ["one axis of two", { channels: 8, outChannels: 24, size: [36, 1], kernel: [5, 1] }],
     [
       "taps along one axis, space along two",

@@ -46,11 +46,14 @@ const image = (
   groups: number,
   channels: number,
   size: ReadonlyArray<Dim.Dim>,
-  order: "channelsFirst" | "channelsLast"
+  lies: "channelsFirst" | "channelsLast"
 ): View.View => {
   const shape = [batch, groups, channels, ...size]
   const space = size.map((_, axis) => 3 + axis)
-  return View.ordered(buffer, "f32", shape, order === "channelsFirst" ? [0, 1, 2, ...space] : [0, ...space, 1, 2])
+  const order = lies === "channelsFirst" ? [0, 1, 2, ...space] : [0, ...space, 1, 2]
+  const view = View.ordered(buffer, "f32", shape, order)
+  // As regions come: axes of one element have no stride.
+  return { ...view, strides: view.strides.map((stride, axis) => (shape[axis] === 1 ? 0 : stride)) }
 }
 
 export const convolution = (one: Case): Convolution => {

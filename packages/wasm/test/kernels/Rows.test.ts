@@ -160,6 +160,22 @@ describe("Rows", () => {
     check(rows(outer, inner, [x], stages, [{ view: y, value: row("r", result), per: "row" }]), buffers, 3e-5)
   })
 
+  it.each([4, 5, 9, 10, 11, 18, 33])("positions of equal extremes in rows of a symbolic length: %i", (m) => {
+    const [outer, inner] = [[40], [Dim.symbol("m")]]
+    const x = View.contiguous("x", "i32", [...outer, ...inner])
+    const y: View.View = { buffer: "y", dtype: "i64", shape: [...outer, ...inner], offset: 0, strides: [1, 0] }
+    const r = RandomRegion.random(m)
+    const buffers: Buffers = new Map([
+      ["x", { dtype: "i32", data: Int32Array.from({ length: 40 * m }, () => r.below(3)) }],
+      ["y", { dtype: "i64", data: DTypes.allocate("i64", 40) }]
+    ])
+    for (const combine of ["argMaxFirst", "argMaxLast", "argMinFirst", "argMinLast"] as const) {
+      const stage: Stage = { kind: "reduce", name: "r", combine, value: Scalars.load(0, "i32"), dtype: "i64" }
+      const region = rows(outer, inner, [x], [stage], [{ view: y, value: row("r", "i64"), per: "row" }])
+      check(region, buffers, 0, new Map([["m", m]]))
+    }
+  })
+
   it.each([1, 3, 4, 6, 17])("softmax in place, with symbolic sizes, n = %i", (n) => {
     const size = Dim.symbol("n")
     const symbols = new Map([["n", n]])
