@@ -56,20 +56,27 @@ class GemmBench {
     const double floor_us = std::max(2.0 * row.m * row.n * row.k / 990e6, bytes / 3.0e6);
     const int count = std::clamp((int)(400 / (floor_us + 3)) + 1, 2, 100) / sets * sets + sets;
 
-    // Ours: every instance of this type and epilogue that fits, quickly; the best again below.
+    // Ours: every instance of this type and epilogue that fits, quickly; the best again below. A long pass heats the card and slows
+    // the instances at its end, so large products are passed over there and back, and the better time counts.
     const Instance *best = nullptr;
     double best_us = 1e30;
-    std::vector<std::pair<double, const Instance *>> quick_times;
+    std::vector<const Instance *> fitting;
     for (const Instance &i : instances_) {
       if (i.kernel != "GemmSm90" || i.text("INPUT", "") != row.input || i.text("OUTPUT", "") != row.output) continue;
       if (i.number("GROUPED", 0) || i.number("A_ALONG_M", 0) || i.number("B_ALONG_N", 0) || i.number("EPILOGUE_KIND", 0) != (fused ? 1 : 0)) continue;
-      if (!gemm_refusal(i, problem(0)).empty()) continue;
-      const std::vector<Launch> launches = prepare(i, problem, sets);
-      Repeated timed(device_, count, [&](int n, CUstream s) { launches[n % sets](s); });
-      const double us = timed.median(3);
-      if (verbose) std::printf("    %-44s %9.2f us %8.1f TFLOP/s\n", i.name.c_str(), us, 2e-6 * row.m * row.n * row.k / us);
-      quick_times.emplace_back(us, &i);
+      if (gemm_refusal(i, problem(0)).empty()) fitting.push_back(&i);
     }
+    std::vector<std::pair<double, const Instance *>> quick_times;
+    for (const Instance *i : fitting) quick_times.emplace_back(1e30, i);
+    const int passes = floor_us > 50 ? 2 : 1;
+    for (int pass = 0; pass < passes; pass++)
+      for (size_t n = 0; n < fitting.size(); n++) {
+        auto &[us, i] = quick_times[pass % 2 ? fitting.size() - 1 - n : n];
+        const std::vector<Launch> launches = prepare(*i, problem, sets);
+        Repeated timed(device_, count, [&](int c, CUstream s) { launches[c % sets](s); });
+        us = std::min(us, timed.median(3));
+        if (verbose) std::printf("    %-44s %9.2f us %8.1f TFLOP/s\n", i->name.c_str(), us, 2e-6 * row.m * row.n * row.k / us);
+      }
     // Clocks move by a tenth within a second under load, so the four quickest run again, longer and in turns.
     std::sort(quick_times.begin(), quick_times.end());
     quick_times.resize(std::min<size_t>(quick_times.size(), 4));

@@ -97,8 +97,9 @@ __device__ __forceinline__ u32 cluster_address(u32 address, u32 block_rank) {
   asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(r) : "r"(address), "r"(block_rank));
   return r;
 }
-__device__ __forceinline__ void cluster_store_float2(u32 address, float2 v) {
-  asm volatile("st.shared::cluster.v2.f32 [%0], {%1, %2};" ::"r"(address), "f"(v.x), "f"(v.y) : "memory");
+// `bytes` (a multiple of 16) from this block's shared memory to another's, counted by a barrier there.
+__device__ __forceinline__ void cluster_copy(u32 to, u32 from, u32 bytes, u32 barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "r"(from), "r"(bytes), "r"(barrier) : "memory");
 }
 __device__ __forceinline__ void shared_store_float2(u32 address, float2 v) { asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(address), "f"(v.x), "f"(v.y) : "memory"); }
 __device__ __forceinline__ float4 shared_load_float4(u32 address) {

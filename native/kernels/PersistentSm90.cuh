@@ -127,10 +127,11 @@ constexpr int kOutBytes = (int)sizeof(OUTPUT);
 constexpr int kChunk = TILE_N % (128 / kOutBytes) == 0 ? 128 / kOutBytes : TILE_N % (64 / kOutBytes) == 0 ? 64 / kOutBytes : 32 / kOutBytes;
 constexpr int kLine = kChunk * kOutBytes;
 constexpr int kSlotBytes = 64 * kLine < 1024 ? 1024 : 64 * kLine;
-// SPLIT_K: where the other blocks' sums arrive, beside the stages if they fit there, over them if not.
+// SPLIT_K: a block's sums are laid out over its stages, kOwnerBytes for each block that finishes a part of the rows, and travel
+// as bulk copies to where they arrive: beside the stages if they fit there, behind the laid out sums if not.
 constexpr int kPartialStride = TILE_N + 8, kRows = kTileM / SPLIT_K;
-constexpr int kReceiveBytes = kTileM * kPartialStride * 4;
-constexpr bool kApart = SPLIT_K > 1 && BLOCKS_PER_SM == 1 && STAGES * kStageBytes + kReceiveBytes + 16 * STAGES <= 232448;
+constexpr int kOwnerBytes = kRows * kPartialStride * 4, kReceiveBytes = (SPLIT_K - 1) * kOwnerBytes;
+constexpr bool kApart = SPLIT_K > 1 && STAGES * kStageBytes + kReceiveBytes + 16 * STAGES + 16 + 1024 <= 233472 / BLOCKS_PER_SM;
 constexpr int kStoreBytes = SPLIT_K > 1 ? (kApart ? kReceiveBytes : 0) : CONSUMERS * STORE_SLOTS * kSlotBytes;
 #ifdef PRODUCER_REGISTERS
 constexpr int kThreads = 128 * (CONSUMERS + 1);
@@ -140,7 +141,7 @@ constexpr int kThreads = 128 * CONSUMERS + 32;
 constexpr bool kPrefetch = kEpilogueMatrices > 0;
 // Results of a block's last tile may lie where the stages were, except where another warpgroup still reads them in its turn.
 constexpr bool kOverStages = SPLIT_K == 1 && !PING_PONG && kTileM * TILE_N / kChunk / 64 * kSlotBytes <= STAGES * kStageBytes;
-static_assert(SPLIT_K == 1 || kApart || kReceiveBytes <= STAGES * kStageBytes, "sums that arrive fit beside the stages or over them");
+static_assert(SPLIT_K == 1 || SPLIT_K * kOwnerBytes + (kApart ? 0 : kReceiveBytes) <= STAGES * kStageBytes, "sums are laid out over the stages");
 static_assert(!STREAM_K || (kCluster == 1 && PROMOTE == 0), "stream-K blocks share nothing");
 static_assert(!GROUPED || (kCluster == 1 && !STREAM_K && !A_ALONG_M && !CONSTANT_B && MMA_KIND != 2), "groups: rows of A along k, no cluster, floats");
 static_assert(!STREAM_K || MMA_KIND != 2, "partial sums are floats");
@@ -305,7 +306,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
   if (base & 1023) __trap();
   const u32 smem_a = base, smem_b = base + STAGES * kABytes, smem_d = base + STAGES * kStageBytes;
   const u32 full = smem_d + kStoreBytes, empty = full + 8 * STAGES;
-  [[maybe_unused]] const u32 receive = kApart ? smem_d : base;
+  [[maybe_unused]] const u32 receive = kApart ? smem_d : base + SPLIT_K * kOwnerBytes, arrived = empty + 8 * STAGES;
 
   const int warpgroup = __shfl_sync(0xffffffff, threadIdx.x / 128, 0);
   const int warp = __shfl_sync(0xffffffff, threadIdx.x / 32, 0);
@@ -323,6 +324,10 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     for (int i = 0; i < STAGES; i++) {
       barrier_init(full + 8 * i, 1);
       barrier_init(empty + 8 * i, 4 * kTogether * kSharers);
+    }
+    if (SPLIT_K > 1) {
+      barrier_init(arrived, 1);
+      barrier_expect(arrived, kReceiveBytes);
     }
     barrier_init_fence();
   }
@@ -590,37 +595,38 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
       const int column_0 = CONVOLUTION ? tile.batch * shape.n : 0; // a group's first column
 #if SPLIT_K > 1
       {
-        // Each block of the k cluster finishes kRows rows of the tile: the others' sums for them arrive in its shared memory,
-        // written from registers, and one cluster barrier says that all have. Where the receiving part lies over the stages,
-        // an earlier barrier says that they have been read.
-        if (!kApart) cluster_sync();
+        // Each block of the k cluster finishes kRows rows of the tile; the others' sums for them come as bulk copies between
+        // shared memories, which are several times as quick as stores or loads of single elements there.
+        if (kApart) named_barrier(7, 128 * CONSUMERS);
+        else cluster_sync(); // no block reads its stages any more
         const int row0 = consumer * BLOCKS_M * 64 + quarter * 16 + lane / 4;
 #pragma unroll
         for (int mi = 0; mi < BLOCKS_M; mi++)
 #pragma unroll
-          for (int h = 0; h < 2; h++) {
-            const int r = row0 + mi * 64 + h * 8, owner = r / kRows;
-            const u32 mine = receive + (u32)((rank_k * kRows + r - owner * kRows) * kPartialStride + lane % 4 * 2) * 4;
-            const u32 to = cluster_address(mine, rank_m + rank_n * CLUSTER_M + owner * CLUSTER_M * CLUSTER_N);
-            // A warp's eight rows have one owner where its rows are whole eights; its own go the short way.
-            const bool own = kRows % 8 == 0 && owner == rank_k;
+          for (int h = 0; h < 2; h++)
 #pragma unroll
-            for (int j = 0; j < TILE_N / 8; j++) {
-              const float2 v = make_float2((float)d[mi][4 * j + 2 * h], (float)d[mi][4 * j + 2 * h + 1]);
-              if (own) shared_store_float2(mine + j * 32, v);
-              else cluster_store_float2(to + j * 32, v);
-            }
+            for (int j = 0; j < TILE_N / 8; j++)
+              shared_store_float2(base + (u32)((row0 + mi * 64 + h * 8) * kPartialStride + lane % 4 * 2 + j * 8) * 4, make_float2((float)d[mi][4 * j + 2 * h], (float)d[mi][4 * j + 2 * h + 1]));
+        async_proxy_fence();
+        named_barrier(7, 128 * CONSUMERS);
+        if (threadIdx.x == 0)
+          for (int q = 0; q < SPLIT_K; q++) {
+            if (q == rank_k) continue;
+            const u32 block = rank_m + rank_n * CLUSTER_M + q * CLUSTER_M * CLUSTER_N, slot = rank_k < q ? rank_k : rank_k - 1;
+            cluster_copy(cluster_address(receive + slot * kOwnerBytes, block), base + q * kOwnerBytes, kOwnerBytes, cluster_address(arrived, block));
           }
-        cluster_sync();
+        barrier_wait(arrived, 0);
         constexpr int kQuads = TILE_N / 4;
         const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;
 #pragma unroll 2
         for (int i = threadIdx.x; i < kRows * kQuads; i += 128 * CONSUMERS) {
           const int r = i / kQuads, c = i % kQuads * 4;
+          // In the order of k, so that the result does not depend on which block finishes it.
           float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
 #pragma unroll
           for (int q = 0; q < SPLIT_K; q++) {
-            const float4 v = shared_load_float4(receive + (u32)((q * kRows + r) * kPartialStride + c) * 4);
+            const u32 part = q == rank_k ? base + q * kOwnerBytes : receive + (q < rank_k ? q : q - 1) * kOwnerBytes;
+            const float4 v = shared_load_float4(part + (u32)(r * kPartialStride + c) * 4);
             sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
           }
           const int row = (tile.m * CLUSTER_M + rank_m) * kTileM + rank_k * kRows + r, column = n0 + c;
@@ -633,6 +639,8 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
             store_masked((OUTPUT *)shape.d + to + 2, hi, shape.n - column - 2, even);
           }
         }
+        __syncwarp();
+        cluster_sync(); // no block leaves while its sums are on their way
       }
 #else
       const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;

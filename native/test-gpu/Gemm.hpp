@@ -42,11 +42,11 @@ struct GemmTile {
     const int out = (int)type_bytes(output);
     chunk = tile_n % (128 / out) == 0 ? 128 / out : tile_n % (64 / out) == 0 ? 64 / out : 32 / out;
     line = chunk * out;
-    // SPLIT_K: sums arrive beside the stages where they fit (kApart in PersistentSm90.cuh).
-    const int receive = tile_m * (tile_n + 8) * 4, stage_total = stages * (tile_m + tile_n) * 128 + 16 * stages;
-    const bool apart = per_sm == 1 && stage_total + receive <= 232448;
+    // SPLIT_K: the others' sums arrive beside the stages where they fit (kApart in PersistentSm90.cuh).
+    const int receive = (split_k - 1) * (tile_m / split_k) * (tile_n + 8) * 4, stage_total = stages * (tile_m + tile_n) * 128 + 16 * stages + (split_k > 1 ? 16 : 0);
+    const bool apart = stage_total + receive + 1024 <= 233472 / per_sm;
     const int store = split_k > 1 ? (apart ? receive : 0) : consumers * slots * std::max(1024, 64 * line);
-    shared_bytes = stages * (tile_m + tile_n) * 128 + store + 16 * stages;
+    shared_bytes = stage_total + store;
     cluster = cluster_m * cluster_n * split_k;
   }
 };

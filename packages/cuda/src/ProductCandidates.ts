@@ -67,7 +67,7 @@ const legal = (s: Sm90Shape, device: DeviceModel, epilogue: Epilogue | undefined
   const [cm, cn] = s.cluster
   const m = rowsOf(s)
   return (
-    s.blocks * s.n <= 256 &&
+    s.blocks * s.n <= 384 &&
     cm * cn * s.splitK <= 8 &&
     (m / cn) % 8 === 0 &&
     (s.n / cm) % 8 === 0 &&
@@ -81,13 +81,22 @@ const legal = (s: Sm90Shape, device: DeviceModel, epilogue: Epilogue | undefined
 const lineOf = (n: number, outputBytes: number): number =>
   [128, 64, 32].find((line) => n % (line / outputBytes) === 0) ?? 32
 
-/** Bytes beside the stages: store slots, or where a k cluster's sums arrive. */
-const besideStages = (s: Sm90Shape, stages: number, slots: number, outputBytes: number): number => {
-  const m = rowsOf(s)
-  if (s.splitK === 1) return s.consumers * slots * Math.max(1024, 64 * lineOf(s.n, outputBytes))
-  const receive = m * (s.n + 8) * 4
-  const total = stages * (m + s.n) * 128 + 16 * stages
-  return s.perSm === 1 && total + receive <= 232448 ? receive : 0
+/** Bytes of the sums that a block lays out over its stages, and of those that arrive from the others of its k cluster. */
+const sumBytes = (s: Sm90Shape): { readonly laidOut: number; readonly arriving: number } => {
+  const laidOut = rowsOf(s) * (s.n + 8) * 4
+  return { laidOut, arriving: (laidOut / s.splitK) * (s.splitK - 1) }
+}
+
+/** Shared memory of a launch with so many stages, undefined where split sums have no place. */
+const sharedWith = (s: Sm90Shape, stages: number, slots: number, outputBytes: number): number | undefined => {
+  const stageBytes = stages * (rowsOf(s) + s.n) * 128
+  if (s.splitK === 1)
+    return stageBytes + s.consumers * slots * Math.max(1024, 64 * lineOf(s.n, outputBytes)) + 16 * stages
+  const { laidOut, arriving } = sumBytes(s)
+  const total = stageBytes + 16 * stages + 16
+  const apart = total + arriving + 1024 <= Math.floor(233472 / s.perSm)
+  if (laidOut + (apart ? 0 : arriving) > stageBytes) return undefined
+  return apart ? total + arriving : total
 }
 
 /** The most stages that fit, at most 8, and the store slots with them; undefined where fewer than three fit. */
@@ -96,13 +105,12 @@ const fit = (
   device: DeviceModel,
   outputBytes: number
 ): { readonly stages: number; readonly slots: number; readonly sharedBytes: number } | undefined => {
-  const stage = (rowsOf(s) + s.n) * 128
   const most = Math.min(device.sharedBytesPerBlock, Math.floor(device.sharedBytesPerMultiprocessor / s.perSm) - 1024)
   for (const slots of [2, 1])
     for (let stages = 8; stages >= 3; stages--) {
-      const sharedBytes = stages * stage + besideStages(s, stages, slots, outputBytes) + 16 * stages
-      const overlays = s.splitK === 1 || rowsOf(s) * (s.n + 8) * 4 <= stages * stage
-      if (sharedBytes <= most && overlays && (stages > 3 || slots === 1)) return { stages, slots, sharedBytes }
+      const sharedBytes = sharedWith(s, stages, slots, outputBytes)
+      if (sharedBytes !== undefined && sharedBytes <= most && (stages > 3 || slots === 1))
+        return { stages, slots, sharedBytes }
     }
   return undefined
 }

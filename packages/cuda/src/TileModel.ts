@@ -40,8 +40,8 @@ const epilogueCycles = 1800
 /** Cycles from the first load to the first product, and of a cluster's barriers. */
 const fillCycles = 1600
 const clusterCycles = 1200
-/** Bytes a cycle through distributed shared memory, as 8-byte stores from registers reach it. */
-const remoteBytes = 4
+/** Bytes a cycle through distributed shared memory, all that sums of split k cost taken together. */
+const remoteBytes = 10
 
 export const expect = (tile: Tile, work: Work, device: DeviceModel): Expected => {
   const tiles = ceil(work.m, tile.m) * ceil(work.n, tile.n) * work.batch

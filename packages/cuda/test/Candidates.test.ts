@@ -77,6 +77,38 @@ const measured: ReadonlyArray<Measured> = JSON.parse(
   readFileSync(new URL("./measuredProducts.json", import.meta.url), "utf8")
 )
 
+interface Template {
+  readonly entry: string
+  readonly parameters: Readonly<Record<string, ReadonlyArray<string | number> | string>>
+}
+const stated: Readonly<Record<string, Template>> = JSON.parse(
+  readFileSync(new URL("../../../native/kernels/templates.json", import.meta.url), "utf8")
+)
+/** A template's parameters, with those of the one whose tiles it shares. */
+const parametersOf = (template: string): Template["parameters"] => ({
+  ...stated[template.replace("Conv", "Gemm")]?.parameters,
+  ...stated[template]?.parameters
+})
+
+describe("candidates", () => {
+  it("stay in the sets that templates.json states", () => {
+    const all = [
+      ...kernels(product(4096, 768, 3072), h100, { slack: Infinity, most: Infinity }),
+      ...kernels(product(197, 768, 100, { input: "s8", output: "s32" }), t4, { slack: Infinity, most: Infinity }),
+      ...kernels(convolution(), h100, { slack: Infinity, most: Infinity })
+    ]
+    for (const { template, entry, defines } of all) {
+      expect(stated[template]?.entry).toBe(entry)
+      const parameters = parametersOf(template)
+      for (const [name, value] of Object.entries(defines)) {
+        const set = parameters[name]
+        if (Array.isArray(set)) expect(set, `${template} ${name}`).toContain(value)
+        else expect(name).toMatch(/REGISTERS$|^EPILOGUE/)
+      }
+    }
+  })
+})
+
 describe("candidates of a product", () => {
   it("come in an order that agrees with 24 products measured on an H100", () => {
     const losses = measured.map(({ m, n, k, microseconds }) => {
