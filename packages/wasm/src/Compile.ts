@@ -115,6 +115,12 @@ export class Offers {
   }
 }
 
+/**
+ * What a region of a program for other sizes than the first's weighs, where tuning has little time: the first is for the
+ * sizes that the engine is wanted for.
+ */
+const OTHERS = 1 / 16
+
 /** Rounds in which nodes without a kernel are left to the host. */
 const rounds = 8
 
@@ -124,7 +130,8 @@ const planAt = (
   point: Point,
   flavours: ReadonlyArray<Features>,
   offers: Offers,
-  lowering: Pick<Decisions, "fusionsOff" | "layouts">
+  lowering: Pick<Decisions, "fusionsOff" | "layouts">,
+  share: number
 ): Planned => {
   const without = new Map<string, string>()
   const refuses = (node: Graphs.Node): string | undefined => without.get(node.outputs[0]?.id ?? "")
@@ -134,6 +141,7 @@ const planAt = (
     const program = Plan.plan(space, decisions, { fixed: point.fixed })
     const [first = Target.plain] = flavours
     const choices = new Map<string, Choice>()
+    const weights = new Map<string, number>()
     let missing = 0
     for (const region of regionsOf(program)) {
       const lists = flavours.map((features) => offers.of(region, { point, program }, features))
@@ -145,6 +153,8 @@ const planAt = (
         continue
       }
       const key = offers.key(region, program, first)
+      const least = Math.min(...(lists[0] ?? []).map(({ cost }) => cost))
+      weights.set(key, (weights.get(key) ?? 0) + (Number.isFinite(least) ? share * least : 0))
       if (choices.has(key)) continue
       choices.set(key, {
         key,
@@ -152,7 +162,15 @@ const planAt = (
         candidates: (lists[0] ?? []).map(candidateOf)
       })
     }
-    if (missing === 0) return { point, program, choices: [...choices.values()] }
+    if (missing === 0) {
+      const weighed = [...choices.values()].map(({ candidates, key, node }): Choice => ({
+        key,
+        node,
+        candidates,
+        weight: weights.get(key) ?? 0
+      }))
+      return { point, program, choices: weighed }
+    }
     if (round === rounds) throw new Error(`${missing} regions have no kernel, and their nodes are not left to the host`)
   }
 }
@@ -195,7 +213,9 @@ export const plan = (
 ): { readonly planned: ReadonlyArray<Planned>; readonly offers: Offers } => {
   const { flavours = defaultFlavours, lowering = { fusionsOff: [], layouts: {} }, profiles = [] } = options
   const offers = new Offers(options.sources ?? Candidates.sources)
-  const planned = Points.points(graph, profiles).map((point) => planAt(graph, point, flavours, offers, lowering))
+  const planned = Points.points(graph, profiles).map((point, place) =>
+    planAt(graph, point, flavours, offers, lowering, place === 0 ? 1 : OTHERS)
+  )
   return { planned, offers }
 }
 
@@ -222,6 +242,14 @@ export const subjects = (
 
 export const defaultFlavours: ReadonlyArray<Features> = [Target.relaxed, Target.plain]
 
+/** Each key once, as the first program has it. */
+const choicesOf = (planned: ReadonlyArray<Planned>): ReadonlyMap<string, Choice> => {
+  const choices = new Map<string, Choice>()
+  for (const one of planned)
+    for (const choice of one.choices) if (!choices.has(choice.key)) choices.set(choice.key, choice)
+  return choices
+}
+
 /** Plans, lets the tuner decide, and writes the code. */
 export const compile = (
   graph: Graph,
@@ -231,7 +259,7 @@ export const compile = (
     const tuner = yield* Tuners.Tuner
     const { flavours = defaultFlavours } = options
     const { offers, planned } = yield* Effect.sync(() => plan(graph, options))
-    const choices = new Map(planned.flatMap((one) => one.choices.map((choice) => [choice.key, choice] as const)))
+    const choices = choicesOf(planned)
     const tuned = yield* tuner.decide([...choices.values()])
     const { validate } = options
     const decisions =
@@ -266,7 +294,7 @@ export const again = (
 ): ReadonlyArray<Payload> => {
   const { flavours = defaultFlavours, variant = Target.name } = options
   const { offers, planned } = plan(graph, options)
-  const choices = new Map(planned.flatMap((one) => one.choices.map((choice) => [choice.key, choice] as const)))
+  const choices = choicesOf(planned)
   const decisions = [...choices.values()].flatMap(({ candidates, key }): ReadonlyArray<Decision> => {
     const before = known.get(key)
     const wanted = before === undefined ? undefined : Tuners.identify(before)
