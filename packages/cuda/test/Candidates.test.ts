@@ -73,9 +73,10 @@ interface Measured {
   readonly k: number
   readonly microseconds: Readonly<Record<string, number>>
 }
-const measured: ReadonlyArray<Measured> = JSON.parse(
-  readFileSync(new URL("./measuredProducts.json", import.meta.url), "utf8")
-)
+const measured: ReadonlyArray<Measured> = readFileSync(new URL("./measuredProducts.jsonl", import.meta.url), "utf8")
+  .trim()
+  .split("\n")
+  .map((line): Measured => JSON.parse(line))
 
 interface Template {
   readonly entry: string
