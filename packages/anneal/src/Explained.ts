@@ -6,6 +6,7 @@ import type { RegionEntry, Report } from "@anneal/lower/Report"
 import * as Tuner from "@anneal/pipeline/Tuner"
 import type { Entry, RejectionEntry, TimingEntry } from "@anneal/tune/Entry"
 import * as Machine from "@anneal/tune/Machine"
+import type { Timing } from "@anneal/tune/Timing"
 
 export interface Rejection {
   readonly candidate: string
@@ -42,28 +43,27 @@ const ofLastMachine = (timings: ReadonlyArray<TimingEntry>): ReadonlyArray<Timin
 
 const times = (ratio: number): string => (ratio < 10 ? ratio.toFixed(2) : ratio.toFixed(0))
 
-/** Medians by candidate, the last timing of each. */
-const mediansOf = (timings: ReadonlyArray<TimingEntry>): ReadonlyMap<string, number> =>
-  new Map(
-    timings.toSorted((a, b) => a.at - b.at).map(({ candidate, timing }) => [Tuner.identify(candidate), timing.median])
-  )
+/** By candidate, the last timing of each. */
+const timingsOf = (timings: ReadonlyArray<TimingEntry>): ReadonlyMap<string, Timing> =>
+  new Map(timings.toSorted((a, b) => a.at - b.at).map(({ candidate, timing }) => [Tuner.identify(candidate), timing]))
 
-const whyOf = (region: RegionEntry, medians: ReadonlyMap<string, number>): string => {
+const whyOf = (region: RegionEntry, timings: ReadonlyMap<string, Timing>): string => {
   const { config, kernel, offered } = region
-  const own = medians.get(Tuner.identify({ name: kernel, config }))
+  const own = timings.get(Tuner.identify({ name: kernel, config }))?.relative
   if (own === undefined) {
     if (offered === 1) return "the only kernel"
-    const measured = medians.size === 0 ? "" : `; ${medians.size} others are timed, this one is not`
+    const measured = timings.size === 0 ? "" : `; ${timings.size} others are timed, this one is not`
     return `predicted to be the fastest of ${offered}${measured}`
   }
-  const others = [...medians].filter(([candidate]) => candidate !== Tuner.identify({ name: kernel, config }))
-  const [next] = others.toSorted(([, a], [, b]) => a - b)
-  const count = medians.size === offered ? `all ${offered}` : `${medians.size} of ${offered}`
+  const others = [...timings].filter(([candidate]) => candidate !== Tuner.identify({ name: kernel, config }))
+  const [next] = others.toSorted(([, a], [, b]) => a.relative - b.relative)
+  const count = timings.size === offered ? `all ${offered}` : `${timings.size} of ${offered}`
   if (next === undefined) return `the only one timed (${count})`
-  const [candidate, median] = next
-  return median >= own
-    ? `fastest of ${count} timed; ${candidate} takes ${times(median / own)} times as long`
-    : `chosen among ${count} timed as good as the fastest: ${candidate} takes ${times(median / own)} times as long`
+  // Decisions compare times relative to the yardstick, as they were measured at different hours.
+  const [candidate, { relative }] = next
+  return relative >= own
+    ? `fastest of ${count} timed; ${candidate} takes ${times(relative / own)} times as long`
+    : `chosen among ${count} timed as good as the fastest: ${candidate} takes ${times(relative / own)} times as long`
 }
 
 /** A report with what the entries of a journal say of its regions. */
@@ -72,7 +72,7 @@ export const explain = (variant: string, report: Report, entries: ReadonlyArray<
   const regions = report.regions.map((region): ExplainedRegion => {
     const own = byKey.get(region.key) ?? []
     const timings = ofLastMachine(own.filter(isTiming))
-    const medians = mediansOf(timings)
+    const byCandidate = timingsOf(timings)
     const machine = timings[0]?.machine
     const rejected = new Map(
       own
@@ -81,8 +81,8 @@ export const explain = (variant: string, report: Report, entries: ReadonlyArray<
     )
     return {
       ...region,
-      why: whyOf(region, medians),
-      measured: medians.get(Tuner.identify({ name: region.kernel, config: region.config })) ?? null,
+      why: whyOf(region, byCandidate),
+      measured: byCandidate.get(Tuner.identify({ name: region.kernel, config: region.config }))?.median ?? null,
       machine: machine === undefined ? null : `${machine.cpu}, ${machine.platform}, V8 ${machine.v8}`,
       rejected: [...rejected].map(([candidate, why]) => ({ candidate, why }))
     }
