@@ -34,15 +34,24 @@ const build = fileURLToPath(new URL("../build/gpu/", import.meta.url))
 const tablePath = `${here}resources.json`
 const flags = ["-cubin", "-O3", "-std=c++20", "-Xptxas", "-v", "--expt-relaxed-constexpr"]
 
-/** The template's text and that of every header it includes, each once, in the order met. */
+/**
+ * The template's code with each header's in its place, once, without comments of whole lines: what an instance is made of,
+ * however it is divided into files.
+ */
 const sourceOf = (file: string, seen: Set<string> = new Set()): string => {
   if (seen.has(file)) return ""
   seen.add(file)
-  const text = readFileSync(file, "utf8")
-  const included = [...text.matchAll(/^#include "([^"]+)"/gm)].map((match) => match[1] ?? "")
   const beside = (name: string): string =>
     existsSync(`${dirname(file)}/${name}`) ? `${dirname(file)}/${name}` : here + name
-  return [text, ...included.map((name) => sourceOf(beside(name), seen))].join("\n")
+  return readFileSync(file, "utf8")
+    .split("\n")
+    .filter((line) => !/^\s*(\/\/|$)|^#pragma once/.test(line))
+    .map((line) => {
+      const included = /^#include "([^"]+)"/.exec(line)?.[1]
+      return included === undefined ? line : sourceOf(beside(included), seen)
+    })
+    .filter((text) => text !== "")
+    .join("\n")
 }
 
 const commandOf = (instance: Instance, output: string): ReadonlyArray<string> => [
