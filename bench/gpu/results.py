@@ -59,7 +59,7 @@ if of("conv"):
 
 v1.5 of the network has 23 (the first layer, and the stride in the 3x3). Bias + ReLU, and the residual where the row says so. Peer:
 cuDNN through torch in benchmark mode, which times every plan that cuDNN's heuristics and fall-back list give; one fused graph
-(convolution + bias + residual + ReLU), or convolution and the rest apart, whichever is faster. A 1x1 of stride 1 is a product.
+(convolution + bias + residual + ReLU), or convolution and the rest apart, whichever is faster. A 1x1 of stride 1 is a product. GB/s counts the whole image: a 1x1 of stride 2 reads half of its lines at most.
 """)
     for images in (1, 32):
         print(f"### Batch {images}\n\n| image, filters, filter, stride | | ours us | TFLOP/s | GB/s | cuDNN us | ratio | instance |\n| --- | --- | --- | --- | --- | --- | --- | --- |")

@@ -14,9 +14,10 @@
 // Needs      sm_90a; base addresses and row strides of A, B and D in multiples of 16 bytes; any m, n, k.
 // Floor      2mnk operations; (mk + nk + mn) elements moved once.
 // Parameters TILE_M = 64 * CONSUMERS * BLOCKS_M (PING_PONG: 64 * BLOCKS_M, each warpgroup on a tile of its own, so that one's
-//            epilogue runs under the other's products), TILE_N, STAGES, CLUSTER_M x CLUSTER_N, SPLIT_K (a cluster along k, summed
-//            through distributed shared memory), STREAM_K (all slabs of all tiles dealt evenly to the blocks; the block with a
-//            tile's first slabs adds the others' sums, in order, from `partial`), GROUP_M (raster), STORE_SLOTS, PROMOTE (fp8: k slabs between additions
-//            into a second set of accumulators; 0 = the tensor core's own, shorter, sum), BLOCKS_PER_SM.
+//            epilogue runs under the other's products), TILE_N, STAGES, CLUSTER_M x CLUSTER_N, SPLIT_K (a cluster along k: sums
+//            go as bulk copies to the block that finishes their rows), STREAM_K (all slabs of all tiles dealt evenly to the
+//            blocks; the block with a tile's first slabs adds the others' sums, in order, from `partial`), GROUP_M (raster),
+//            STORE_SLOTS, BLOCKS_PER_SM, CONSTANT_B (B is weights: its first loads do not wait for the kernel before), PROMOTE
+//            (fp8: k slabs between additions into a second set of accumulators; 0 = the tensor core's own, shorter, sum).
 // Legal set and what was tried: docs/kernels/gemm-sm90.md.
 #include "PersistentSm90.cuh"
