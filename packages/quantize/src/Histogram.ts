@@ -85,14 +85,19 @@ export const observe = (histogram: Histogram, tensor: Tensor.Tensor): Histogram 
   const counts = widened(histogram, exponent)
   const inverse = exponent === -Infinity ? 0 : 2 ** -exponent
   const scale = Number.isFinite(inverse) ? inverse : 0
+  // Neighbours are often equal (zeros behind a relu): counted in one place, each addition would wait for the one before.
+  const lanes = new Uint32Array(8 * half)
   for (let i = 0; i < values.length; i++) {
     const value = values[i] ?? 0
     if (value - value !== 0) continue
     const scaled = scale === 0 && exponent !== -Infinity ? value / 2 ** exponent : value * scale
-    // A negative value that is lost in the scaling still lies below zero.
-    const bin = scaled === 0 && value < 0 ? -1 : Math.floor(scaled)
-    counts[half + bin] = (counts[half + bin] ?? 0) + 1
+    let bin = scaled | 0
+    // Downwards; a negative value that is lost in the scaling still lies below zero.
+    if (value < 0 && (scaled !== bin || scaled === 0)) bin--
+    const place = 4 * (half + bin) + (i & 3)
+    lanes[place] = (lanes[place] ?? 0) + 1
   }
+  for (let i = 0; i < lanes.length; i++) counts[i >> 2] = (counts[i >> 2] ?? 0) + (lanes[i] ?? 0)
   return {
     exponent,
     counts,
