@@ -2,8 +2,8 @@
 //
 // Products (conv, matmul, linear) read quantised operands. Ops that only move or compare elements (pooling, reshape,
 // concat, …) pass the grid on, so that a target runs them on integers too: their operands share the result's scale. A
-// residual add reads the product that it is fused with as it is, and its other operand quantised; where there is no such
-// product, both operands share a scale. Values that no product reads, directly or through such ops, stay float, and so
+// residual add that is fused with a product reads that as it is, and its other operand as products have it; where there is
+// no such product, both operands share a scale. Values that no product reads, directly or through such ops, stay float, and so
 // does what a model has quantised itself, and what is inside control flow.
 import * as DType from "@anneal/ir/DType"
 import * as Graph from "@anneal/ir/Graph"
@@ -79,8 +79,11 @@ export const place = (graph: Graph.Graph, keep: ReadonlySet<string> = new Set())
       const [a = "", b = ""] = operands
       const fused = fusedOperand(graph, index, a, b)
       readers.add(node)
-      for (const id of operands) if (id !== fused) wanted.add(id)
-      if (fused === undefined) groups.union(a, b)
+      if (fused === undefined) {
+        wanted.add(a)
+        wanted.add(b)
+        groups.union(a, b)
+      }
     }
   }
   const order = [

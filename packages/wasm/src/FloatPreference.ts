@@ -2,8 +2,9 @@
  * FloatPreference: products that run faster on f32 than on 8-bit integers here, by what was measured of their kernels (x86-64,
  * 128-bit; f32 time by integer time):
  *
- *   matrices, 1×1, strided        1.4 – 2.4        3×3            1.1 – 1.6
- *   depthwise                     0.4              1 – 3 channels 0.5 – 0.65
+ *   matrices, 1×1, strided        1.4 – 2.4        3×3, 32 channels and more     1.3 – 1.6
+ *   depthwise                     0.4              3×3, up to 16 channels        0.6 – 1
+ *   1 – 3 channels                0.5 – 0.65       sums of 16 terms              0.7 – 1
  */
 import * as Dim from "@anneal/ir/Dim"
 import type { Node } from "@anneal/ir/Graph"
@@ -11,8 +12,15 @@ import * as Graphs from "@anneal/ir/Graph"
 import * as Ops from "@anneal/ir/Ops"
 import type { TensorType } from "@anneal/ir/Type"
 
+/** Of the rules here: what was decided by others is decided again. */
+export const version = 2
+
 /** Channels of a group from which patches are gathered in whole words. */
 const enoughChannels = 4
+/** Terms of a sum below which its rounding to 8 bits takes longer than multiplying integers saves. */
+const enoughTerms = 32
+/** Channels up to which minimal filtering on floats, with its larger tiles, is faster. */
+const fewFiltered = 16
 /** Weights of a matrix below which quantising its rows takes longer than the product. */
 const fewWeights = 1024
 /** Multiplications from which it does not. */
@@ -31,7 +39,18 @@ export const reason = (node: Node, operands: ReadonlyArray<TensorType | undefine
   if (Graphs.isOp(node, Ops.convTranspose)) return "transposed convolutions have no kernel for 8-bit integers"
   if (Graphs.isOp(node, Ops.conv)) {
     const channels = weight.shape[1]
-    if (typeof channels !== "number" || channels >= enoughChannels) return undefined
+    const kernel = weight.shape.slice(2)
+    const terms = Dim.product(weight.shape.slice(1))
+    if (typeof channels !== "number" || typeof terms !== "number") return undefined
+    if (channels >= enoughChannels) {
+      if (terms < enoughTerms) return `sums of ${terms} terms save less than rounding them to 8 bits costs`
+      const { dilations, strides } = node.attributes
+      const isOne = (by: number): boolean => by === 1
+      const isFiltered = kernel.length === 2 && kernel.every((taps) => taps === 3)
+      if (isFiltered && strides.every(isOne) && dilations.every(isOne) && channels <= fewFiltered)
+        return `3×3 filters of ${channels} channels are minimal in larger tiles on floats`
+      return undefined
+    }
     return channels === 1 && node.attributes.groups > 1
       ? "depthwise filters do too little with each byte that they widen"
       : `patches of ${channels === 1 ? "1 channel" : `${channels} channels`} are gathered byte by byte`

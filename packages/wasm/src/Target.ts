@@ -84,7 +84,11 @@ const perAxis = { per: "axis" } as const
 /** What the target is, on hosts with these features. */
 export const make = (features: Features): TargetService => ({
   name,
-  identity: { name, version: generator, config: { features: [...featureNames(features)] } },
+  identity: {
+    name,
+    version: generator,
+    config: { features: [...featureNames(features)], floatPreference: FloatPreference.version }
+  },
   features: featureNames(features),
   quantization: {
     activations: [

@@ -13,10 +13,13 @@ const reasonOf = (body: string): string | undefined => {
   const types = node.inputs.map((id) => (id === null ? undefined : index.type(id)))
   return Target.make(Target.relaxed).prefersFloat?.(node, types)
 }
-const convolution = (groups: number, channels: number): string => `
+const convolution = (groups: number, channels: number, taps = 3, stride = 1): string => {
+  const out = Math.floor((8 - taps) / stride) + 1
+  return `
   input "x" %x : f32[n, ${groups * channels}, 8, 8]
-  input "w" %w : f32[8, ${channels}, 3, 3]
-  %y : f32[n, 8, 6, 6] = conv(%x, %w) {"dilations":[1,1],"groups":${groups},"padsBegin":[0,0],"padsEnd":[0,0],"strides":[1,1]}`
+  input "w" %w : f32[8, ${channels}, ${taps}, ${taps}]
+  %y : f32[n, 8, ${out}, ${out}] = conv(%x, %w) {"dilations":[1,1],"groups":${groups},"padsBegin":[0,0],"padsEnd":[0,0],"strides":[${stride},${stride}]}`
+}
 const product = (rows: number | string, terms: number, columns: number): string => `
   input "x" %x : f32[${rows}, ${terms}]
   input "w" %w : f32[${terms}, ${columns}]
@@ -27,8 +30,16 @@ describe("FloatPreference", () => {
     expect(reasonOf(convolution(8, 1))).toMatch(/depthwise/)
     expect(reasonOf(convolution(1, 3))).toMatch(/3 channels/)
     expect(reasonOf(convolution(1, 1))).toMatch(/1 channel are/)
-    expect(reasonOf(convolution(1, 4))).toBeUndefined()
-    expect(reasonOf(convolution(2, 16))).toBeUndefined()
+    expect(reasonOf(convolution(1, 4, 3, 2))).toBeUndefined()
+    expect(reasonOf(convolution(2, 32))).toBeUndefined()
+  })
+
+  it("is for short sums, and for minimal filters of few channels", () => {
+    expect(reasonOf(convolution(1, 16, 1))).toMatch(/16 terms/)
+    expect(reasonOf(convolution(1, 32, 1))).toBeUndefined()
+    expect(reasonOf(convolution(1, 16))).toMatch(/3×3 filters of 16/)
+    expect(reasonOf(convolution(1, 16, 3, 2))).toBeUndefined()
+    expect(reasonOf(convolution(1, 16, 5))).toBeUndefined()
   })
 
   it("is for matrices of few weights, unless many rows share them", () => {
