@@ -37,6 +37,22 @@ describe("Histogram", () => {
     assert.strictEqual(grown.counts[Histogram.half], 2)
   })
 
+  it("rounds down on both sides of zero: a bin has its lower edge, not its upper one", () => {
+    // Bins are 2⁻⁹ wide.
+    const bin = 2 ** -9
+    const histogram = of(-3, -2 * bin, -1.5 * bin, -bin, -0.5 * bin, -1e-300, -0, 0, 0.5 * bin, bin, 1.5 * bin, 2 * bin)
+    assert.strictEqual(Histogram.width(histogram), bin)
+    const around = [-3, -2, -1, 0, 1, 2, 3].map((i) => histogram.counts[Histogram.half + i])
+    assert.deepStrictEqual(around, [0, 2, 3, 3, 2, 1, 0])
+  })
+
+  it("counts more equal values than it has lanes for, and elements of every remainder", () => {
+    for (const count of [1, 2, 3, 4, 5, 1023]) {
+      const histogram = of(...Array.from({ length: count }, () => 2))
+      assert.deepStrictEqual([countAt(histogram, 2), total(histogram)], [count, count])
+    }
+  })
+
   it("takes the whole range of float64", () => {
     const tiny = Number.MIN_VALUE
     const big = of(Number.MAX_VALUE, -tiny, tiny)
