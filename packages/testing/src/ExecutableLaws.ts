@@ -5,6 +5,7 @@
 // - right: types as the graph says, values within the oracle's bound for a target that keeps to each op's contract.
 // - repeatable: the same inputs give the same bits, one run after another and two at a time.
 // - inputs are not changed.
+import * as Bind from "@anneal/ir/Bind"
 import type * as Graph from "@anneal/ir/Graph"
 import * as Tensor from "@anneal/ir/Tensor"
 import * as Text from "@anneal/ir/Text"
@@ -65,12 +66,7 @@ export const check = <E, R>(
         Effect.gen(function* () {
           const executable = yield* Effect.result(prepare(graph))
           if (executable._tag === "Failure") return undefined
-          yield* checkRuns(graph, executable.success, breaches, Generated.inputsOf(graph, 1))
-          if (graph.inputs.every(({ type }) => Type.symbols(type).length === 0)) return executable.success.target
-          for (const size of sizes) {
-            const sized = Generated.inputsOf(graph, 1, "mixed", (position) => size + position)
-            yield* checkRuns(graph, executable.success, breaches, sized)
-          }
+          for (const given of drawn(graph, sizes)) yield* checkRuns(graph, executable.success, breaches, given)
           return executable.success.target
         })
       )
@@ -83,6 +79,18 @@ export const check = <E, R>(
       return yield* new LawsBroken({ subject: `executable ${name}`, breaches: breaches.found })
     return { graphs: subjects.length, refused }
   })
+
+/** Inputs at sizes where the graph's constraints hold: small ones, and those that are asked for. */
+const drawn = (graph: Graph.Graph, sizes: ReadonlyArray<number>): ReadonlyArray<ReadonlyArray<Tensor.Tensor>> => {
+  const symbols = [...new Set(graph.inputs.flatMap(({ type }) => Type.symbols(type)))].sort()
+  const small = (position: number): number => 2 + ((1 + position) % 3)
+  const ways = [small, ...(symbols.length === 0 ? [] : sizes.map((size) => (position: number) => size + position))]
+  return ways.flatMap((sizeOf) => {
+    const bindings = new Map(symbols.map((name, position) => [name, sizeOf(position)]))
+    const allowed = Bind.brokenConstraints(graph, bindings).length === 0
+    return allowed ? [Generated.inputsOf(graph, 1, "mixed", sizeOf)] : []
+  })
+}
 
 const oracle = Reference.make({ accumulator: "contract" })
 /** The oracle's results are rounded too, and its bounds here are of that. */

@@ -23,11 +23,12 @@ export interface Options {
   readonly templates?: ReadonlyArray<Template>
   /** What inputs are drawn from. Default: a few small ones. */
   readonly inputs?: ReadonlyArray<Type.TensorType>
+  /** Values with more elements than this are not used any further. Default 512. */
+  readonly most?: number
   /** `ends`: what nothing reads. `any`: also what is read inside, inputs, constants, and one value twice. Default `ends`. */
   readonly outputs?: "ends" | "any"
 }
 
-/** Values with more elements than this are not used any further. */
 const MOST_ELEMENTS = 512
 /** What the symbol `n` counts as when sizes are estimated. */
 const ESTIMATE = 3
@@ -44,7 +45,7 @@ const inputTypes: ReadonlyArray<Type.TensorType> = [
 const elements = ({ shape }: Type.TensorType): number =>
   shape.reduce<number>((count, dim) => {
     const known = new Map(Dim.symbols(dim).map((name) => [name, ESTIMATE]))
-    return count * (Dim.evaluate(dim, known) ?? MOST_ELEMENTS + 1)
+    return count * (Dim.evaluate(dim, known) ?? Infinity)
   }, 1)
 
 /** The same seed gives the same graph. Every node has a path of its own as its source. */
@@ -52,6 +53,7 @@ export const generate = (seed: number, options: Options = {}): Graph => {
   const random = Random.make(seed)
   const steps = options.steps ?? random.integer(1, 10)
   const templates = options.templates ?? Templates.all
+  const most = options.most ?? MOST_ELEMENTS
   const builder = Builder.make(`generated ${seed}`)
   const values: Array<Value> = []
   const used = new Set<string>()
@@ -82,7 +84,7 @@ export const generate = (seed: number, options: Options = {}): Graph => {
     const made = random.pick(templates)?.build({ b, random, pick })
     if (made === undefined) continue
     step++
-    values.push(...made.filter(({ type }) => elements(type) <= MOST_ELEMENTS))
+    values.push(...made.filter(({ type }) => elements(type) <= most))
   }
   const results = values.filter(({ id }) => !used.has(id) && !isInput(builder.finish(), id))
   const kept =
