@@ -219,7 +219,7 @@ describe("determinism", () => {
     }
     assert.strictEqual(
       createHash("sha256").update(bytes).digest("hex"),
-      "602bf01f6e9b3bd688c329bf82d22b618ceb105c50004f3afdf99aa26324196b"
+      "ab25c468ac0654cedfe79ee160e128a5bc7b3e26baf5a2babed78948ce708bbc"
     )
   })
 })
