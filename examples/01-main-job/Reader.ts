@@ -1,29 +1,33 @@
-// From the recogniser's output to text, and how far a text is from the right one.
+// From the recogniser's output to text, and how far texts are from the right ones.
 //
 // Connectionist temporal classification (Graves et al. 2006), greedily: the likeliest class of each step, equal neighbours
 // once, blanks dropped.
-import { IR, type Quantize } from "anneal"
+import type { IR } from "anneal"
 
 type Outputs = Readonly<Record<string, IR.Tensor.Tensor>>
 
-/** Class 0 is the blank, the last class a space; those between are lines of the model's key file. */
+/**
+ * Reads the only output, f32 `[1, steps, classes]`: class 0 is the blank, the last class a space, those between are lines of
+ * the model's key file. Spaces at the ends, where the picture's margins are, are no part of the text.
+ */
 export const reader =
   (keys: ReadonlyArray<string>) =>
   (outputs: Outputs): string => {
     const [tensor] = Object.values(outputs)
-    if (tensor === undefined) return ""
-    const [, steps = 0, classes = 0] = tensor.shape
-    const values = IR.Numbers.toNumbers(tensor)
+    const [, steps = 0, classes = 0] = tensor?.shape ?? []
+    if (tensor?.dtype !== "f32" || classes !== keys.length + 2)
+      throw new Error(`scores of ${tensor?.dtype} [${tensor?.shape.join(", ")}] do not fit ${keys.length} characters`)
+    const values = tensor.data
     let text = ""
     let last = 0
     for (let at = 0; at < steps; at++) {
       let best = 0
       for (let one = 1; one < classes; one++)
-        if ((values[at * classes + one] ?? 0) > (values[at * classes + best] ?? 0)) best = one
+        if (Number(values[at * classes + one]) > Number(values[at * classes + best])) best = one
       if (best !== last && best !== 0) text += keys[best - 1] ?? " "
       last = best
     }
-    return text
+    return text.trim()
   }
 
 /** Insertions, deletions and replacements that make one text of the other (Levenshtein 1966). */
@@ -40,6 +44,7 @@ export const edits = (found: string, right: string): number => {
   return row[right.length] ?? 0
 }
 
+/** How well lines were read. */
 export interface Tally {
   readonly lines: number
   /** Lines that were read without a fault. */
@@ -60,16 +65,8 @@ export const add = (tally: Tally, found: string, right: string): Tally => {
   }
 }
 
-export const errorRate = ({ characters, edits }: Tally): number => (characters === 0 ? 0 : edits / characters)
+/** Share of lines without a fault. */
+export const exactRate = ({ exact, lines }: Tally): number => (lines === 0 ? 0 : exact / lines)
 
-/** The share of characters that are wrong, as a metric for a budget. */
-export const characterError = (read: (outputs: Outputs) => string): Quantize.Metrics.Metric<Tally, string> => ({
-  name: "character error",
-  version: 1,
-  higherIsBetter: false,
-  isLabel: (label): label is string => typeof label === "string",
-  labels: "the text of the line",
-  empty: none,
-  add: (tally, outputs, right) => add(tally, read(outputs), right),
-  value: errorRate
-})
+/** Share of characters that are wrong. */
+export const errorRate = ({ characters, edits: wrong }: Tally): number => (characters === 0 ? 0 : wrong / characters)

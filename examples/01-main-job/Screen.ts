@@ -11,6 +11,8 @@ interface Row {
 
 const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(2)} s`
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`
+/** Lines of a list that are shown. */
+const listed = 5
 const kibibytes = (bytes: number | bigint): string => `${(Number(bytes) / 1024).toFixed(0)} KiB`
 
 export const make = () => {
@@ -60,35 +62,43 @@ export const make = () => {
       console.log(`\n${name}`)
     },
     result: (built: Build.Built, took: number): void => {
-      const { accuracy, precision } = built.manifest
-      const integers = precision.filter(({ to }) => to.startsWith("int")).length
       console.log(`  nodes       ${built.source.nodes.length} → ${built.graph.nodes.length}`)
-      if (accuracy !== null)
-        console.log(
-          `  accuracy    ${accuracy.before.metric} ${percent(accuracy.before.value)} → ${percent(accuracy.after.value)} ` +
-            `on ${accuracy.before.count} lines, at most ${percent(accuracy.maxDrop ?? 0)} more allowed`
-        )
-      if (integers > 0) console.log(`  precision   ${integers} of ${precision.length} products in INT8`)
       if (built.decided !== undefined) console.log(`  kernels     ${Tuning.summary(built.decided)}`)
       console.log(`  build       ${seconds(took)}, ${cached} stages from the cache, ${ran} run`)
       console.log(`  engine      ${kibibytes(built.bytes)}, sha256 ${built.digest.slice(0, 16)}…`)
     },
-    line: (name: string, right: string, found: string): void =>
-      console.log(`  ${name} reads "${right}"${found === right ? "" : ` as "${found}"`}`),
+    wrong: (name: string, lines: ReadonlyArray<readonly [right: string, found: string]>): void => {
+      for (const [right, found] of lines.slice(0, listed)) console.log(`  ${name} reads "${right}" as "${found}"`)
+      if (lines.length > listed) console.log(`  … and ${lines.length - listed} more lines wrong`)
+    },
     compared: (
       rows: ReadonlyArray<{
         readonly name: string
         readonly tally: Reader.Tally
         readonly latency: Bench.Latency
         readonly bytes: number
-      }>
+      }>,
+      rest: { readonly modelBytes: number; readonly slow: number; readonly took: number }
     ): void => {
-      console.log(`\n          exact    character error    latency p50    p90         engine`)
+      const columns = (cells: ReadonlyArray<string>): string =>
+        cells.map((cell, place) => (place === 0 ? cell.padEnd(12) : cell.padStart(13))).join("")
+      console.log(`\n  ${columns(["", "exact lines", "char. errors", "median", "p90", "size"])}`)
       for (const { bytes, latency, name, tally } of rows)
         console.log(
-          `  ${name}  ${percent(tally.exact / Math.max(1, tally.lines)).padStart(7)}  ${percent(Reader.errorRate(tally)).padStart(17)}` +
-            `  ${`${latency.p50.toFixed(1)} ms`.padStart(13)}  ${`${latency.p90.toFixed(1)} ms`.padStart(9)}  ${kibibytes(bytes).padStart(11)}`
+          `  ${columns([
+            name,
+            `${tally.exact} of ${tally.lines}`,
+            percent(Reader.errorRate(tally)),
+            `${latency.p50.toFixed(1)} ms`,
+            `${latency.p90.toFixed(1)} ms`,
+            kibibytes(bytes)
+          ])}`
         )
+      console.log(`  ${columns(["unoptimised", "", "", `${rest.slow.toFixed(0)} ms`, "", kibibytes(rest.modelBytes)])}`)
+      console.log(
+        `\n  A line at a time, one thread, in turns. Unoptimised: one line, once, on the reference executor, which is an\n` +
+          `  oracle and no fast target. Both engines hold code for hosts with and without relaxed SIMD. All in ${seconds(rest.took)}.`
+      )
     },
     next: (engine: string, lock: string): void =>
       console.log(
