@@ -30,7 +30,7 @@ const { values: options } = parseArgs({
     turns: { type: "string", default: String(Turns.standard.turns) },
     threads: { type: "string", default: "1" },
     wide: { type: "boolean", default: false },
-    target: { type: "string", default: "reference" },
+    target: { type: "string", default: "wasm" },
     tune: { type: "string" },
     "peers-only": { type: "boolean", default: false },
     json: { type: "string" }
@@ -50,7 +50,11 @@ const parts = new Set(options.parts.split(","))
 const threads = options.threads.split(",").map(Number)
 const protocol: Turns.Protocol = { ...Turns.standard, rounds: Number(options.rounds), turns: Number(options.turns) }
 const target = ["--target", options.target]
-const buildOptions = [...target, ...(options.tune === undefined ? [] : ["--tune", options.tune])]
+const buildOptions = [
+  ...target,
+  ...(options.wide ? ["--wide"] : []),
+  ...(options.tune === undefined ? [] : ["--tune", options.tune])
+]
 const skipped: Array<string> = []
 
 type Engine = Engines.Built | { readonly error: string }
@@ -69,10 +73,16 @@ const mismatch = (outputs: Tensors, expected: Tensors): string | undefined => {
 const engineName = (one: Cases.Case, suffix: string): string =>
   `${one.model}-${one.case}${suffix}`.replace(/[^A-Za-z0-9.-]/g, "_")
 
+/** The shapes of the case as what the engine is best for, as somebody would build who knows what will run. */
+const profileOf = ({ inputs }: Cases.Case): ReadonlyArray<string> => {
+  const shapes = Object.entries(inputs).map(([name, { shape }]) => `${name}:${shape.join("x") || "scalar"}`)
+  return ["--opt-shapes", shapes.join(",")]
+}
+
 const speedOf = async (folder: string, one: Cases.Case): Promise<Report.Result> => {
   const engine: Engine = options["peers-only"]
     ? { error: "not asked for" }
-    : Engines.build(folder, engineName(one, ""), one.file, buildOptions)
+    : Engines.build(folder, engineName(one, ""), one.file, [...buildOptions, ...profileOf(one)])
   const contestants = Contestant.list(threads, { ours: !options["peers-only"], wide: options.wide })
   const subject: Turns.Subject = {
     file: ({ library }) => (library === "anneal" ? engine : { path: one.file }),
