@@ -17,7 +17,21 @@ const allowed: Record<string, ReadonlyArray<string>> = {
   wasm: ["ir", "pipeline", "lower", "engine", "runtime"],
   cuda: ["ir", "pipeline", "lower", "engine", "runtime"],
   testing: ["ir", "reference", "pipeline", "runtime"],
-  anneal: ["ir", "pipeline", "reference", "onnx", "passes", "quantize", "engine", "runtime", "testing", "lower", "tune", "wasm", "cuda"]
+  anneal: [
+    "ir",
+    "pipeline",
+    "reference",
+    "onnx",
+    "passes",
+    "quantize",
+    "engine",
+    "runtime",
+    "testing",
+    "lower",
+    "tune",
+    "wasm",
+    "cuda"
+  ]
 }
 // Tests may also use the oracle and the conformance kit: they check the room, they are not part of it.
 const testsMayAlsoUse = ["reference", "testing", "pipeline", "ir", "onnx", "passes"]
