@@ -159,14 +159,20 @@ export const kernel = ({ node, operands, results }: Whole, typical: TypicalSizes
         const [from, to, scratch] = [parameter(0), parameter(1), parameter(2)]
         const column = (k: number): I32 => plus(scratch, times(sizeHere(w, length), 4 * k))
         const columns = inner === undefined ? 0 : widthOf(inner)
+        // A call for no units leaves the tables alone.
         if (inner !== undefined)
-          f.range(0, sizeHere(w, length), 1, (i) => {
-            const at = w.keep(i32.shl(f.get(i), i32.const(2)))
-            tapsAt(w, inner, f.get(i)).forEach(({ position, weight }, k) => {
-              f.do(i32.store(plus(column(k), at), position))
-              f.do(f32.store(plus(column(columns + k), at), f32.demote_f64(weight)))
-            })
-          })
+          f.range(
+            0,
+            select(i32.lt_s(parameter(3), parameter(4)), sizeCode(sizeHere(w, length)), i32.const(0)),
+            1,
+            (i) => {
+              const at = w.keep(i32.shl(f.get(i), i32.const(2)))
+              tapsAt(w, inner, f.get(i)).forEach(({ position, weight }, k) => {
+                f.do(i32.store(plus(column(k), at), position))
+                f.do(f32.store(plus(column(columns + k), at), f32.demote_f64(weight)))
+              })
+            }
+          )
         const bytes = bytesOf(x.dtype)
         LoopNest.write(w, nest, [from, to], [bytes, bytes], parameter(3), parameter(4), (row) => {
           // The corners of all outer axes: where the row reads, and the product of the weights.
