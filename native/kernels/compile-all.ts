@@ -54,6 +54,21 @@ const sourceOf = (file: string, seen: Set<string> = new Set()): string => {
     .join("\n")
 }
 
+/**
+ * What the compiler is left with once this instance's macros have chosen: a change under an `#if` that it does not take leaves its
+ * cubin as it is. Without a preprocessor the whole text counts.
+ */
+const preprocessed = (instance: Instance): string => {
+  const defines = Object.entries(instance.defines).map(([name, value]) => `#define ${name} ${value}\n`)
+  const text = defines.join("") + sourceOf(`${here}${instance.template}.cu`)
+  const architecture = `-D__CUDA_ARCH__=${Number.parseInt(instance.architecture, 10) * 10}`
+  const cpp = spawnSync("g++", ["-E", "-P", "-undef", "-nostdinc", architecture, "-x", "c++", "-"], {
+    input: text,
+    encoding: "utf8"
+  })
+  return cpp.status === 0 ? cpp.stdout : text
+}
+
 const commandOf = (instance: Instance, output: string): ReadonlyArray<string> => [
   ...flags,
   `-gencode=arch=compute_${instance.architecture},code=sm_${instance.architecture}`,
@@ -103,8 +118,7 @@ const compile = async (instance: Instance): Promise<{ readonly resources: Resour
   const output = `${build}${instance.name}.cubin`
   const args = commandOf(instance, output)
   const key = createHash("sha256")
-    .update(sourceOf(`${here}${instance.template}.cu`))
-    .update(textOf(instance))
+    .update(preprocessed(instance))
     .update(args.join("\n").replaceAll(root, ""))
     .digest("hex")
   const report = `${output}.txt`
