@@ -11,8 +11,6 @@ import type { Bindings } from "@anneal/ir/Bind"
 import type { Constant } from "@anneal/ir/Constant"
 import * as Dim from "@anneal/ir/Dim"
 import * as DTypes from "@anneal/ir/DType"
-import { sha256 } from "@anneal/ir/Digest"
-import type { Graph, Node } from "@anneal/ir/Graph"
 import * as Graphs from "@anneal/ir/Graph"
 import * as Text from "@anneal/ir/Text"
 import * as MemoryPlan from "@anneal/lower/MemoryPlan"
@@ -22,45 +20,25 @@ import * as RegionKey from "@anneal/lower/RegionKey"
 import * as Regions from "@anneal/lower/Region"
 import type { View } from "@anneal/lower/View"
 import * as Key from "@anneal/pipeline/Key"
-import * as Elements from "./Elements.ts"
+import type { Piece } from "./Dispatch.ts"
+import { Dispatch, isDivided, warmingPieces } from "./Dispatch.ts"
 import type { Features } from "./Emission.ts"
 import { Emission } from "./Emission.ts"
+import * as HostGraph from "./HostGraph.ts"
 import type * as Image from "./Image.ts"
 import type { I32 } from "./Instruction.ts"
-import { i32, select } from "./Instruction.ts"
+import { i32 } from "./Instruction.ts"
 import type { Kernel, Packed } from "./Kernel.ts"
-import type { Func, FunctionBuilder, Global, Local } from "./ModuleBuilder.ts"
+import type { Func, FunctionBuilder, Global } from "./ModuleBuilder.ts"
 import { ModuleBuilder } from "./ModuleBuilder.ts"
-import type { Walk } from "./Packing.ts"
-import * as Packing from "./Packing.ts"
-import * as Threading from "./Threading.ts"
+import type { PackedConstant, Packs } from "./PackedConstants.ts"
+import * as PackedConstants from "./PackedConstants.ts"
 
 /** Buffers, tables and scratch memory start at multiples of so many bytes. */
 export const alignment = 64
 
 /** Predicted nanoseconds from which a step is divided between threads: a few times what meeting costs. */
 const worthDividing = 15_000
-
-/**
- * Pieces of long steps in the first runs: a host that compiles well only what has run for a while (V8) changes to the
- * better code between two calls, not inside one.
- */
-const warmingPieces = 32
-
-/** A constant in the form that some kernel reads. */
-export interface PackedConstant {
-  /** SHA-256 of the bytes. */
-  readonly digest: string
-  readonly bytes: Uint8Array
-  /** Digest of what it was made from. */
-  readonly constant: string
-  readonly layout: string
-  /** How it is made from the constant while loading; undefined: its bytes have to be kept. */
-  readonly walk?: Walk
-}
-
-/** Packed constants by what they are made of. Programs that share one pack each weight once. */
-export type Packs = Map<string, PackedConstant>
 
 export interface Options {
   readonly features: Features
@@ -75,40 +53,10 @@ export interface Assembled {
   readonly packed: ReadonlyArray<PackedConstant>
 }
 
-/** A step as it stands in generated code. */
-type Piece =
-  /** `divided`: long enough for threads to share it. */
-  | {
-      readonly kind: "call"
-      readonly step: number
-      readonly func: Func
-      readonly units: Dim.Dim
-      readonly divided: boolean
-    }
-  | {
-      readonly kind: "branch"
-      readonly condition: View
-      readonly whenTrue: ReadonlyArray<Piece>
-      readonly whenFalse: ReadonlyArray<Piece>
-    }
-  | { readonly kind: "host"; readonly step: number }
-
-type HostOperand = View | { readonly host: string } | null
-
-const isView = (operand: HostOperand | undefined): operand is View =>
-  operand !== null && operand !== undefined && "buffer" in operand
-
 const holdsHost = (pieces: ReadonlyArray<Piece>): boolean =>
   pieces.some(
     (piece) =>
       piece.kind === "host" || (piece.kind === "branch" && (holdsHost(piece.whenTrue) || holdsHost(piece.whenFalse)))
-  )
-
-const isDivided = (pieces: ReadonlyArray<Piece>): boolean =>
-  pieces.some(
-    (piece) =>
-      (piece.kind === "call" && piece.divided) ||
-      (piece.kind === "branch" && (isDivided(piece.whenTrue) || isDivided(piece.whenFalse)))
   )
 
 const nothing: Bindings = new Map()
@@ -123,6 +71,7 @@ class Assembler {
   readonly #program: Program
   readonly #options: Options
   readonly #emission: Emission
+  readonly #dispatch: Dispatch
   readonly #module = new ModuleBuilder({ shared: false, maximumPages: 65_536 })
   readonly #table: Global<"i32">
   readonly #arena: Global<"i32">
@@ -132,6 +81,9 @@ class Assembler {
   readonly #symbols: ReadonlyMap<string, Global<"i32">>
   readonly #buffers: Array<Image.Buffer> = []
   readonly #numbers = new Map<string, number>()
+  /** Numbers of buffers that are read or written where they lie. */
+  readonly #addressed = new Set<number>()
+  readonly #known: ReadonlyMap<string, Constant>
   readonly #functions = new Map<string, Func>()
   readonly #packed = new Map<string, PackedConstant>()
   readonly #steps: Array<Image.Step> = []
@@ -143,6 +95,7 @@ class Assembler {
   constructor(program: Program, options: Options) {
     this.#program = program
     this.#options = options
+    this.#known = Graphs.allConstants(program.graph)
     const variable = (name: string, initial: number): Global<"i32"> =>
       this.#module.global(name, i32.const(initial), { export: true })
     this.#table = variable("table", 0)
@@ -152,6 +105,13 @@ class Assembler {
     this.#symbols = new Map(program.symbols.map((name, place) => [name, variable(`symbol_${place}`, 0)]))
     this.#emission = new Emission(this.#module, options.features, this.#symbols)
     this.#words = program.symbols.length
+    this.#dispatch = new Dispatch({
+      module: this.#module,
+      emission: this.#emission,
+      registers: { table: this.#table, arena: this.#arena, scratch: this.#scratch, symbols: this.#symbols },
+      address: (f, view) => this.#address(f, view),
+      word: () => this.#words++
+    })
   }
 
   assemble(): Assembled {
@@ -161,7 +121,7 @@ class Assembler {
     const preparing = this.#pieces(prepare)
     const running = this.#pieces(steps)
     if (holdsHost(preparing)) throw new Error("what is prepared cannot be left to the host")
-    if (preparing.length > 0) this.#part("prepare", preparing)
+    if (preparing.length > 0) this.#dispatch.part("prepare", preparing)
     const meetings = this.#words
     const actions = this.#actions(running)
     const image: Image.Image = {
@@ -169,7 +129,7 @@ class Assembler {
       actions,
       meetings,
       words: this.#words,
-      buffers: this.#buffers,
+      buffers: this.#listed(),
       arena,
       scratch: this.#scratchBytes,
       inputs: inputs.map((view) => this.#placeOf(view)),
@@ -197,10 +157,7 @@ class Assembler {
     )
     const fixed = symbols.length === 0
     const plan = fixed ? MemoryPlan.plan(this.#program, nothing, { alignment, elsewhere }) : undefined
-    const known = Graphs.allConstants(this.#program.graph)
     for (const { constant, dtype, id, kind, size } of buffers.values()) {
-      // Constants that lowering computed are in no graph.
-      if (constant !== undefined && !known.has(constant.digest)) this.#packed.set(constant.digest, computed(constant))
       const life = lives.get(id) ?? { first: 0, last: -1 }
       const offset = plan?.placements.get(id)?.offset ?? null
       this.#numbers.set(id, this.#buffers.length)
@@ -225,17 +182,38 @@ class Assembler {
   }
 
   #placeOf({ buffer, dtype, offset, shape, strides }: View): Image.Place {
-    return { buffer: this.#number(buffer), dtype, offset, shape, strides }
+    return { buffer: this.#used(buffer), dtype, offset, shape, strides }
+  }
+
+  /** The number of a buffer that is read or written as it is. */
+  #used(buffer: string): number {
+    const number = this.#number(buffer)
+    this.#addressed.add(number)
+    const constant = this.#program.buffers.get(buffer)?.constant
+    if (constant !== undefined) this.#keep(constant)
+    return number
+  }
+
+  /** Constants that lowering computed are in no graph: the engine has them beside the packed ones. */
+  #keep(constant: Constant): void {
+    if (!this.#known.has(constant.digest)) this.#packed.set(constant.digest, PackedConstants.computed(constant))
+  }
+
+  /** The buffers, without the content of constants that kernels read in their packed forms alone. */
+  #listed(): ReadonlyArray<Image.Buffer> {
+    return this.#buffers.map((buffer, number) =>
+      buffer.kind === "constant" && !this.#addressed.has(number) ? { ...buffer, source: null } : buffer
+    )
   }
 
   #operandOf(operand: View | { readonly host: string }): Image.Operand {
-    return isView(operand) ? this.#placeOf(operand) : { host: operand.host }
+    return HostGraph.isView(operand) ? this.#placeOf(operand) : { host: operand.host }
   }
 
   /** The address of element [0, …, 0]; 0 for null. */
   #address(f: FunctionBuilder, view: View | null): I32 {
     if (view === null) return i32.const(0)
-    const { offset: place, slot } = this.#buffers[this.#number(view.buffer)] ?? { offset: 0, slot: null }
+    const { offset: place, slot } = this.#buffers[this.#used(view.buffer)] ?? { offset: 0, slot: null }
     const width = DTypes.slotBytes(view.dtype)
     const base = slot === null ? f.global(this.#arena) : i32.load(f.global(this.#table), 4 * slot)
     const bytes = Dim.add(Dim.mul(view.offset, width), place ?? 0)
@@ -251,10 +229,11 @@ class Assembler {
     const constant = buffer?.constant
     if (view === undefined || constant === undefined)
       throw new Error(`${region.id}: ${packed.layout} packs operand ${packed.read}, which is no constant`)
-    const key = `${constant.digest} ${Dim.format(view.offset)} ${viewText(view)} ${packed.layout}`
-    const made = this.#options.packs.get(key) ?? packedConstant(packed, view, constant)
+    const key = PackedConstants.key(packed, view, constant)
+    const made = this.#options.packs.get(key) ?? PackedConstants.make(packed, view, constant)
     this.#options.packs.set(key, made)
     if (made.walk === undefined) this.#packed.set(made.digest, made)
+    else this.#keep(constant)
     const id = `packed/${made.digest}`
     const known = this.#numbers.get(id)
     if (known !== undefined) return this.#buffers[known]?.slot ?? 0
@@ -300,7 +279,7 @@ class Assembler {
     this.#hosts.push({
       node: Graphs.nodeName(node),
       why,
-      graph: Text.print(hostGraph(this.#program.graph, node, operands), { digests: true }),
+      graph: Text.print(HostGraph.of(this.#program.graph, node, operands), { digests: true }),
       operands: operands.map((operand) => (operand === null ? null : this.#operandOf(operand))),
       results: results.map((result) => this.#operandOf(result))
     })
@@ -364,10 +343,10 @@ class Assembler {
     const finish = (): void => {
       if (stretch.length === 0) return
       const part = this.#parts++
-      this.#part(`run_${part}`, stretch)
-      if (isDivided(stretch)) this.#part(`warm_${part}`, stretch, warmingPieces)
-      if (this.#options.features.threads && isDivided(stretch)) this.#join(`join_${part}`, stretch)
-      actions.push({ kind: "run", part, calls: this.#listed(stretch) })
+      this.#dispatch.part(`run_${part}`, stretch)
+      if (isDivided(stretch)) this.#dispatch.part(`warm_${part}`, stretch, warmingPieces)
+      if (this.#options.features.threads && isDivided(stretch)) this.#dispatch.join(`join_${part}`, stretch)
+      actions.push({ kind: "run", part, calls: this.#callsOf(stretch) })
       stretch = []
     }
     for (const piece of pieces) {
@@ -390,163 +369,14 @@ class Assembler {
   }
 
   /** What a stretch calls, for those who want to call it step by step. */
-  #listed(pieces: ReadonlyArray<Piece>): ReadonlyArray<Image.Call> {
+  #callsOf(pieces: ReadonlyArray<Piece>): ReadonlyArray<Image.Call> {
     return pieces.flatMap((piece): ReadonlyArray<Image.Call> => {
       if (piece.kind === "host") return []
       if (piece.kind === "call") return [piece.step]
       const { condition, whenFalse, whenTrue } = piece
-      const sides = { whenTrue: this.#listed(whenTrue), whenFalse: this.#listed(whenFalse) }
+      const sides = { whenTrue: this.#callsOf(whenTrue), whenFalse: this.#callsOf(whenFalse) }
       return [{ condition: this.#placeOf(condition), ...sides }]
     })
-  }
-
-  /** `divisions`: steps that are long are called so many times, for a part of their units each. */
-  #part(name: string, pieces: ReadonlyArray<Piece>, divisions = 1): void {
-    this.#module.func(
-      name,
-      ["i32", "i32", "i32"],
-      [],
-      (f, params) => {
-        this.#enter(f, params)
-        this.#calls(f, pieces, divisions)
-      },
-      { export: true }
-    )
-  }
-
-  /**
-   * The same for several threads at once, each with scratch memory and a number of its own. What is not divided is done by
-   * thread 0.
-   */
-  #join(name: string, pieces: ReadonlyArray<Piece>): void {
-    const barrier = Threading.barrier(this.#emission)
-    this.#module.func(
-      name,
-      ["i32", "i32", "i32", "i32", "i32", "i32", "i32"],
-      [],
-      (f, params) => {
-        this.#enter(f, params)
-        const value = (place: number): I32 => f.get({ type: "i32", index: params[place]?.index ?? 0 })
-        const [thread, threads, failed, patience] = [value(3), value(4), value(5), value(6)]
-        const word = (): I32 => i32.add(f.global(this.#table), i32.const(4 * this.#words++))
-        const meet = (): void => f.run(barrier, [word(), threads, failed, patience])
-        // What the last step was, and so who must wait for whom before the next.
-        let last: "met" | "alone" | "divided" = "met"
-        const visit = (list: ReadonlyArray<Piece>): void => {
-          for (const piece of list)
-            if (piece.kind === "call" && piece.divided) {
-              if (last !== "met") meet()
-              const units = this.#emission.dim(piece.units)
-              const step = (begin: I32, end: I32): void => f.run(piece.func, [begin, end])
-              Threading.shareUnits(f, { word: word(), units, threads, failed, step })
-              last = "divided"
-            } else if (piece.kind === "call") {
-              if (last === "divided") meet()
-              const units = this.#emission.dim(piece.units)
-              f.if(i32.eqz(thread), () => f.run(piece.func, [i32.const(0), units]))
-              last = "alone"
-            } else if (piece.kind === "branch") {
-              if (last !== "met") meet()
-              const side = (steps: ReadonlyArray<Piece>) => () => {
-                last = "met"
-                visit(steps)
-                if (last !== "met") meet()
-              }
-              f.if(i32.load8_u(this.#address(f, piece.condition)), side(piece.whenTrue), side(piece.whenFalse))
-              last = "met"
-            }
-        }
-        visit(pieces)
-      },
-      { export: true }
-    )
-  }
-
-  /** Takes the session's addresses, and the symbols' values from its table. */
-  #enter(f: FunctionBuilder, params: ReadonlyArray<Local>): void {
-    const globals = [this.#table, this.#arena, this.#scratch]
-    for (const [place, global] of globals.entries()) {
-      const param = params[place]
-      if (param !== undefined) f.setGlobal(global, f.get({ type: "i32", index: param.index }))
-    }
-    for (const [place, global] of [...this.#symbols.values()].entries())
-      f.setGlobal(global, i32.load(f.global(this.#table), 4 * place))
-  }
-
-  #calls(f: FunctionBuilder, pieces: ReadonlyArray<Piece>, divisions: number): void {
-    for (const piece of pieces)
-      if (piece.kind === "branch")
-        f.if(
-          i32.load8_u(this.#address(f, piece.condition)),
-          () => this.#calls(f, piece.whenTrue, divisions),
-          () => this.#calls(f, piece.whenFalse, divisions)
-        )
-      else if (piece.kind === "call" && piece.divided && divisions > 1) this.#dividedCall(f, piece, divisions)
-      else if (piece.kind === "call") f.run(piece.func, [i32.const(0), this.#emission.dim(piece.units)])
-  }
-
-  /** for (begin = 0; begin < units; begin += piece) step(begin, min(begin + piece, units)) */
-  #dividedCall(f: FunctionBuilder, piece: Extract<Piece, { readonly kind: "call" }>, divisions: number): void {
-    const units = f.let(this.#emission.dim(piece.units))
-    const size = f.let(i32.div_u(i32.add(f.get(units), i32.const(divisions - 1)), i32.const(divisions)))
-    const begin = f.let(i32.const(0))
-    const end = f.local("i32")
-    f.block((done) =>
-      f.loop((again) => {
-        f.brIf(done, i32.ge_s(f.get(begin), f.get(units)))
-        f.set(end, i32.add(f.get(begin), f.get(size)))
-        f.set(end, select(i32.lt_s(f.get(end), f.get(units)), f.get(end), f.get(units)))
-        f.run(piece.func, [f.get(begin), f.get(end)])
-        f.set(begin, f.get(end))
-        f.br(again)
-      })
-    )
-  }
-}
-
-const computed = (constant: Constant): PackedConstant => ({
-  digest: constant.digest,
-  bytes: constant.bytes(),
-  constant: constant.digest,
-  layout: "computed"
-})
-
-const viewText = ({ dtype, shape, strides }: View): string =>
-  `${dtype}[${shape.map(Dim.format).join()}](${strides.map(Dim.format).join()})`
-
-const packedConstant = (packed: Packed, view: View, constant: Constant): PackedConstant => {
-  const elements = Elements.read(view, constant)
-  const bytes = packed.pack(elements)
-  if (bytes.length !== packed.bytes)
-    throw new Error(`${packed.layout} announced ${packed.bytes} bytes and packed ${bytes.length}`)
-  const walk = Packing.find(packed, view, constant, elements, bytes)
-  const { digest } = constant
-  return {
-    digest: sha256(bytes),
-    bytes,
-    constant: digest,
-    layout: packed.layout,
-    ...(walk === undefined ? {} : { walk })
-  }
-}
-
-/** One node as a graph of its own: its operands are the inputs, by their place. */
-const hostGraph = (graph: Graph, node: Node, operands: ReadonlyArray<HostOperand>): Graph => {
-  const name = (place: number): string => `operand${place}`
-  const { type } = Graphs.index(graph)
-  return {
-    name: "host",
-    inputs: node.inputs.flatMap((id, place) => {
-      if (id === null) return []
-      const operand = operands[place]
-      const given = isView(operand) ? { dtype: operand.dtype, shape: operand.shape } : type(id)
-      return [{ id: name(place), name: name(place), type: given }]
-    }),
-    outputs: node.outputs.map(({ id }, place) => ({ name: `result${place}`, id })),
-    constants: new Map(),
-    nodes: [{ ...node, inputs: node.inputs.map((id, place) => (id === null ? null : name(place))) }],
-    constraints: [],
-    aliases: []
   }
 }
 

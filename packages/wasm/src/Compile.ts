@@ -28,6 +28,7 @@ import type { Features } from "./Emission.ts"
 import type { Kernel } from "./Kernel.ts"
 import type { Subject } from "./measure/Measure.ts"
 import type { Validate } from "./measure/Validation.ts"
+import type { Packs } from "./PackedConstants.ts"
 import * as Payloads from "./Payloads.ts"
 import type { Point } from "./Points.ts"
 import * as Points from "./Points.ts"
@@ -315,7 +316,7 @@ const write = (
 ): Compiled => {
   const tactics = new Map(decisions.map(({ candidate, key }) => [key, candidate]))
   const [first = Target.plain] = flavours
-  const packs: Assemble.Packs = new Map()
+  const packs: Packs = new Map()
   const units: Array<Payloads.Compiled> = []
   const reports: Array<Payload> = []
   for (const [place, one] of planned.entries()) {

@@ -26,7 +26,7 @@ export const Buffer = Schema.Struct({
   /** Steps in which it is in use. */
   first: Schema.Int,
   last: Schema.Int,
-  /** For `constant` and `packed`: the digest of its bytes. */
+  /** For `constant` and `packed`: the digest of its bytes; null for a constant that is read in its packed forms alone. */
   source: Schema.NullOr(Schema.String),
   /** For `packed`: how it is made from a constant; absent: its bytes are in the engine. */
   walk: Schema.optionalKey(Packing.Walk)

@@ -107,6 +107,8 @@ export class Loaded {
       return (symbols) => count(symbols) * width
     })
     const addresses = image.buffers.map((buffer, place) => {
+      // A constant without content is read in its packed forms alone.
+      if (buffer.source === null && buffer.kind === "constant") return 0
       if (buffer.kind === "constant" || buffer.kind === "packed") return this.#weight(buffer)
       if (buffer.kind === "prepared") return this.#allocate(sizes[place]?.([]) ?? 0)
       return 0

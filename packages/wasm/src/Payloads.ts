@@ -3,10 +3,11 @@
  */
 import type { Payload } from "@anneal/engine/Engine"
 import * as Engine from "@anneal/engine/Engine"
-import type { Assembled, PackedConstant } from "./Assemble.ts"
+import type { Assembled } from "./Assemble.ts"
 import type { Features } from "./Emission.ts"
 import type { FeatureName } from "./Features.ts"
 import * as Image from "./Image.ts"
+import type { PackedConstant } from "./PackedConstants.ts"
 
 export const generator = Image.generator
 
