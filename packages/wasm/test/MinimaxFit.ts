@@ -124,6 +124,15 @@ export const problems: { readonly [name: string]: Problem } = {
     factor: (x) => x * x,
     powers: each(7)
   },
+  // 2ʳ = 1 + r·q(r), of recurrent gates: the error is measured in 2ʳ − 1
+  gate: {
+    from: -0.5,
+    to: 0.5,
+    target: (x) => Math.expm1(x * Math.LN2),
+    unit: (x) => Math.abs(Math.expm1(x * Math.LN2)) + 1e-9,
+    factor: (x) => x,
+    powers: each(6)
+  },
   // log(1 + f) = f − f²/2 + f³·p(f)
   logarithm: {
     from: Math.SQRT1_2 - 1,

@@ -3,15 +3,18 @@
  *
  *   LSTM: c' = f ⊙ c + i ⊙ g,  h' = o ⊙ tanh(c')        GRU: h' = (1 − z) ⊙ n + z ⊙ h        RNN: h' = f(gate)
  *
- * Gates, activations and their order are ONNX's, as in the IR's ops.
+ * Gates, activations and their order are ONNX's, as in the IR's ops. Sigmoid and tanh are quotients that are divided late: a
+ * product of two is divided once (`RecurrentGate.ts`).
  */
 import type { Activation } from "@anneal/ir/ops/Recurrent"
 import type { V128 } from "../Instruction.ts"
 import { f32x4, v128 } from "../Instruction.ts"
 import * as VectorMath from "../VectorMath.ts"
 import type { Writer } from "../Writer.ts"
+import type { Quotient } from "./RecurrentGate.ts"
+import * as Gate from "./RecurrentGate.ts"
 
-const elementary = (w: Writer, name: "tanh" | "sigmoid" | "exp" | "expm1" | "log1p", x: V128): V128 => {
+const elementary = (w: Writer, name: "exp" | "expm1" | "log1p", x: V128): V128 => {
   const result = VectorMath.unary(w, name, x)
   if (result === undefined) throw new Error(`${name} has no code`)
   return result
@@ -24,9 +27,9 @@ const activate = (w: Writer, { alpha, beta, name }: Activation, value: V128): V1
     case "relu":
       return f32x4.max(value, number(0))
     case "tanh":
-      return elementary(w, "tanh", value)
+      return Gate.value(w, Gate.tanh(w, value))
     case "sigmoid":
-      return elementary(w, "sigmoid", value)
+      return Gate.value(w, Gate.sigmoid(w, value))
     case "affine":
       return f32x4.add(f32x4.mul(value, number(alpha)), number(beta))
     case "leakyRelu": {
@@ -38,7 +41,7 @@ const activate = (w: Writer, { alpha, beta, name }: Activation, value: V128): V1
       return v128.and(x, f32x4.gt(x, number(alpha)))
     }
     case "scaledTanh":
-      return f32x4.mul(elementary(w, "tanh", f32x4.mul(value, number(beta))), number(alpha))
+      return f32x4.mul(Gate.value(w, Gate.tanh(w, f32x4.mul(value, number(beta)))), number(alpha))
     case "hardSigmoid":
       return f32x4.max(f32x4.min(f32x4.add(f32x4.mul(value, number(alpha)), number(beta)), number(1)), number(0))
     case "elu": {
@@ -70,9 +73,23 @@ const clipped = (w: Writer, value: V128, clip: number | null): V128 =>
 const at = ({ activations }: CellOptions, index: number): Activation =>
   activations[index] ?? { name: "tanh", alpha: 0, beta: 0 }
 
+/** The same, not divided yet. */
+const quotient = (w: Writer, activation: Activation, value: V128): Quotient => {
+  switch (activation.name) {
+    case "sigmoid":
+      return Gate.sigmoid(w, value)
+    case "tanh":
+      return Gate.tanh(w, value)
+    default:
+      return { top: activate(w, activation, value) }
+  }
+}
+
 /** A gate's input through its clip and activation. */
-const gate = (w: Writer, options: CellOptions, index: number, value: V128): V128 =>
-  w.keep(activate(w, at(options, index), clipped(w, value, options.clip)))
+const gate = (w: Writer, options: CellOptions, index: number, value: V128): Quotient =>
+  quotient(w, at(options, index), clipped(w, value, options.clip))
+
+const divided = (w: Writer, one: Quotient): V128 => w.keep(Gate.value(w, one))
 
 /** Gates i, o, f, c of an LSTM; peepholes i, o, f. */
 export const lstm = (
@@ -86,21 +103,30 @@ export const lstm = (
   const peep = (value: V128, which: 0 | 1 | 2, cell: V128): V128 =>
     peepholes === undefined ? value : w.madd(peepholes[which], cell, value)
   const i = gate(w, options, 0, peep(input, 0, c))
-  const f = options.inputForget ? f32x4.sub(w.splatF32(1), i) : gate(w, options, 0, peep(forget, 2, c))
   const g = gate(w, options, 1, candidate)
-  const next = w.keep(w.madd(i, g, f32x4.mul(f, c)))
+  const next = w.keep(
+    options.inputForget
+      ? coupled(w, divided(w, i), Gate.value(w, g), c)
+      : f32x4.add(
+          Gate.value(w, Gate.times(gate(w, options, 0, peep(forget, 2, c)), { top: c })),
+          Gate.value(w, Gate.times(i, g))
+        )
+  )
   const o = gate(w, options, 0, peep(output, 1, next))
-  return { c: next, h: f32x4.mul(o, activate(w, at(options, 2), next)) }
+  return { c: next, h: w.keep(Gate.value(w, Gate.times(o, quotient(w, at(options, 2), next)))) }
 }
 
+/** i ⊙ g + (1 − i) ⊙ c. */
+const coupled = (w: Writer, i: V128, g: V128, c: V128): V128 => w.madd(i, g, f32x4.mul(f32x4.sub(w.splatF32(1), i), c))
+
 /** The update or reset gate of a GRU. */
-export const gruGate = (w: Writer, options: CellOptions, value: V128): V128 => gate(w, options, 0, value)
+export const gruGate = (w: Writer, options: CellOptions, value: V128): V128 => divided(w, gate(w, options, 0, value))
 
 /** (1 − z) ⊙ g(candidate) + z ⊙ h. */
 export const gruState = (w: Writer, options: CellOptions, update: V128, candidate: V128, before: V128): V128 => {
   const z = w.keep(update)
-  const fresh = gate(w, options, 1, candidate)
-  return w.madd(z, before, f32x4.mul(f32x4.sub(w.splatF32(1), z), fresh))
+  const fresh = Gate.value(w, gate(w, options, 1, candidate))
+  return w.keep(w.madd(z, before, f32x4.mul(f32x4.sub(w.splatF32(1), z), fresh)))
 }
 
-export const rnn = (w: Writer, options: CellOptions, value: V128): V128 => gate(w, options, 0, value)
+export const rnn = (w: Writer, options: CellOptions, value: V128): V128 => divided(w, gate(w, options, 0, value))

@@ -7,7 +7,7 @@
  * one pass gives all gates of the panel's units.
  */
 import type { I32, V128 } from "../Instruction.ts"
-import { i32, v128 } from "../Instruction.ts"
+import { f32x4, i32, v128 } from "../Instruction.ts"
 import type { Func, Local } from "../ModuleBuilder.ts"
 import type { Emission } from "../Emission.ts"
 import { Writer } from "../Writer.ts"
@@ -28,15 +28,23 @@ export interface Accumulation {
   readonly columns: ReadonlyArray<{ readonly offset: number; readonly sums: ReadonlyArray<Local<"v128">> }>
   readonly k: number
   readonly termBytes: number
+  /** Sums of each element: terms go to them in turns, so that few columns don't wait for their own last sum. */
+  readonly phases?: number
 }
 
 /** Adds k terms to the sums. */
-export const accumulate = (w: Writer, { columns, k, panel, rows, termBytes: step }: Accumulation): void => {
+export const accumulate = (w: Writer, accumulation: Accumulation): void => {
+  const { columns: given, k, panel, phases = 1, rows, termBytes: step } = accumulation
   const { f } = w
   const splats = rows.map(() => f.local("v128"))
-  const vectors = columns.map(() => f.local("v128"))
+  const vectors = given.map(() => f.local("v128"))
+  const further = Array.from({ length: phases - 1 }, () =>
+    given.map(({ offset, sums }) => ({ offset, sums: sums.map(() => f.let(w.splatF32(0))) }))
+  )
+  const turns = [given, ...further]
   const terms = (count: number): void => {
     for (let i = 0; i < count; i++) {
+      const columns = turns[i % phases] ?? given
       const load = (offset: number): V128 => v128.load(f.get(panel), offset + i * step)
       if (rows.length === 1) {
         const [row, splat] = [rows[0], splats[0]]
@@ -68,6 +76,12 @@ export const accumulate = (w: Writer, { columns, k, panel, rows, termBytes: step
     })
     terms(k % unroll)
   } else terms(k)
+  for (const columns of further)
+    for (const [c, { sums }] of given.entries())
+      for (const [r, sum] of sums.entries()) {
+        const more = columns[c]?.sums[r]
+        if (more !== undefined) f.set(sum, f32x4.add(f.get(sum), f.get(more)))
+      }
 }
 
 const rowTiles = [6, 2, 1] as const

@@ -62,6 +62,15 @@ export interface StepArguments {
   readonly reset: I32
 }
 
+/** Sequences of one tile, the most first. */
+const rowTiles = [6, 2, 1] as const
+
+const commonMultiple = (a: number, b: number): number => {
+  let multiple = a
+  while (multiple % b !== 0) multiple += a
+  return multiple
+}
+
 const order: ReadonlyArray<keyof StepArguments> = [
   "h",
   "hRow",
@@ -95,7 +104,9 @@ export const stepFunction = (emission: Emission, name: string, plan: StepPlan): 
     const beside = gatesBeside(plan.cell, plan.linearBeforeReset)
     const blockBytes = beside * unitBytes
     const stateRow = count * unitBytes
-    const limit = emission.features.wide ? 16 : 12
+    const { wide } = emission.features
+    /** Sums in registers: of one sequence, and of several. */
+    const [limit, tileLimit] = wide ? [16, 24] : [12, 12]
 
     // ---- products ----
 
@@ -142,7 +153,8 @@ export const stepFunction = (emission: Emission, name: string, plan: StepPlan): 
       block: I32,
       row: I32,
       rows: number,
-      columns: ReadonlyArray<Column>
+      columns: ReadonlyArray<Column>,
+      phases: number
     ): void => {
       const pointers = (base_: I32, rowBytes: I32, offset?: I32): ReadonlyArray<Local<"i32">> =>
         Array.from({ length: rows }, (_, r) => {
@@ -183,13 +195,24 @@ export const stepFunction = (emission: Emission, name: string, plan: StepPlan): 
             return at === undefined ? [] : [{ offset: column.panel * panelBytes(panels) + at, sums: column.sums }]
           }),
           k: panels.k,
-          termBytes: termBytes(panels)
+          termBytes: termBytes(panels),
+          phases
         })
       if (plan.fused && columns.some(({ x }) => x !== undefined))
         multiply(plan.w, given("w"), pointers(given("x"), given("xRow")), ({ x }) => x)
       if (columns.some(({ r }) => r !== undefined))
         multiply(matrix, base, pointers(given(state), stateRowBytes), ({ r }) => r)
       each((column, sum, pointer) => f.do(v128.store(f.get(pointer), f.get(sum), inBlock(column.panel, column.gate))))
+    }
+
+    /**
+     * How one sequence uses the registers: panels at once, and sums of each element. V8 makes pairs of sums that lie side by side
+     * in one panel, so two sums of each are better than two panels; without pairs, panels are cut into full tiles.
+     */
+    const spread = (vectors: number): { readonly panels: number; readonly phases: number } => {
+      if (!wide) return { panels: vectors > limit ? 1 : commonMultiple(vectors, limit) / vectors, phases: 1 }
+      const panels = Math.max(1, Math.floor(limit / (2 * vectors)))
+      return { panels, phases: Math.max(1, Math.floor(limit / (vectors * panels))) }
     }
 
     /** Some gates of every row. Blocks are outside: their weights stay near while rows go by. */
@@ -200,27 +223,27 @@ export const stepFunction = (emission: Emission, name: string, plan: StepPlan): 
       state: keyof StepArguments,
       rowBytes: I32
     ): void => {
-      const panels = plan.single ? Math.max(1, Math.floor(limit / (passGates.length * across))) : 1
+      const { panels, phases } = plan.single ? spread(passGates.length * across) : { panels: 1, phases: 1 }
       const rowLoop = (block: I32, width: number): void => {
         const some = (row: I32, rows: number): void => {
           const columns = columnsOf(passGates, width, rows)
-          // As many columns as there are registers for, in equal parts; two rows share what is loaded.
-          const parts = Math.ceil((columns.length * rows) / limit)
+          // As many columns as there are registers for, in equal parts; rows share what is loaded.
+          const parts = Math.ceil((columns.length * rows) / (rows === 1 ? limit : tileLimit))
           const most = Math.ceil(columns.length / parts)
           for (let first = 0; first < columns.length; first += most)
-            tile(matrix, base, state, rowBytes, block, row, rows, columns.slice(first, first + most))
+            tile(matrix, base, state, rowBytes, block, row, rows, columns.slice(first, first + most), phases)
         }
         if (plan.single) return some(i32.const(0), 1)
         const row = f.let(i32.const(0))
-        f.block((out) =>
-          f.loop((again) => {
-            f.brIf(out, i32.gt_s(i32.add(f.get(row), i32.const(2)), given("rows")))
-            some(f.get(row), 2)
-            f.set(row, i32.add(f.get(row), i32.const(2)))
-            f.br(again)
-          })
-        )
-        f.if(i32.lt_s(f.get(row), given("rows")), () => some(f.get(row), 1))
+        for (const rows of rowTiles)
+          f.block((out) =>
+            f.loop((again) => {
+              f.brIf(out, i32.gt_s(i32.add(f.get(row), i32.const(rows)), given("rows")))
+              some(f.get(row), rows)
+              f.set(row, i32.add(f.get(row), i32.const(rows)))
+              f.br(again)
+            })
+          )
       }
       const whole = count - (count % panels)
       if (whole > 0) f.range(0, whole, panels, (block) => rowLoop(f.get(block), panels))
@@ -229,15 +252,20 @@ export const stepFunction = (emission: Emission, name: string, plan: StepPlan): 
 
     // ---- cells ----
 
+    interface Vector {
+      readonly address: I32
+      readonly offset: number
+    }
+
     interface Unit {
       /** A gate of four units. */
-      readonly gate: (index: number) => V128
-      readonly store: (index: number, value: V128) => void
-      readonly state: (name: "h" | "next" | "c" | "reset") => { readonly address: I32; readonly offset: number }
+      readonly gate: (index: number) => Vector
+      readonly state: (name: "h" | "next" | "c" | "reset") => Vector
       readonly peephole: (which: number) => V128
     }
 
-    const cells = (body: (unit: Unit) => void): void => {
+    /** `body` gives what it has computed and where it goes: neighbours are stored together, which V8's revectorizer joins. */
+    const cells = (body: (unit: Unit) => ReadonlyArray<readonly [Vector, V128]>): void => {
       const row = (index: I32): void => {
         const at = (base: keyof StepArguments, rowBytes: I32): Local<"i32"> =>
           f.let(i32.add(given(base), i32.mul(index, rowBytes)))
@@ -250,15 +278,19 @@ export const stepFunction = (emission: Emission, name: string, plan: StepPlan): 
           peepholes: f.let(given("peepholes"))
         }
         f.range(0, count, 1, () => {
-          for (let half = 0; half < across; half++) {
-            const offset = (index: number): number => (index * across + half) * 16
-            body({
-              gate: (index) => v128.load(f.get(places.gates), offset(index)),
-              store: (index, value) => f.do(v128.store(f.get(places.gates), value, offset(index))),
+          const made = Array.from({ length: across }, (_, half) => {
+            const place = (index: number): number => (index * across + half) * 16
+            return body({
+              gate: (index) => ({ address: f.get(places.gates), offset: place(index) }),
               state: (name) => ({ address: f.get(places[name]), offset: half * 16 }),
-              peephole: (which) => v128.load(f.get(places.peepholes), offset(which))
+              peephole: (which) => v128.load(f.get(places.peepholes), place(which))
             })
-          }
+          })
+          for (const index of (made[0] ?? []).keys())
+            for (const stored of made) {
+              const [to, vector] = stored[index] ?? []
+              if (to !== undefined && vector !== undefined) f.do(v128.store(to.address, vector, to.offset))
+            }
           const forward = (local: Local<"i32">, bytes: number): void =>
             f.set(local, i32.add(f.get(local), i32.const(bytes)))
           forward(places.gates, blockBytes)
@@ -269,10 +301,7 @@ export const stepFunction = (emission: Emission, name: string, plan: StepPlan): 
       if (plan.single) row(i32.const(0))
       else f.range(0, given("rows"), 1, (index) => row(f.get(index)))
     }
-    const load = ({ address, offset }: { readonly address: I32; readonly offset: number }): V128 =>
-      v128.load(address, offset)
-    const save = (place: { readonly address: I32; readonly offset: number }, value: V128): void =>
-      f.do(v128.store(place.address, value, place.offset))
+    const load = ({ address, offset }: Vector): V128 => v128.load(address, offset)
 
     const { options } = plan
     /** Gates that stand at the same place in everything. */
@@ -287,36 +316,38 @@ export const stepFunction = (emission: Emission, name: string, plan: StepPlan): 
           const next = Cell.lstm(
             w,
             options,
-            [gate(0), gate(1), gate(2), gate(3)],
+            [load(gate(0)), load(gate(1)), load(gate(2)), load(gate(3))],
             load(state("c")),
             plan.peepholes ? [peephole(0), peephole(1), peephole(2)] : undefined
           )
-          save(state("c"), next.c)
-          save(state("next"), next.h)
+          return [
+            [state("c"), next.c],
+            [state("next"), next.h]
+          ]
         })
       case "rnn":
         recurrentProduct(same([0]))
-        return cells(({ gate, state }) => save(state("next"), Cell.rnn(w, options, gate(0))))
+        return cells(({ gate, state }) => [[state("next"), Cell.rnn(w, options, load(gate(0)))]])
       case "gru":
         if (plan.linearBeforeReset) {
           // The candidate's two halves: gate 2 from the input, gate 3 from the state.
           const fromInput = plan.fused ? [{ slot: 2, r: undefined, x: 2 }] : []
           recurrentProduct([...same([0, 1]), { slot: 3, r: 2, x: undefined }, ...fromInput])
           return cells(({ gate, state }) => {
-            const fresh = w.madd(Cell.gruGate(w, options, gate(1)), gate(3), gate(2))
-            const update = Cell.gruGate(w, options, gate(0))
-            save(state("next"), Cell.gruState(w, options, update, fresh, load(state("h"))))
+            const fresh = w.madd(Cell.gruGate(w, options, load(gate(1))), load(gate(3)), load(gate(2)))
+            const update = Cell.gruGate(w, options, load(gate(0)))
+            return [[state("next"), Cell.gruState(w, options, update, fresh, load(state("h")))]]
           })
         }
         recurrentProduct(same([0, 1]))
-        cells(({ gate, state, store }) => {
-          store(0, Cell.gruGate(w, options, gate(0)))
-          save(state("reset"), f32x4.mul(Cell.gruGate(w, options, gate(1)), load(state("h"))))
-        })
+        cells(({ gate, state }) => [
+          [gate(0), Cell.gruGate(w, options, load(gate(0)))],
+          [state("reset"), w.keep(f32x4.mul(Cell.gruGate(w, options, load(gate(1))), load(state("h"))))]
+        ])
         if (candidate !== undefined)
           product(candidate, given("candidate"), [{ slot: 2, r: 0, x: 2 }], "reset", i32.const(stateRow))
-        return cells(({ gate, state }) =>
-          save(state("next"), Cell.gruState(w, options, gate(0), gate(2), load(state("h"))))
-        )
+        return cells(({ gate, state }) => [
+          [state("next"), Cell.gruState(w, options, load(gate(0)), load(gate(2)), load(state("h")))]
+        ])
     }
   })

@@ -1,0 +1,64 @@
+/**
+ * RecurrentGate: sigmoid and tanh of four gates as quotients, so that a product of two takes one division.
+ *
+ *   σ(x) = 1 / (1 + 2^(−x log₂e))        tanh x = m / (m + 2),  m = 2^(2x log₂e) − 1
+ *
+ * With k x = n + r, n an integer and |r| ≤ ½: 2^(k x) − 1 = 2ⁿ r q(r) + (2ⁿ − 1), where nothing cancels at 0. Within 2⁻²³, and
+ * in units in the last place, where the host fuses, 3.2 (tanh) and 8 (σ above −20; where it rounds twice, 1.3 |x| more); |tanh| ≤ 1
+ * and 0 < σ ≤ 1 always; NaN stays NaN. Elsewhere these functions are those of `VectorMath.ts`, within 2 ulp and twice as long: here
+ * a row of products was added up before, which rounds more.
+ */
+import type { V128 } from "../Instruction.ts"
+import { f32x4, i32, i32x4 } from "../Instruction.ts"
+import { polynomial } from "../VectorMath.ts"
+import type { Writer } from "../Writer.ts"
+
+/** `top` / `bottom`; nothing stands for 1. */
+export interface Quotient {
+  readonly top?: V128
+  readonly bottom?: V128
+}
+
+/** q(r) = (2ʳ − 1) / r; `test/MinimaxFit.ts`. */
+const exponential = [
+  0.6931471879266771, 0.2402264979485049, 0.055503574336876894, 0.009618237512389645, 0.0013390735456872895,
+  0.0001540350677579686
+]
+
+/** 2ⁿ, r and q(r) of k x, where x is limited so that 2ⁿ is a normal number. */
+const power = (w: Writer, value: V128, k: number, limit: number) => {
+  // `pmin(x, c)` is c < x ? c : x: NaN stays.
+  const x = w.keep(f32x4.pmax(f32x4.pmin(value, w.splatF32(limit)), w.splatF32(-limit)))
+  // Adding 1.5·2²³ rounds to an integer and leaves it in the low bits.
+  const magic = w.splatF32(12582912 + 127)
+  const factor = w.splatF32(k)
+  const shifted = w.keep(w.madd(x, factor, magic))
+  const r = w.keep(w.madd(x, factor, f32x4.sub(magic, shifted)))
+  return { scale: i32x4.shl(shifted, i32.const(23)), r, q: polynomial(w, r, exponential) }
+}
+
+/** Beyond ±87, 2ⁿ would be no normal number; there σ is 1, or under 2⁻¹²⁵. */
+export const sigmoid = (w: Writer, x: V128): Quotient => {
+  const one = w.splatF32(1)
+  const { q, r, scale } = power(w, x, -Math.LOG2E, 87)
+  return { bottom: w.keep(w.madd(w.madd(q, r, one), scale, one)) }
+}
+
+/** Beyond ±9.1 it is ±1 in f32. */
+export const tanh = (w: Writer, x: V128): Quotient => {
+  const { q, r, scale } = power(w, x, 2 * Math.LOG2E, 9.1)
+  const two = w.keep(scale)
+  const less = w.keep(w.madd(f32x4.mul(two, r), q, f32x4.sub(two, w.splatF32(1))))
+  return { top: less, bottom: w.keep(f32x4.add(less, w.splatF32(2))) }
+}
+
+const product = (a: V128 | undefined, b: V128 | undefined): V128 | undefined =>
+  a === undefined ? b : b === undefined ? a : f32x4.mul(a, b)
+
+export const times = (a: Quotient, b: Quotient): Quotient => {
+  const [top, bottom] = [product(a.top, b.top), product(a.bottom, b.bottom)]
+  return { ...(top === undefined ? {} : { top }), ...(bottom === undefined ? {} : { bottom }) }
+}
+
+export const value = (w: Writer, { bottom, top }: Quotient): V128 =>
+  bottom === undefined ? (top ?? w.splatF32(1)) : f32x4.div(top ?? w.splatF32(1), bottom)
