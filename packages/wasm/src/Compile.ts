@@ -180,14 +180,20 @@ const layouts = ({ packed }: Kernel): string => packed.map(({ layout, read }) =>
 
 /**
  * The kernel that was decided, or the nearest to it that the flavour has: one that reads the same packed weights, so that
- * they are in the engine once, or else one of the same name.
+ * they are in the engine once, or else one of the same name. 256-bit vectors want other shapes than those that were decided
+ * for 128 bits: of the same name, the one that is predicted to be fastest.
  */
-const kernelFor = (list: ReadonlyArray<Kernel>, candidate: Candidate, decidedOn: Kernel | undefined): Kernel => {
+const kernelFor = (
+  list: ReadonlyArray<Kernel>,
+  { wide }: Features,
+  candidate: Candidate,
+  decidedOn: Kernel | undefined
+): Kernel => {
   const wanted = Tuners.identify(candidate)
   const alike = decidedOn === undefined ? undefined : layouts(decidedOn)
   const named = list.filter(({ name }) => name === candidate.name)
   const kernel =
-    list.find((one) => Tuners.identify(one) === wanted) ??
+    (wide ? named[0] : list.find((one) => Tuners.identify(one) === wanted)) ??
     named.find((one) => layouts(one) === alike) ??
     (alike === "" ? undefined : list.find((one) => layouts(one) === alike)) ??
     named[0] ??
@@ -331,7 +337,7 @@ const write = (
         const tactic = tacticOf(region)
         const wanted = Tuners.identify(tactic)
         const decidedOn = offers.of(region, one, first).find((other) => Tuners.identify(other) === wanted)
-        return kernelFor(offers.of(region, one, features), tactic, decidedOn)
+        return kernelFor(offers.of(region, one, features), features, tactic, decidedOn)
       }
       units.push({ fixed: point.fixed, features, assembled: Assemble.assemble(program, { features, kernel, packs }) })
     }
