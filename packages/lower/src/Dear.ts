@@ -1,7 +1,8 @@
 /** Dear: whether an expression costs more to compute again than to keep in memory. */
 import type { Node } from "@anneal/ir/Graph"
-import type { Scalar, Unary } from "./Scalar.ts"
+import type { Scalar } from "./Scalar.ts"
 import * as Scalars from "./Scalar.ts"
+import type { Unary } from "./ScalarOp.ts"
 import type { Scope } from "./Scope.ts"
 
 const cheap: ReadonlySet<Unary> = new Set([

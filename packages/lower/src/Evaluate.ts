@@ -7,8 +7,10 @@ import type { Dim } from "@anneal/ir/Dim"
 import * as DTypes from "@anneal/ir/DType"
 import * as Float from "@anneal/ir/Float"
 import * as Functions from "@anneal/ir/Math"
-import type { Binary, Scalar, Unary } from "./Scalar.ts"
+import type { Scalar } from "./Scalar.ts"
 import * as Scalars from "./Scalar.ts"
+import type { Binary, BinaryOn, Comparison, Unary, UnaryOn } from "./ScalarOp.ts"
+import * as ScalarOp from "./ScalarOp.ts"
 
 /** An element: a bigint for i64 and u64, else a number; bools are 0 and 1. */
 export type Element = number | bigint
@@ -48,7 +50,8 @@ const sigmoid = (x: number): number => {
   return x < 0 ? power / (1 + power) : 1 / (1 + power)
 }
 
-const functions: Readonly<Partial<Record<Unary, (x: number) => number>>> = {
+/** On elements that are numbers. */
+const functions: Readonly<Record<Exclude<Unary, "bitcast" | "isNaN" | "isInf">, (x: number) => number>> = {
   neg: (x) => -x,
   abs: Math.abs,
   sign: (x) => (x > 0 ? 1 : x < 0 ? -1 : x),
@@ -79,7 +82,7 @@ const functions: Readonly<Partial<Record<Unary, (x: number) => number>>> = {
   bitwiseNot: (x) => ~x
 }
 
-const bigFunctions: Readonly<Partial<Record<Unary, (x: bigint) => bigint>>> = {
+const bigFunctions: Readonly<Record<UnaryOn<"integer">, (x: bigint) => bigint>> = {
   neg: (x) => -x,
   abs: (x) => (x < 0n ? -x : x),
   sign: (x) => (x > 0n ? 1n : x < 0n ? -1n : 0n),
@@ -102,12 +105,14 @@ const unary = (part: Extract<Scalar, { readonly kind: "unary" }>, x: Element): E
   if (op === "bitcast") return bitcast(part.x.dtype, dtype, x)
   if (op === "isNaN") return x !== x ? 1 : 0
   if (op === "isInf") {
-    const [positive, negative] = [attributes?.["positive"] !== false, attributes?.["negative"] !== false]
-    return (positive && x === Infinity) || (negative && x === -Infinity) ? 1 : 0
+    return (ScalarOp.countsPositive(attributes) && x === Infinity) ||
+      (ScalarOp.countsNegative(attributes) && x === -Infinity)
+      ? 1
+      : 0
   }
-  const value = typeof x === "bigint" ? bigFunctions[op]?.(x) : functions[op]?.(x)
-  if (value === undefined) throw new RangeError(`${op} is not defined on ${part.x.dtype}`)
-  return convert(dtype, value)
+  if (typeof x !== "bigint") return convert(dtype, functions[op](x), !ScalarOp.isExact(op))
+  if (!ScalarOp.isUnaryOn(op, "integer")) throw new RangeError(`${op} is not defined on ${part.x.dtype}`)
+  return convert(dtype, bigFunctions[op](x))
 }
 
 const power = (base: bigint, exponent: bigint): bigint => {
@@ -121,7 +126,7 @@ const power = (base: bigint, exponent: bigint): bigint => {
   return result
 }
 
-const compare = (op: Binary, a: Element, b: Element): boolean | undefined => {
+const compare = (op: Comparison, a: Element, b: Element): boolean => {
   switch (op) {
     case "equal":
       return a === b
@@ -133,13 +138,11 @@ const compare = (op: Binary, a: Element, b: Element): boolean | undefined => {
       return a > b
     case "greaterOrEqual":
       return a >= b
-    default:
-      return undefined
   }
 }
 
 /** Integers of any width, exactly; the caller wraps. */
-const whole = (op: Binary, a: bigint, b: bigint, width: bigint, floor: boolean): bigint => {
+const whole = (op: Exclude<Binary, Comparison>, a: bigint, b: bigint, width: bigint, floor: boolean): bigint => {
   switch (op) {
     case "add":
       return a + b
@@ -172,12 +175,10 @@ const whole = (op: Binary, a: bigint, b: bigint, width: bigint, floor: boolean):
       return b >= 0n && b < width ? a << b : 0n
     case "shiftRight":
       return b >= 0n && b < width ? a >> b : a < 0n ? -1n : 0n
-    default:
-      throw new RangeError(`${op} is no operation on integers`)
   }
 }
 
-const real = (op: Binary, a: number, b: number, floor: boolean): number => {
+const real = (op: Exclude<BinaryOn<"float">, Comparison>, a: number, b: number, floor: boolean): number => {
   switch (op) {
     case "add":
       return a + b
@@ -197,18 +198,18 @@ const real = (op: Binary, a: number, b: number, floor: boolean): number => {
       return Math.min(a, b)
     case "max":
       return Math.max(a, b)
-    default:
-      throw new RangeError(`${op} is no operation on floats`)
   }
 }
 
 const binary = (part: Extract<Scalar, { readonly kind: "binary" }>, a: Element, b: Element): Element => {
   const { attributes, op } = part
-  const compared = compare(op, a, b)
-  if (compared !== undefined) return compared ? 1 : 0
+  if (ScalarOp.isComparison(op)) return compare(op, a, b) ? 1 : 0
   const { dtype } = part.a
-  const floor = attributes?.["rounding"] === "floor"
-  if (DTypes.isFloat(dtype)) return convert(part.dtype, real(op, Number(a), Number(b), floor))
+  const floor = ScalarOp.isFloored(attributes)
+  if (DTypes.isFloat(dtype)) {
+    if (!ScalarOp.isBinaryOn(op, "float")) throw new RangeError(`${op} is no operation on floats`)
+    return convert(part.dtype, real(op, Number(a), Number(b), floor), !ScalarOp.isExact(op))
+  }
   if (op === "pow" && DTypes.isFloat(part.b.dtype)) return convert(part.dtype, Functions.pow(Number(a), Number(b)))
   return convert(part.dtype, whole(op, BigInt(a), BigInt(b), DTypes.isBig(dtype) ? 64n : 32n, floor))
 }

@@ -12,8 +12,9 @@ import * as Graphs from "@anneal/ir/Graph"
 import * as Ops from "@anneal/ir/Ops"
 import type { TensorType } from "@anneal/ir/Type"
 import type { Shape } from "./Movement.ts"
-import type { Binary, Scalar, Unary } from "./Scalar.ts"
+import type { Scalar } from "./Scalar.ts"
 import * as Scalars from "./Scalar.ts"
+import * as ScalarOp from "./ScalarOp.ts"
 import * as View from "./View.ts"
 
 /** A value as it is read at each point of the result: a view over the value as one over the result's shape. */
@@ -48,64 +49,9 @@ export interface Recipe {
   readonly build: (point: Point) => Scalar
 }
 
-const unaries: ReadonlyArray<Unary> = [
-  "neg",
-  "abs",
-  "sign",
-  "ceil",
-  "floor",
-  "round",
-  "exp",
-  "log",
-  "log1p",
-  "expm1",
-  "sqrt",
-  "reciprocal",
-  "sin",
-  "cos",
-  "tan",
-  "asin",
-  "acos",
-  "atan",
-  "sinh",
-  "cosh",
-  "tanh",
-  "asinh",
-  "acosh",
-  "atanh",
-  "erf",
-  "sigmoid",
-  "isNaN",
-  "isInf",
-  "not",
-  "bitwiseNot",
-  "bitcast"
-]
-const binaries: ReadonlyArray<Binary> = [
-  "add",
-  "sub",
-  "mul",
-  "div",
-  "mod",
-  "pow",
-  "min",
-  "max",
-  "and",
-  "or",
-  "xor",
-  "bitwiseAnd",
-  "bitwiseOr",
-  "bitwiseXor",
-  "shiftLeft",
-  "shiftRight",
-  "equal",
-  "less",
-  "lessOrEqual",
-  "greater",
-  "greaterOrEqual"
-]
-
-const hasAttributes = (node: Node): boolean => Object.keys(node.attributes).length > 0
+/** What a scalar operation says beside its operands: `bitcast` says it by its dtype. */
+const attributesOf = (node: Node): ScalarOp.Attributes | undefined =>
+  Graphs.isOp(node, Ops.isInf) || Graphs.isOp(node, Ops.mod) ? node.attributes : undefined
 
 /** The recipe of a node; undefined when it is not one element after another. */
 export const ofNode = (node: Node, types: ReadonlyMap<string, TensorType>): Recipe | undefined => {
@@ -125,18 +71,24 @@ export const ofNode = (node: Node, types: ReadonlyMap<string, TensorType>): Reci
     build
   })
   const name = node.op.name
-  const unary = unaries.find((op) => op === name)
-  if (unary !== undefined)
-    return plain([read(0)], (point) => {
-      const made = Scalars.unary(unary, point.read(0), dtype)
-      return made.kind === "unary" && name === "isInf" ? { ...made, attributes: node.attributes } : made
-    })
-  const binary = binaries.find((op) => op === name)
-  if (binary !== undefined)
-    return plain([read(0), read(1)], (point) => {
-      const made = Scalars.binary(binary, point.read(0), point.read(1), dtype)
-      return made.kind === "binary" && hasAttributes(node) ? { ...made, attributes: node.attributes } : made
-    })
+  const attributes = attributesOf(node)
+  if (ScalarOp.isUnary(name))
+    return plain([read(0)], (point) => ({
+      kind: "unary",
+      op: name,
+      x: point.read(0),
+      dtype,
+      ...(attributes === undefined ? {} : { attributes })
+    }))
+  if (ScalarOp.isBinary(name))
+    return plain([read(0), read(1)], (point) => ({
+      kind: "binary",
+      op: name,
+      a: point.read(0),
+      b: point.read(1),
+      dtype,
+      ...(attributes === undefined ? {} : { attributes })
+    }))
   if (name === "select")
     return plain([read(0), read(1), read(2)], (point) => Scalars.select(point.read(0), point.read(1), point.read(2)))
   if (Graphs.isOp(node, Ops.cast))

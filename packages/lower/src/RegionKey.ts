@@ -10,6 +10,7 @@ import type { Region } from "./Region.ts"
 import * as Regions from "./Region.ts"
 import type { Scalar } from "./Scalar.ts"
 import * as Scalars from "./Scalar.ts"
+import type { Attributes } from "./ScalarOp.ts"
 import type { View } from "./View.ts"
 
 /** For whom: the target's name, its features, the version of what generates its code. */
@@ -40,7 +41,7 @@ export const scalarsText = (roots: ReadonlyArray<Scalar>): string => {
   return `${lines.join(";")};${roots.map(at).join(",")}`
 }
 
-const attributesText = (attributes: Readonly<Record<string, unknown>> | undefined): string =>
+const attributesText = (attributes: Attributes | undefined): string =>
   attributes === undefined ? "" : JSON.stringify(attributes)
 
 const partText = (part: Scalar, at: (scalar: Scalar) => string): string => {

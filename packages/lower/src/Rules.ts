@@ -7,7 +7,7 @@ import type { DType } from "@anneal/ir/DType"
 import type { Node } from "@anneal/ir/Graph"
 import type { TensorType } from "@anneal/ir/Type"
 import type { Region } from "./Region.ts"
-import type { Binary, Unary } from "./Scalar.ts"
+import type { Binary, Unary } from "./ScalarOp.ts"
 
 /** What a scalar operation is named in a question about it. */
 export type ScalarOp = Unary | Binary | "select" | "cast" | "load" | "index"

@@ -12,65 +12,7 @@
  */
 import type { Dim } from "@anneal/ir/Dim"
 import type { DType } from "@anneal/ir/DType"
-
-/** Named as in the IR. */
-export type Unary =
-  | "neg"
-  | "abs"
-  | "sign"
-  | "ceil"
-  | "floor"
-  | "round"
-  | "exp"
-  | "log"
-  | "log1p"
-  | "expm1"
-  | "sqrt"
-  | "reciprocal"
-  | "sin"
-  | "cos"
-  | "tan"
-  | "asin"
-  | "acos"
-  | "atan"
-  | "sinh"
-  | "cosh"
-  | "tanh"
-  | "asinh"
-  | "acosh"
-  | "atanh"
-  | "erf"
-  | "sigmoid"
-  | "isNaN"
-  | "isInf"
-  | "not"
-  | "bitwiseNot"
-  /** The same bits as another dtype of the same width: `dtype`. */
-  | "bitcast"
-
-/** Named as in the IR. Comparisons give bool. */
-export type Binary =
-  | "add"
-  | "sub"
-  | "mul"
-  | "div"
-  | "mod"
-  | "pow"
-  | "min"
-  | "max"
-  | "and"
-  | "or"
-  | "xor"
-  | "bitwiseAnd"
-  | "bitwiseOr"
-  | "bitwiseXor"
-  | "shiftLeft"
-  | "shiftRight"
-  | "equal"
-  | "less"
-  | "lessOrEqual"
-  | "greater"
-  | "greaterOrEqual"
+import type { Attributes, Binary, Unary } from "./ScalarOp.ts"
 
 /** A step in an operand that the data decides: `index` (i32 or i64; negative ones count from the end) times `stride`. */
 export interface Indirection {
@@ -101,8 +43,7 @@ export type Scalar =
       readonly dtype: DType
       readonly op: Unary
       readonly x: Scalar
-      /** For `round` (half to even is the only mode), `isInf` and others with attributes: those attributes. */
-      readonly attributes?: Readonly<Record<string, unknown>>
+      readonly attributes?: Attributes
     }
   | {
       readonly kind: "binary"
@@ -110,7 +51,7 @@ export type Scalar =
       readonly op: Binary
       readonly a: Scalar
       readonly b: Scalar
-      readonly attributes?: Readonly<Record<string, unknown>>
+      readonly attributes?: Attributes
     }
   /** a · b + c, rounded once. */
   | { readonly kind: "fma"; readonly dtype: DType; readonly a: Scalar; readonly b: Scalar; readonly c: Scalar }

@@ -1,9 +1,10 @@
 import * as Dim from "@anneal/ir/Dim"
 import type { DType } from "@anneal/ir/DType"
+import * as DTypes from "@anneal/ir/DType"
 import * as CudaText from "@anneal/lower/CudaText"
 import type { Loop, Rows } from "@anneal/lower/Region"
-import type { Binary, Unary } from "@anneal/lower/Scalar"
 import * as Scalar from "@anneal/lower/Scalar"
+import * as ScalarOp from "@anneal/lower/ScalarOp"
 import * as View from "@anneal/lower/View"
 import { execFileSync } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
@@ -63,16 +64,11 @@ const softmax: Rows = {
   ]
 }
 
-const floats: ReadonlyArray<DType> = ["f16", "bf16", "f8e4m3", "f8e5m2", "f32", "f64"]
-const integers: ReadonlyArray<DType> = ["i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64", "i4", "u4"]
-const unaryFloat: ReadonlyArray<Unary> = [
-  ...(["neg", "abs", "sign", "ceil", "floor", "round", "exp", "log", "log1p", "expm1", "sqrt", "reciprocal"] as const),
-  ...(["sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"] as const),
-  ...(["erf", "sigmoid", "isNaN", "isInf"] as const)
-]
-const arithmetic: ReadonlyArray<Binary> = ["add", "sub", "mul", "div", "mod", "pow", "min", "max"]
-const bits: ReadonlyArray<Binary> = ["bitwiseAnd", "bitwiseOr", "bitwiseXor", "shiftLeft", "shiftRight"]
-const comparisons: ReadonlyArray<Binary> = ["equal", "less", "lessOrEqual", "greater", "greaterOrEqual"]
+const floats = DTypes.all.filter(DTypes.isFloat)
+const integers = DTypes.all.filter(DTypes.isInteger)
+
+const operandOf = (dtype: DType): ScalarOp.Operand =>
+  dtype === "bool" ? "bool" : DTypes.isFloat(dtype) ? "float" : "integer"
 
 /** A loop that stores one value of each expression on elements of `dtype`. */
 const each = (dtype: DType, values: ReadonlyArray<Scalar.Scalar>): Loop => ({
@@ -86,25 +82,26 @@ const each = (dtype: DType, values: ReadonlyArray<Scalar.Scalar>): Loop => ({
 
 /** Every op on every dtype that it takes. */
 const everything = (): ReadonlyArray<Loop> =>
-  [...floats, ...integers].map((dtype) => {
+  DTypes.all.map((dtype) => {
     const [a, b] = [Scalar.load(0, dtype), Scalar.load(1, dtype)]
-    const float = floats.includes(dtype)
-    const attributes = { rounding: "floor", positive: true, negative: true }
-    const unary = (float ? unaryFloat : (["neg", "abs", "sign", "bitwiseNot"] as const)).map((op): Scalar.Scalar => {
-      const result = op === "isNaN" || op === "isInf" ? "bool" : dtype
-      return { kind: "unary", op, x: a, dtype: result, attributes }
-    })
-    const binary = [...arithmetic, ...(float ? [] : bits), ...comparisons].map((op): Scalar.Scalar => {
-      const result = comparisons.includes(op) ? "bool" : dtype
-      return { kind: "binary", op, a, b, dtype: result, attributes }
-    })
+    const float = DTypes.isFloat(dtype)
+    const operand = operandOf(dtype)
+    const unary = ScalarOp.allUnary
+      .filter((op) => ScalarOp.isUnaryOn(op, operand))
+      .map((op) => Scalar.unary(op, a, op === "isNaN" || op === "isInf" ? "bool" : dtype))
+    const binary = ScalarOp.allBinary
+      .filter((op) => ScalarOp.isBinaryOn(op, operand))
+      .map((op) => Scalar.binary(op, a, b, ScalarOp.isComparison(op) ? "bool" : dtype))
+    const sameBits = DTypes.all
+      .filter((to) => DTypes.bits(to) === DTypes.bits(dtype))
+      .map((to) => Scalar.unary("bitcast", a, to))
     const casts = [...floats, ...integers, "bool" as const].map((to) => Scalar.cast(a, to))
     const chosen: Scalar.Scalar = {
       kind: "select",
       dtype,
-      condition: Scalar.binary("less", a, b, "bool"),
+      condition: Scalar.binary("equal", a, b, "bool"),
       a,
-      b: Scalar.constant(dtype, float ? -0.5 : 3)
+      b: Scalar.constant(dtype, float ? -0.5 : dtype === "bool" ? 1 : 3)
     }
     const fused: ReadonlyArray<Scalar.Scalar> = float ? [{ kind: "fma", dtype, a, b, c: a }] : []
     const gathered: Scalar.Scalar = {
@@ -113,7 +110,7 @@ const everything = (): ReadonlyArray<Loop> =>
       operand: 0,
       indirect: [{ index: { kind: "index", dtype: "i64", axis: 1 }, extent: 16, stride: n }]
     }
-    return each(dtype, [...unary, ...binary, ...casts, chosen, ...fused, gathered])
+    return each(dtype, [...unary, ...binary, ...sameBits, ...casts, chosen, ...fused, gathered])
   })
 
 const nvcc = (() => {
@@ -140,6 +137,12 @@ describe("CudaText", () => {
     expect(text.match(/expf\(/g)).toHaveLength(2)
     expect(text.indexOf("t_s_max =")).toBeLessThan(text.indexOf("t_s_sum ="))
     expect(text).toContain("if (threadIdx.x == 0) {")
+  })
+
+  it("keeps products together where they are divided by", () => {
+    const flat = Dim.mul(n, Dim.symbol("m"))
+    const region = { ...reluOfSum, domain: [flat, 8] }
+    expect(CudaText.loop(region, "k")).toMatch(/irest % \((s_m \* s_n|s_n \* s_m)\)/)
   })
 
   it("spells names that C++ does not take", () => {

@@ -37,9 +37,9 @@ export const reals = (tensor: Tensor): Reals => (tensor.data instanceof Float32A
 export const allocateReals = (dtype: DType, length: number): Reals =>
   dtype === "f32" ? new Float32Array(length) : new Float64Array(length)
 
-/** A tensor of what was computed into `allocateReals`. */
-export const fromReals = (dtype: DType, shape: ReadonlyArray<number>, values: Reals): Tensor =>
-  values instanceof Float32Array ? { dtype, shape, data: values } : fromNumbers(dtype, shape, values)
+/** A tensor of what was computed into `allocateReals`. `saturate` as in `fromNumbers`. */
+export const fromReals = (dtype: DType, shape: ReadonlyArray<number>, values: Reals, saturate = true): Tensor =>
+  values instanceof Float32Array ? { dtype, shape, data: values } : fromNumbers(dtype, shape, values, saturate)
 
 /** Element values that compare as the elements do: BigInts of 64-bit integers, else numbers. Never to be written to. */
 export const keys = (tensor: Tensor): Float64Array | BigArray =>

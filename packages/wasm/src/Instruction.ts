@@ -88,22 +88,81 @@ const storing =
 
 // ---- scalars --------------------------------------------------------------------------------------------------------
 
-const i32u = (opcode: number) => unary<"i32", "i32">("i32", [opcode])
-const i32b = (opcode: number) => binary<"i32", "i32", "i32">("i32", [opcode])
-const i64u = (opcode: number) => unary<"i64", "i64">("i64", [opcode])
-const i64b = (opcode: number) => binary<"i64", "i64", "i64">("i64", [opcode])
-const i64c = (opcode: number) => binary<"i64", "i64", "i32">("i32", [opcode])
-const f32u = (opcode: number) => unary<"f32", "f32">("f32", [opcode])
-const f32b = (opcode: number) => binary<"f32", "f32", "f32">("f32", [opcode])
-const f32c = (opcode: number) => binary<"f32", "f32", "i32">("i32", [opcode])
-const f64u = (opcode: number) => unary<"f64", "f64">("f64", [opcode])
-const f64b = (opcode: number) => binary<"f64", "f64", "f64">("f64", [opcode])
-const f64c = (opcode: number) => binary<"f64", "f64", "i32">("i32", [opcode])
+/** Comparisons from an opcode on, arithmetic from another: the specification lists both widths in one order. */
+const integers = <T extends "i32" | "i64">(type: T, compare: number, compute: number) => {
+  const order = (step: number) => binary<T, T, "i32">("i32", [compare + step])
+  const one = (step: number) => unary<T, T>(type, [compute + step])
+  const two = (step: number) => binary<T, T, T>(type, [compute + step])
+  return {
+    eqz: unary<T, "i32">("i32", [compare]),
+    eq: order(1),
+    ne: order(2),
+    lt_s: order(3),
+    lt_u: order(4),
+    gt_s: order(5),
+    gt_u: order(6),
+    le_s: order(7),
+    le_u: order(8),
+    ge_s: order(9),
+    ge_u: order(10),
+    clz: one(0),
+    ctz: one(1),
+    popcnt: one(2),
+    add: two(3),
+    sub: two(4),
+    mul: two(5),
+    div_s: two(6),
+    div_u: two(7),
+    rem_s: two(8),
+    rem_u: two(9),
+    and: two(10),
+    or: two(11),
+    xor: two(12),
+    shl: two(13),
+    shr_s: two(14),
+    shr_u: two(15),
+    rotl: two(16),
+    rotr: two(17)
+  }
+}
+
+const floats = <T extends "f32" | "f64">(type: T, compare: number, compute: number) => {
+  const order = (step: number) => binary<T, T, "i32">("i32", [compare + step])
+  const one = (step: number) => unary<T, T>(type, [compute + step])
+  const two = (step: number) => binary<T, T, T>(type, [compute + step])
+  return {
+    eq: order(0),
+    ne: order(1),
+    lt: order(2),
+    gt: order(3),
+    le: order(4),
+    ge: order(5),
+    abs: one(0),
+    neg: one(1),
+    ceil: one(2),
+    floor: one(3),
+    trunc: one(4),
+    nearest: one(5),
+    sqrt: one(6),
+    add: two(7),
+    sub: two(8),
+    mul: two(9),
+    div: two(10),
+    min: two(11),
+    max: two(12),
+    copysign: two(13)
+  }
+}
+
+/** What both widths of integers have, and both of floats. */
+export type Integers<T extends "i32" | "i64"> = ReturnType<typeof integers<T>>
+export type Floats<T extends "f32" | "f64"> = ReturnType<typeof floats<T>>
 
 /** A 32-bit integer; given as unsigned or signed. */
 const i32const = (value: number): I32 => expr("i32", [0x41, signed(BigInt(value | 0))])
 
 export const i32 = {
+  ...integers("i32", 0x45, 0x67),
   const: i32const,
   load: loading("i32", [0x28], 2),
   load8_s: loading("i32", [0x2c], 0),
@@ -113,41 +172,12 @@ export const i32 = {
   store: storing<"i32">([0x36], 2),
   store8: storing<"i32">([0x3a], 0),
   store16: storing<"i32">([0x3b], 1),
-  eqz: i32u(0x45),
-  eq: i32b(0x46),
-  ne: i32b(0x47),
-  lt_s: i32b(0x48),
-  lt_u: i32b(0x49),
-  gt_s: i32b(0x4a),
-  gt_u: i32b(0x4b),
-  le_s: i32b(0x4c),
-  le_u: i32b(0x4d),
-  ge_s: i32b(0x4e),
-  ge_u: i32b(0x4f),
-  clz: i32u(0x67),
-  ctz: i32u(0x68),
-  popcnt: i32u(0x69),
-  add: i32b(0x6a),
-  sub: i32b(0x6b),
-  mul: i32b(0x6c),
-  div_s: i32b(0x6d),
-  div_u: i32b(0x6e),
-  rem_s: i32b(0x6f),
-  rem_u: i32b(0x70),
-  and: i32b(0x71),
-  or: i32b(0x72),
-  xor: i32b(0x73),
-  shl: i32b(0x74),
-  shr_s: i32b(0x75),
-  shr_u: i32b(0x76),
-  rotl: i32b(0x77),
-  rotr: i32b(0x78),
   wrap_i64: unary<"i64", "i32">("i32", [0xa7]),
   trunc_f32_s: unary<"f32", "i32">("i32", [0xa8]),
   trunc_f64_s: unary<"f64", "i32">("i32", [0xaa]),
   reinterpret_f32: unary<"f32", "i32">("i32", [0xbc]),
-  extend8_s: i32u(0xc0),
-  extend16_s: i32u(0xc1),
+  extend8_s: unary<"i32", "i32">("i32", [0xc0]),
+  extend16_s: unary<"i32", "i32">("i32", [0xc1]),
   trunc_sat_f32_s: unary<"f32", "i32">("i32", [0xfc, 0]),
   trunc_sat_f32_u: unary<"f32", "i32">("i32", [0xfc, 1]),
   trunc_sat_f64_s: unary<"f64", "i32">("i32", [0xfc, 2]),
@@ -155,6 +185,7 @@ export const i32 = {
 }
 
 export const i64 = {
+  ...integers("i64", 0x50, 0x79),
   const: (value: bigint): I64 => expr("i64", [0x42, signed(BigInt.asIntN(64, value))]),
   load: loading("i64", [0x29], 3),
   load8_s: loading("i64", [0x30], 0),
@@ -167,39 +198,12 @@ export const i64 = {
   store8: storing<"i64">([0x3c], 0),
   store16: storing<"i64">([0x3d], 1),
   store32: storing<"i64">([0x3e], 2),
-  eqz: unary<"i64", "i32">("i32", [0x50]),
-  eq: i64c(0x51),
-  ne: i64c(0x52),
-  lt_s: i64c(0x53),
-  lt_u: i64c(0x54),
-  gt_s: i64c(0x55),
-  gt_u: i64c(0x56),
-  le_s: i64c(0x57),
-  le_u: i64c(0x58),
-  ge_s: i64c(0x59),
-  ge_u: i64c(0x5a),
-  clz: i64u(0x79),
-  ctz: i64u(0x7a),
-  popcnt: i64u(0x7b),
-  add: i64b(0x7c),
-  sub: i64b(0x7d),
-  mul: i64b(0x7e),
-  div_s: i64b(0x7f),
-  div_u: i64b(0x80),
-  rem_s: i64b(0x81),
-  rem_u: i64b(0x82),
-  and: i64b(0x83),
-  or: i64b(0x84),
-  xor: i64b(0x85),
-  shl: i64b(0x86),
-  shr_s: i64b(0x87),
-  shr_u: i64b(0x88),
   extend_i32_s: unary<"i32", "i64">("i64", [0xac]),
   extend_i32_u: unary<"i32", "i64">("i64", [0xad]),
   reinterpret_f64: unary<"f64", "i64">("i64", [0xbd]),
-  extend8_s: i64u(0xc2),
-  extend16_s: i64u(0xc3),
-  extend32_s: i64u(0xc4),
+  extend8_s: unary<"i64", "i64">("i64", [0xc2]),
+  extend16_s: unary<"i64", "i64">("i64", [0xc3]),
+  extend32_s: unary<"i64", "i64">("i64", [0xc4]),
   trunc_sat_f32_s: unary<"f32", "i64">("i64", [0xfc, 4]),
   trunc_sat_f32_u: unary<"f32", "i64">("i64", [0xfc, 5]),
   trunc_sat_f64_s: unary<"f64", "i64">("i64", [0xfc, 6]),
@@ -207,29 +211,10 @@ export const i64 = {
 }
 
 export const f32 = {
+  ...floats("f32", 0x5b, 0x8b),
   const: (value: number): F32 => expr("f32", [0x43, bytesOf((view) => view.setFloat32(0, value, true), 4)]),
   load: loading("f32", [0x2a], 2),
   store: storing<"f32">([0x38], 2),
-  eq: f32c(0x5b),
-  ne: f32c(0x5c),
-  lt: f32c(0x5d),
-  gt: f32c(0x5e),
-  le: f32c(0x5f),
-  ge: f32c(0x60),
-  abs: f32u(0x8b),
-  neg: f32u(0x8c),
-  ceil: f32u(0x8d),
-  floor: f32u(0x8e),
-  trunc: f32u(0x8f),
-  nearest: f32u(0x90),
-  sqrt: f32u(0x91),
-  add: f32b(0x92),
-  sub: f32b(0x93),
-  mul: f32b(0x94),
-  div: f32b(0x95),
-  min: f32b(0x96),
-  max: f32b(0x97),
-  copysign: f32b(0x98),
   convert_i32_s: unary<"i32", "f32">("f32", [0xb2]),
   convert_i32_u: unary<"i32", "f32">("f32", [0xb3]),
   convert_i64_s: unary<"i64", "f32">("f32", [0xb4]),
@@ -239,29 +224,10 @@ export const f32 = {
 }
 
 export const f64 = {
+  ...floats("f64", 0x61, 0x99),
   const: (value: number): F64 => expr("f64", [0x44, bytesOf((view) => view.setFloat64(0, value, true), 8)]),
   load: loading("f64", [0x2b], 3),
   store: storing<"f64">([0x39], 3),
-  eq: f64c(0x61),
-  ne: f64c(0x62),
-  lt: f64c(0x63),
-  gt: f64c(0x64),
-  le: f64c(0x65),
-  ge: f64c(0x66),
-  abs: f64u(0x99),
-  neg: f64u(0x9a),
-  ceil: f64u(0x9b),
-  floor: f64u(0x9c),
-  trunc: f64u(0x9d),
-  nearest: f64u(0x9e),
-  sqrt: f64u(0x9f),
-  add: f64b(0xa0),
-  sub: f64b(0xa1),
-  mul: f64b(0xa2),
-  div: f64b(0xa3),
-  min: f64b(0xa4),
-  max: f64b(0xa5),
-  copysign: f64b(0xa6),
   convert_i32_s: unary<"i32", "f64">("f64", [0xb7]),
   convert_i32_u: unary<"i32", "f64">("f64", [0xb8]),
   convert_i64_s: unary<"i64", "f64">("f64", [0xb9]),

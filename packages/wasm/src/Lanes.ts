@@ -117,6 +117,20 @@ export const gather = (dtype: DType, elements: ReadonlyArray<Expr>): Lanes => {
   }
 }
 
+/** What has no vector form: computed lane by lane. `elements` has the operands' elements of one lane. */
+export const lanewise = (
+  w: Writer,
+  result: DType,
+  operands: ReadonlyArray<{ readonly dtype: DType; readonly lanes: Lanes }>,
+  compute: (elements: ReadonlyArray<Expr>) => Expr
+): Lanes => {
+  const kept = operands.map(({ dtype, lanes }) => ({ dtype, lanes: map(lanes, (part) => w.keep(part)) }))
+  return gather(
+    result,
+    [0, 1, 2, 3].map((lane) => w.keep(compute(kept.map(({ dtype, lanes }) => extract(dtype, lanes, lane)))))
+  )
+}
+
 /** 32-bit integers as 64-bit ones. */
 export const widen = (w: Writer, lanes: V128): Lanes => {
   const kept = w.keep(lanes)

@@ -11,6 +11,7 @@ import * as DTypes from "@anneal/ir/DType"
 import * as Dim from "@anneal/ir/Dim"
 import type { Scalar } from "@anneal/lower/Scalar"
 import * as Scalars from "@anneal/lower/Scalar"
+import * as ScalarOp from "@anneal/lower/ScalarOp"
 import type { Expr } from "./Instruction.ts"
 import { i64 } from "./Instruction.ts"
 import type { Lanes } from "./Lanes.ts"
@@ -33,31 +34,10 @@ export interface Environment<V> {
   readonly index: (axis: number, dtype: "i32" | "i64") => V
 }
 
-const transcendental = new Set<string>([
-  "exp",
-  "log",
-  "log1p",
-  "expm1",
-  "sin",
-  "cos",
-  "tan",
-  "asin",
-  "acos",
-  "atan",
-  "sinh",
-  "cosh",
-  "tanh",
-  "asinh",
-  "acosh",
-  "atanh",
-  "erf",
-  "sigmoid"
-])
-
 /** Why no code can be made for it; undefined where it can. */
 export const refusal = (...scalars: ReadonlyArray<Scalar>): string | undefined => {
   for (const scalar of Scalars.parts(scalars)) {
-    if (scalar.kind === "unary" && scalar.x.dtype === "f64" && transcendental.has(scalar.op))
+    if (scalar.kind === "unary" && scalar.x.dtype === "f64" && ScalarOp.isElementary(scalar.op))
       return `${scalar.op} in f64 has no code`
     if (scalar.kind === "binary" && scalar.op === "pow") {
       if (scalar.a.dtype === "f64") return "pow in f64 has no code"
@@ -70,10 +50,21 @@ export const refusal = (...scalars: ReadonlyArray<Scalar>): string | undefined =
 
 // ---- evaluation -----------------------------------------------------------------------------------------------------
 
+type Of<K extends Scalar["kind"]> = Extract<Scalar, { readonly kind: K }>
+
 /** The operations of one form, four elements or one. */
 interface Form<V> {
   readonly keep: (value: V) => V
-  readonly make: (scalar: Scalar, evaluate: (scalar: Scalar) => V, environment: Environment<V>) => V
+  readonly constant: (dtype: DType, value: number | bigint) => V
+  /** A number that is the same for all elements. */
+  readonly uniform: (dtype: DType, value: Expr) => V
+  readonly bitcast: (from: DType, to: DType, x: V) => V
+  readonly unary: (op: Exclude<ScalarOp.Unary, "bitcast">, scalar: Of<"unary">, x: V) => V
+  readonly binary: (scalar: Of<"binary">, a: V, b: V) => V
+  readonly integerPower: (scalar: Of<"binary">, base: V, exponent: V) => V
+  readonly fma: (dtype: DType, a: V, b: V, c: V) => V
+  readonly choose: (condition: V, a: V, b: V) => V
+  readonly cast: (scalar: Of<"cast">, x: V) => V
 }
 
 /** Names an expression by its structure, so that equal ones are computed once. */
@@ -120,7 +111,12 @@ class Structure {
   }
 }
 
-const evaluateAll = <V>(form: Form<V>, given: ReadonlyArray<Scalar>, environment: Environment<V>): ReadonlyArray<V> => {
+const evaluateAll = <V>(
+  w: Writer,
+  form: Form<V>,
+  given: ReadonlyArray<Scalar>,
+  environment: Environment<V>
+): ReadonlyArray<V> => {
   const scalars = ScalarFolding.fold(given)
   const structure = new Structure()
   const uses = new Map<number, number>()
@@ -132,11 +128,40 @@ const evaluateAll = <V>(form: Form<V>, given: ReadonlyArray<Scalar>, environment
   }
   scalars.forEach(count)
   const values = new Map<number, V>()
+  const make = (scalar: Scalar): V => {
+    switch (scalar.kind) {
+      case "load":
+        return environment.load(scalar, evaluate)
+      case "previous":
+        return environment.previous(scalar.name, scalar.dtype)
+      case "index":
+        return environment.index(scalar.axis, scalar.dtype)
+      case "constant":
+        return form.constant(scalar.dtype, scalar.value)
+      case "dim":
+        return form.uniform(scalar.dtype, SingleOps.cast(w, "i32", scalar.dtype, w.emission.dim(scalar.dim), true))
+      case "unary": {
+        const x = evaluate(scalar.x)
+        const { op } = scalar
+        return op === "bitcast" ? form.bitcast(scalar.x.dtype, scalar.dtype, x) : form.unary(op, scalar, x)
+      }
+      case "binary": {
+        const [a, b] = [evaluate(scalar.a), evaluate(exponentOf(scalar))]
+        return isIntegerPower(scalar) ? form.integerPower(scalar, a, b) : form.binary(scalar, a, b)
+      }
+      case "fma":
+        return form.fma(scalar.dtype, evaluate(scalar.a), evaluate(scalar.b), evaluate(scalar.c))
+      case "select":
+        return form.choose(evaluate(scalar.condition), evaluate(scalar.a), evaluate(scalar.b))
+      case "cast":
+        return form.cast(scalar, evaluate(scalar.x))
+    }
+  }
   const evaluate = (scalar: Scalar): V => {
     const name = structure.of(scalar)
     const known = values.get(name)
     if (known !== undefined) return known
-    const value = form.make(scalar, evaluate, environment)
+    const value = make(scalar)
     const shared = (uses.get(name) ?? 0) > 1 ? form.keep(value) : value
     values.set(name, shared)
     return shared
@@ -144,104 +169,53 @@ const evaluateAll = <V>(form: Form<V>, given: ReadonlyArray<Scalar>, environment
   return scalars.map((scalar) => form.keep(evaluate(scalar)))
 }
 
+const vectors = (w: Writer): Form<Lanes> => ({
+  keep: (value) => LanesOf.map(value, (part) => w.keep(part)),
+  constant: (dtype, value) => VectorOps.constant(w, dtype, value),
+  uniform: (dtype, value) => LanesOf.splat(dtype, w.keep(value)),
+  bitcast: (from, to, x) => VectorOps.bitcast(w, from, to, x),
+  unary: (op, { attributes, x }, value) => VectorOps.unary(w, op, x.dtype, value, attributes),
+  binary: ({ a, attributes, b, op }, x, y) => VectorOps.binary(w, op, a.dtype, x, y, attributes, [a, b]),
+  integerPower: (scalar, base, exponent) => {
+    const operands = [
+      { dtype: scalar.a.dtype, lanes: base },
+      { dtype: exponentOf(scalar).dtype, lanes: exponent }
+    ]
+    return LanesOf.lanewise(w, scalar.dtype, operands, ([x, y]) => integerPower(w, scalar, x, y))
+  },
+  fma: (dtype, a, b, c) => VectorOps.fma(w, dtype, a, b, c),
+  choose: (condition, a, b) => VectorOps.choose(w, condition, a, b),
+  cast: ({ dtype, saturate, x }, value) => VectorOps.cast(w, x.dtype, dtype, value, saturate, isWithinI32(x))
+})
+
+const singles = (w: Writer): Form<Expr> => ({
+  keep: (value) => w.keep(value),
+  constant: SingleOps.constant,
+  uniform: (_, value) => value,
+  bitcast: (from, to, x) => SingleOps.bitcast(w, from, to, x),
+  unary: (op, { attributes, x }, value) => SingleOps.unary(w, op, x.dtype, value, attributes),
+  binary: ({ a, attributes, op }, x, y) => SingleOps.binary(w, op, a.dtype, x, y, attributes),
+  integerPower: (scalar, base, exponent) => integerPower(w, scalar, base, exponent),
+  fma: (dtype, a, b, c) => SingleOps.fma(w, dtype, a, b, c),
+  choose: SingleOps.choose,
+  cast: ({ dtype, saturate, x }, value) => SingleOps.cast(w, x.dtype, dtype, value, saturate)
+})
+
 /** Four neighbouring elements of each expression, in locals. */
 export const vector = (
   w: Writer,
   scalars: ReadonlyArray<Scalar>,
   environment: Environment<Lanes>
-): ReadonlyArray<Lanes> =>
-  evaluateAll<Lanes>(
-    {
-      keep: (value) => LanesOf.map(value, (part) => w.keep(part)),
-      make: (scalar, evaluate, { index, load, previous }) => {
-        switch (scalar.kind) {
-          case "load":
-            return load(scalar, evaluate)
-          case "previous":
-            return previous(scalar.name, scalar.dtype)
-          case "index":
-            return index(scalar.axis, scalar.dtype)
-          case "constant":
-            return VectorOps.constant(w, scalar.dtype, scalar.value)
-          case "dim":
-            return LanesOf.splat(scalar.dtype, w.keep(sizeOf(w, scalar)))
-          case "unary":
-            if (scalar.op === "bitcast") return VectorOps.bitcast(w, scalar.x.dtype, scalar.dtype, evaluate(scalar.x))
-            return VectorOps.unary(w, scalar.op, scalar.x.dtype, evaluate(scalar.x), scalar.attributes)
-          case "binary": {
-            const [a, b] = [evaluate(scalar.a), evaluate(exponentOf(scalar))]
-            if (isIntegerPower(scalar)) {
-              const operands = [
-                { dtype: scalar.a.dtype, lanes: a },
-                { dtype: exponentOf(scalar).dtype, lanes: b }
-              ]
-              return SingleOps.lanewise(w, scalar.dtype, operands, ([x, y]) => integerPower(w, scalar, x, y))
-            }
-            return VectorOps.binary(w, scalar.op, scalar.a.dtype, a, b, scalar.attributes, [scalar.a, scalar.b])
-          }
-          case "fma":
-            return VectorOps.fma(w, scalar.dtype, evaluate(scalar.a), evaluate(scalar.b), evaluate(scalar.c))
-          case "select":
-            return VectorOps.choose(w, evaluate(scalar.condition), evaluate(scalar.a), evaluate(scalar.b))
-          case "cast": {
-            const bounded = isWithinI32(scalar.x)
-            return VectorOps.cast(w, scalar.x.dtype, scalar.dtype, evaluate(scalar.x), scalar.saturate, bounded)
-          }
-        }
-      }
-    },
-    scalars,
-    environment
-  )
+): ReadonlyArray<Lanes> => evaluateAll(w, vectors(w), scalars, environment)
 
 /** One element of each expression, in locals. */
 export const single = (
   w: Writer,
   scalars: ReadonlyArray<Scalar>,
   environment: Environment<Expr>
-): ReadonlyArray<Expr> =>
-  evaluateAll<Expr>(
-    {
-      keep: (value) => w.keep(value),
-      make: (scalar, evaluate, { index, load, previous }) => {
-        switch (scalar.kind) {
-          case "load":
-            return load(scalar, evaluate)
-          case "previous":
-            return previous(scalar.name, scalar.dtype)
-          case "index":
-            return index(scalar.axis, scalar.dtype)
-          case "constant":
-            return SingleOps.constant(scalar.dtype, scalar.value)
-          case "dim":
-            return sizeOf(w, scalar)
-          case "unary":
-            if (scalar.op === "bitcast") return SingleOps.bitcast(w, scalar.x.dtype, scalar.dtype, evaluate(scalar.x))
-            return SingleOps.unary(w, scalar.op, scalar.x.dtype, evaluate(scalar.x), scalar.attributes)
-          case "binary": {
-            const [a, b] = [evaluate(scalar.a), evaluate(exponentOf(scalar))]
-            if (isIntegerPower(scalar)) return integerPower(w, scalar, a, b)
-            return SingleOps.binary(w, scalar.op, scalar.a.dtype, a, b, scalar.attributes)
-          }
-          case "fma":
-            return SingleOps.fma(w, scalar.dtype, evaluate(scalar.a), evaluate(scalar.b), evaluate(scalar.c))
-          case "select": {
-            const condition = evaluate(scalar.condition)
-            return SingleOps.choose(condition, evaluate(scalar.a), evaluate(scalar.b))
-          }
-          case "cast":
-            return SingleOps.cast(w, scalar.x.dtype, scalar.dtype, evaluate(scalar.x), scalar.saturate)
-        }
-      }
-    },
-    scalars,
-    environment
-  )
+): ReadonlyArray<Expr> => evaluateAll(w, singles(w), scalars, environment)
 
-const sizeOf = (w: Writer, { dim, dtype }: Extract<Scalar, { readonly kind: "dim" }>): Expr =>
-  SingleOps.cast(w, "i32", dtype, w.emission.dim(dim), true)
-
-type Power = Extract<Scalar, { readonly kind: "binary" }>
+type Power = Of<"binary">
 
 const isIntegerPower = ({ a, op }: Power): boolean => op === "pow" && DTypes.isInteger(a.dtype)
 

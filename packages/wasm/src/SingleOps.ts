@@ -4,23 +4,17 @@
  */
 import type { DType } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
-import type { NarrowFloat } from "@anneal/ir/Float"
-import type { Binary, Unary } from "@anneal/lower/Scalar"
-import type { Expr, F32, F64, I32, I64 } from "./Instruction.ts"
-import { f32, f32x4, f64, i32, i32x4, i64, select } from "./Instruction.ts"
-import * as Lanes from "./Lanes.ts"
+import type { Attributes, Binary, BinaryOn, Comparison, Elementary, Unary, UnaryOn } from "@anneal/lower/ScalarOp"
+import * as ScalarOp from "@anneal/lower/ScalarOp"
+import type { Expr, F64, Floats, I32, I64, Integers } from "./Instruction.ts"
+import { f32, f32x4, f64, i32, i64, select } from "./Instruction.ts"
 import { kindOf } from "./Lanes.ts"
-import * as NarrowFloats from "./NarrowFloat.ts"
 import * as ScalarLibrary from "./ScalarLibrary.ts"
+import { asF32, asF64, asI32, asI64, roundF32, wrap } from "./SingleForm.ts"
 import * as VectorMath from "./VectorMath.ts"
 import type { Writer } from "./Writer.ts"
 
-export type Attributes = Readonly<Record<string, unknown>> | undefined
-
-const asI32 = (x: Expr): I32 => ({ type: "i32", code: x.code })
-const asI64 = (x: Expr): I64 => ({ type: "i64", code: x.code })
-const asF32 = (x: Expr): F32 => ({ type: "f32", code: x.code })
-const asF64 = (x: Expr): F64 => ({ type: "f64", code: x.code })
+export { bitcast, cast } from "./SingleCast.ts"
 
 export const constant = (dtype: DType, value: number | bigint): Expr => {
   switch (kindOf(dtype)) {
@@ -37,133 +31,83 @@ export const constant = (dtype: DType, value: number | bigint): Expr => {
   }
 }
 
-/** The low bits of a 32-bit integer, extended as the dtype is. */
-export const wrap = (dtype: DType, x: I32): I32 => {
-  switch (dtype) {
-    case "i8":
-      return i32.extend8_s(x)
-    case "u8":
-      return i32.and(x, i32.const(0xff))
-    case "i16":
-      return i32.extend16_s(x)
-    case "u16":
-      return i32.and(x, i32.const(0xffff))
-    case "i4":
-      return i32.shr_s(i32.shl(x, i32.const(28)), i32.const(28))
-    case "u4":
-      return i32.and(x, i32.const(0xf))
-    default:
-      return x
-  }
-}
-
-const roundF32 = (w: Writer, dtype: DType, x: F32, saturate = true): F32 =>
-  DTypes.isNarrowFloat(dtype) ? w.first(NarrowFloats.round(w, dtype, f32x4.splat(x), saturate)) : x
-
-const isZero = (dtype: DType, x: Expr): I32 => {
-  switch (kindOf(dtype)) {
-    case "f32":
-      return f32.eq(asF32(x), f32.const(0))
-    case "f64":
-      return f64.eq(asF64(x), f64.const(0))
-    case "i64":
-      return i64.eqz(asI64(x))
-    default:
-      return i32.eqz(asI32(x))
-  }
-}
-
 // ---- one operand ----------------------------------------------------------------------------------------------------
 
-export const unary = (w: Writer, op: Unary, dtype: DType, x: Expr, attributes: Attributes): Expr => {
+/** `dtype` is that of the operand. */
+export const unary = (
+  w: Writer,
+  op: Exclude<Unary, "bitcast">,
+  dtype: DType,
+  x: Expr,
+  attributes?: Attributes
+): Expr => {
   switch (kindOf(dtype)) {
     case "f32":
-      return unaryF32(w, op, dtype, asF32(x), attributes)
+      if (ScalarOp.isElementary(op)) return roundF32(w, dtype, w.first(VectorMath.unary(w, op, f32x4.splat(asF32(x)))))
+      if (!ScalarOp.isUnaryOn(op, "float")) break
+      return unaryFloat(w, f32, f32.const, (y) => roundF32(w, dtype, y), op, asF32(x), attributes)
     case "f64":
-      return unaryF64(w, op, asF64(x), attributes)
+      if (ScalarOp.isElementary(op)) throw new Error(`${op} on f64 has no code: ask ScalarCode.refusal first`)
+      if (!ScalarOp.isUnaryOn(op, "float")) break
+      return unaryFloat(w, f64, f64.const, (y) => y, op, asF64(x), attributes)
     case "i64":
-      return unaryI64(w, op, dtype, asI64(x))
-    default:
+      if (!ScalarOp.isUnaryOn(op, "integer")) break
+      return unaryI64(w, op, dtype === "u64", asI64(x))
+    case "bool":
+      if (!ScalarOp.isUnaryOn(op, "bool")) break
+      return i32.eqz(asI32(x))
+    case "i32":
+      if (!ScalarOp.isUnaryOn(op, "integer")) break
       return unaryI32(w, op, dtype, asI32(x))
   }
+  throw new Error(`${op} is not defined on ${dtype}`)
 }
 
-const flag = (attributes: Attributes, name: string): boolean => attributes?.[name] !== false
-
-const unaryF32 = (w: Writer, op: Unary, dtype: DType, value: F32, attributes: Attributes): Expr => {
+/** `rounded`: to the dtype, where that is narrower than the numbers that are computed with. */
+const unaryFloat = <T extends "f32" | "f64">(
+  w: Writer,
+  form: Floats<T>,
+  number: (value: number) => Expr<T>,
+  rounded: (value: Expr<T>) => Expr<T>,
+  op: Exclude<UnaryOn<"float">, Elementary>,
+  value: Expr<T>,
+  attributes: Attributes | undefined
+): Expr => {
   switch (op) {
     case "neg":
-      return f32.neg(value)
+      return form.neg(value)
     case "abs":
-      return f32.abs(value)
+      return form.abs(value)
     case "ceil":
-      return f32.ceil(value)
+      return form.ceil(value)
     case "floor":
-      return f32.floor(value)
+      return form.floor(value)
     case "round":
-      return f32.nearest(value)
+      return form.nearest(value)
     case "sqrt":
-      return roundF32(w, dtype, f32.sqrt(value))
+      return rounded(form.sqrt(value))
     case "reciprocal":
-      return roundF32(w, dtype, f32.div(f32.const(1), value))
+      return rounded(form.div(number(1), value))
     case "sign": {
+      // 1 with the sign of x where x is less or greater than 0; x itself for zeros and NaN.
       const x = w.keep(value)
-      const some = i32.or(f32.lt(x, f32.const(0)), f32.gt(x, f32.const(0)))
-      return select(some, f32.copysign(f32.const(1), x), x)
+      const some = i32.or(form.lt(x, number(0)), form.gt(x, number(0)))
+      return select(some, form.copysign(number(1), x), x)
     }
     case "isNaN": {
       const x = w.keep(value)
-      return f32.ne(x, x)
+      return form.ne(x, x)
     }
     case "isInf": {
       const x = w.keep(value)
-      const test = (sign: boolean, infinity: number): I32 => (sign ? f32.eq(x, f32.const(infinity)) : i32.const(0))
-      return i32.or(test(flag(attributes, "positive"), Infinity), test(flag(attributes, "negative"), -Infinity))
-    }
-    default: {
-      const result = VectorMath.unary(w, op, f32x4.splat(value))
-      if (result === undefined) throw new Error(`${op} is not defined on ${dtype}`)
-      return roundF32(w, dtype, w.first(result))
+      const test = (counts: boolean, infinity: number): I32 => (counts ? form.eq(x, number(infinity)) : i32.const(0))
+      const positive = test(ScalarOp.countsPositive(attributes), Infinity)
+      return i32.or(positive, test(ScalarOp.countsNegative(attributes), -Infinity))
     }
   }
 }
 
-const unaryF64 = (w: Writer, op: Unary, value: F64, attributes: Attributes): Expr => {
-  switch (op) {
-    case "neg":
-      return f64.neg(value)
-    case "abs":
-      return f64.abs(value)
-    case "ceil":
-      return f64.ceil(value)
-    case "floor":
-      return f64.floor(value)
-    case "round":
-      return f64.nearest(value)
-    case "sqrt":
-      return f64.sqrt(value)
-    case "reciprocal":
-      return f64.div(f64.const(1), value)
-    case "sign": {
-      const x = w.keep(value)
-      const some = i32.or(f64.lt(x, f64.const(0)), f64.gt(x, f64.const(0)))
-      return select(some, f64.copysign(f64.const(1), x), x)
-    }
-    case "isNaN": {
-      const x = w.keep(value)
-      return f64.ne(x, x)
-    }
-    case "isInf": {
-      const x = w.keep(value)
-      const test = (sign: boolean, infinity: number): I32 => (sign ? f64.eq(x, f64.const(infinity)) : i32.const(0))
-      return i32.or(test(flag(attributes, "positive"), Infinity), test(flag(attributes, "negative"), -Infinity))
-    }
-    default:
-      throw new Error(`${op} on f64 has no code: ask ScalarCode.refusal first`)
-  }
-}
-
-const unaryI32 = (w: Writer, op: Unary, dtype: DType, value: I32): Expr => {
+const unaryI32 = (w: Writer, op: UnaryOn<"integer">, dtype: DType, value: I32): I32 => {
   switch (op) {
     case "neg":
       return wrap(dtype, i32.sub(i32.const(0), value))
@@ -177,247 +121,211 @@ const unaryI32 = (w: Writer, op: Unary, dtype: DType, value: I32): Expr => {
       if (dtype === "u32") return i32.ne(x, i32.const(0))
       return i32.sub(i32.gt_s(x, i32.const(0)), i32.lt_s(x, i32.const(0)))
     }
-    case "not":
-      return i32.eqz(value)
     case "bitwiseNot":
       return wrap(dtype, i32.xor(value, i32.const(-1)))
-    default:
-      throw new Error(`${op} is not defined on ${dtype}`)
   }
 }
 
-const unaryI64 = (w: Writer, op: Unary, dtype: DType, value: I64): Expr => {
+const unaryI64 = (w: Writer, op: UnaryOn<"integer">, isUnsigned: boolean, value: I64): I64 => {
   switch (op) {
     case "neg":
       return i64.sub(i64.const(0n), value)
     case "abs": {
-      if (dtype === "u64") return value
+      if (isUnsigned) return value
       const x = w.keep(value)
       return select(i64.lt_s(x, i64.const(0n)), i64.sub(i64.const(0n), x), x)
     }
     case "sign": {
       const x = w.keep(value)
-      if (dtype === "u64") return i64.extend_i32_u(i64.ne(x, i64.const(0n)))
+      if (isUnsigned) return i64.extend_i32_u(i64.ne(x, i64.const(0n)))
       return i64.extend_i32_s(i32.sub(i64.gt_s(x, i64.const(0n)), i64.lt_s(x, i64.const(0n))))
     }
     case "bitwiseNot":
       return i64.xor(value, i64.const(-1n))
-    default:
-      throw new Error(`${op} is not defined on ${dtype}`)
   }
 }
 
 // ---- two operands ---------------------------------------------------------------------------------------------------
 
-/** `dtype` is that of the operands. Powers of integers are elsewhere: `ScalarCode`. */
-export const binary = (w: Writer, op: Binary, dtype: DType, a: Expr, b: Expr, attributes: Attributes): Expr => {
+/** `dtype` is that of the operands. Powers of integers and of f64 are elsewhere: `ScalarCode`. */
+export const binary = (w: Writer, op: Binary, dtype: DType, a: Expr, b: Expr, attributes?: Attributes): Expr => {
   switch (kindOf(dtype)) {
-    case "f32":
-      return binaryF32(w, op, dtype, asF32(a), asF32(b), attributes)
+    case "f32": {
+      const [x, y] = [asF32(a), asF32(b)]
+      if (op === "pow") return roundF32(w, dtype, w.first(VectorMath.pow(w, f32x4.splat(x), f32x4.splat(y))))
+      if (op === "mod") {
+        const rest = remainder(w, f64.promote_f32(x), f64.promote_f32(y), attributes)
+        return roundF32(w, dtype, f32.demote_f64(rest))
+      }
+      if (!ScalarOp.isBinaryOn(op, "float")) break
+      if (ScalarOp.isComparison(op)) return compareFloats(f32, op, x, y)
+      const result = joinFloats(f32, op, x, y)
+      return op === "min" || op === "max" ? result : roundF32(w, dtype, result)
+    }
     case "f64":
-      return binaryF64(w, op, asF64(a), asF64(b), attributes)
+      if (op === "pow") throw new Error("pow on f64 has no code: ask ScalarCode.refusal first")
+      if (op === "mod") return remainder(w, asF64(a), asF64(b), attributes)
+      if (!ScalarOp.isBinaryOn(op, "float")) break
+      if (ScalarOp.isComparison(op)) return compareFloats(f64, op, asF64(a), asF64(b))
+      return joinFloats(f64, op, asF64(a), asF64(b))
     case "i64":
-      return binaryI64(w, op, dtype, asI64(a), asI64(b), attributes)
-    default:
-      return binaryI32(w, op, dtype, asI32(a), asI32(b), attributes)
+      if (op === "pow" || !ScalarOp.isBinaryOn(op, "integer")) break
+      return binaryInteger(w, wide, op, dtype, asI64(a), asI64(b), attributes)
+    case "bool":
+      if (op === "min" || op === "max") return binaryInteger(w, narrow, op, dtype, asI32(a), asI32(b), attributes)
+      if (!ScalarOp.isBinaryOn(op, "bool")) break
+      return binaryBool(op, asI32(a), asI32(b))
+    case "i32":
+      if (op === "pow" || !ScalarOp.isBinaryOn(op, "integer")) break
+      return binaryInteger(w, narrow, op, dtype, asI32(a), asI32(b), attributes)
   }
+  throw new Error(`${op} is not defined on ${dtype}`)
 }
 
-export const isFloored = (attributes: Attributes): boolean => attributes?.["rounding"] !== "truncate"
+const remainder = (w: Writer, a: F64, b: F64, attributes: Attributes | undefined): F64 =>
+  w.f.call("f64", ScalarLibrary.floatRemainder(w.emission, ScalarOp.isFloored(attributes)), [a, b])
 
-const binaryF32 = (w: Writer, op: Binary, dtype: DType, a: F32, b: F32, attributes: Attributes): Expr => {
+const joinFloats = <T extends "f32" | "f64">(
+  form: Floats<T>,
+  op: Exclude<BinaryOn<"float">, "mod" | "pow" | Comparison>,
+  a: Expr<T>,
+  b: Expr<T>
+): Expr<T> => {
   switch (op) {
     case "add":
-      return roundF32(w, dtype, f32.add(a, b))
+      return form.add(a, b)
     case "sub":
-      return roundF32(w, dtype, f32.sub(a, b))
+      return form.sub(a, b)
     case "mul":
-      return roundF32(w, dtype, f32.mul(a, b))
+      return form.mul(a, b)
     case "div":
-      return roundF32(w, dtype, f32.div(a, b))
+      return form.div(a, b)
     case "min":
-      return f32.min(a, b)
+      return form.min(a, b)
     case "max":
-      return f32.max(a, b)
-    case "mod": {
-      const func = ScalarLibrary.floatRemainder(w.emission, isFloored(attributes))
-      const rest = w.f.call("f64", func, [f64.promote_f32(a), f64.promote_f32(b)])
-      return roundF32(w, dtype, f32.demote_f64(rest))
-    }
-    case "pow":
-      return roundF32(w, dtype, w.first(VectorMath.pow(w, f32x4.splat(a), f32x4.splat(b))))
-    case "equal":
-      return f32.eq(a, b)
-    case "less":
-      return f32.lt(a, b)
-    case "lessOrEqual":
-      return f32.le(a, b)
-    case "greater":
-      return f32.gt(a, b)
-    case "greaterOrEqual":
-      return f32.ge(a, b)
-    default:
-      throw new Error(`${op} is not defined on ${dtype}`)
+      return form.max(a, b)
   }
 }
 
-const binaryF64 = (w: Writer, op: Binary, a: F64, b: F64, attributes: Attributes): Expr => {
+const compareFloats = <T extends "f32" | "f64">(form: Floats<T>, op: Comparison, a: Expr<T>, b: Expr<T>): I32 => {
   switch (op) {
-    case "add":
-      return f64.add(a, b)
-    case "sub":
-      return f64.sub(a, b)
-    case "mul":
-      return f64.mul(a, b)
-    case "div":
-      return f64.div(a, b)
-    case "min":
-      return f64.min(a, b)
-    case "max":
-      return f64.max(a, b)
-    case "mod":
-      return w.f.call("f64", ScalarLibrary.floatRemainder(w.emission, isFloored(attributes)), [a, b])
     case "equal":
-      return f64.eq(a, b)
+      return form.eq(a, b)
     case "less":
-      return f64.lt(a, b)
+      return form.lt(a, b)
     case "lessOrEqual":
-      return f64.le(a, b)
+      return form.le(a, b)
     case "greater":
-      return f64.gt(a, b)
+      return form.gt(a, b)
     case "greaterOrEqual":
-      return f64.ge(a, b)
-    default:
-      throw new Error(`${op} on f64 has no code: ask ScalarCode.refusal first`)
+      return form.ge(a, b)
   }
 }
 
-const binaryI32 = (w: Writer, op: Binary, dtype: DType, x: I32, y: I32, attributes: Attributes): Expr => {
-  const unsigned = dtype === "u32"
+const binaryBool = (op: Exclude<BinaryOn<"bool">, "min" | "max">, a: I32, b: I32): I32 => {
   switch (op) {
-    case "add":
-      return wrap(dtype, i32.add(x, y))
-    case "sub":
-      return wrap(dtype, i32.sub(x, y))
-    case "mul":
-      return wrap(dtype, i32.mul(x, y))
     case "and":
-    case "bitwiseAnd":
-      return i32.and(x, y)
+      return i32.and(a, b)
     case "or":
-    case "bitwiseOr":
-      return i32.or(x, y)
+      return i32.or(a, b)
     case "xor":
-    case "bitwiseXor":
-      return i32.xor(x, y)
+      return i32.xor(a, b)
     case "equal":
-      return i32.eq(x, y)
-    case "less":
-      return unsigned ? i32.lt_u(x, y) : i32.lt_s(x, y)
-    case "lessOrEqual":
-      return unsigned ? i32.le_u(x, y) : i32.le_s(x, y)
-    case "greater":
-      return unsigned ? i32.gt_u(x, y) : i32.gt_s(x, y)
-    case "greaterOrEqual":
-      return unsigned ? i32.ge_u(x, y) : i32.ge_s(x, y)
-    default:
-  }
-  const [a, b] = [w.keep(x), w.keep(y)]
-  const zero = i32.eqz(b)
-  switch (op) {
-    case "min":
-      return select(unsigned ? i32.lt_u(a, b) : i32.lt_s(a, b), a, b)
-    case "max":
-      return select(unsigned ? i32.gt_u(a, b) : i32.gt_s(a, b), a, b)
-    case "div": {
-      // By −1 is a negation, which wraps; the instruction would trap.
-      const safe = select(i32.or(zero, i32.eq(b, i32.const(-1))), i32.const(1), b)
-      const quotient = unsigned
-        ? i32.div_u(a, select(zero, i32.const(1), b))
-        : select(i32.eq(b, i32.const(-1)), i32.sub(i32.const(0), a), i32.div_s(a, safe))
-      return wrap(dtype, select(zero, i32.const(0), quotient))
-    }
-    case "mod": {
-      const safe = select(zero, i32.const(1), b)
-      if (unsigned) return select(zero, i32.const(0), i32.rem_u(a, safe))
-      const rest = w.keep(i32.rem_s(a, safe))
-      if (!isFloored(attributes) || !DTypes.isSigned(dtype)) return select(zero, i32.const(0), rest)
-      const differs = i32.lt_s(i32.xor(rest, b), i32.const(0))
-      const moved = i32.add(rest, select(i32.and(differs, i32.ne(rest, i32.const(0))), b, i32.const(0)))
-      return select(zero, i32.const(0), moved)
-    }
-    case "shiftLeft":
-      return wrap(dtype, select(i32.lt_u(b, i32.const(32)), i32.shl(a, b), i32.const(0)))
-    case "shiftRight": {
-      const inside = i32.lt_u(b, i32.const(32))
-      if (unsigned) return select(inside, i32.shr_u(a, b), i32.const(0))
-      return select(inside, i32.shr_s(a, b), i32.shr_s(a, i32.const(31)))
-    }
-    default:
-      throw new Error(`this is not defined on ${dtype}`)
+      return i32.eq(a, b)
   }
 }
 
-const binaryI64 = (w: Writer, op: Binary, dtype: DType, x: I64, y: I64, attributes: Attributes): Expr => {
-  const unsigned = dtype === "u64"
+/** Integers of one width: their instructions, their numbers, how many bits a shift may move. */
+interface IntegerForm<T extends "i32" | "i64"> {
+  readonly code: Integers<T>
+  readonly number: (value: number) => Expr<T>
+  readonly width: number
+  readonly isUnsigned: (dtype: DType) => boolean
+}
+const narrow: IntegerForm<"i32"> = {
+  code: i32,
+  number: i32.const,
+  width: 32,
+  isUnsigned: (dtype) => dtype === "u32"
+}
+const wide: IntegerForm<"i64"> = {
+  code: i64,
+  number: (value) => i64.const(BigInt(value)),
+  width: 64,
+  isUnsigned: (dtype) => dtype === "u64"
+}
+
+const binaryInteger = <T extends "i32" | "i64">(
+  w: Writer,
+  { code, isUnsigned, number, width }: IntegerForm<T>,
+  op: Exclude<BinaryOn<"integer">, "pow">,
+  dtype: DType,
+  x: Expr<T>,
+  y: Expr<T>,
+  attributes: Attributes | undefined
+): Expr => {
+  const unsigned = isUnsigned(dtype)
+  const within = (value: Expr<T>): Expr => (value.type === "i32" ? wrap(dtype, asI32(value)) : value)
   switch (op) {
     case "add":
-      return i64.add(x, y)
+      return within(code.add(x, y))
     case "sub":
-      return i64.sub(x, y)
+      return within(code.sub(x, y))
     case "mul":
-      return i64.mul(x, y)
+      return within(code.mul(x, y))
     case "bitwiseAnd":
-      return i64.and(x, y)
+      return code.and(x, y)
     case "bitwiseOr":
-      return i64.or(x, y)
+      return code.or(x, y)
     case "bitwiseXor":
-      return i64.xor(x, y)
+      return code.xor(x, y)
     case "equal":
-      return i64.eq(x, y)
+      return code.eq(x, y)
     case "less":
-      return unsigned ? i64.lt_u(x, y) : i64.lt_s(x, y)
+      return unsigned ? code.lt_u(x, y) : code.lt_s(x, y)
     case "lessOrEqual":
-      return unsigned ? i64.le_u(x, y) : i64.le_s(x, y)
+      return unsigned ? code.le_u(x, y) : code.le_s(x, y)
     case "greater":
-      return unsigned ? i64.gt_u(x, y) : i64.gt_s(x, y)
+      return unsigned ? code.gt_u(x, y) : code.gt_s(x, y)
     case "greaterOrEqual":
-      return unsigned ? i64.ge_u(x, y) : i64.ge_s(x, y)
-    default:
-  }
-  const [a, b] = [w.keep(x), w.keep(y)]
-  const zero = i64.eqz(b)
-  const none = i64.const(0n)
-  switch (op) {
+      return unsigned ? code.ge_u(x, y) : code.ge_s(x, y)
     case "min":
-      return select(unsigned ? i64.lt_u(a, b) : i64.lt_s(a, b), a, b)
-    case "max":
-      return select(unsigned ? i64.gt_u(a, b) : i64.gt_s(a, b), a, b)
+    case "max": {
+      const [a, b] = [w.keep(x), w.keep(y)]
+      if (op === "min") return select(unsigned ? code.lt_u(a, b) : code.lt_s(a, b), a, b)
+      return select(unsigned ? code.gt_u(a, b) : code.gt_s(a, b), a, b)
+    }
     case "div": {
-      const one = i64.const(1n)
-      const minus = i64.eq(b, i64.const(-1n))
+      const [a, b] = [w.keep(x), w.keep(y)]
+      const zero = code.eqz(b)
+      // By −1 is a negation, which wraps; the instruction would trap.
+      const minus = code.eq(b, number(-1))
       const quotient = unsigned
-        ? i64.div_u(a, select(zero, one, b))
-        : select(minus, i64.sub(none, a), i64.div_s(a, select(i32.or(zero, minus), one, b)))
-      return select(zero, none, quotient)
+        ? code.div_u(a, select(zero, number(1), b))
+        : select(minus, code.sub(number(0), a), code.div_s(a, select(i32.or(zero, minus), number(1), b)))
+      return within(select(zero, number(0), quotient))
     }
     case "mod": {
-      const safe = select(zero, i64.const(1n), b)
-      if (unsigned) return select(zero, none, i64.rem_u(a, safe))
-      const rest = w.keep(i64.rem_s(a, safe))
-      if (!isFloored(attributes)) return select(zero, none, rest)
-      const differs = i64.lt_s(i64.xor(rest, b), none)
-      return select(zero, none, i64.add(rest, select(i32.and(differs, i64.ne(rest, none)), b, none)))
+      const [a, b] = [w.keep(x), w.keep(y)]
+      const zero = code.eqz(b)
+      const safe = select(zero, number(1), b)
+      if (unsigned) return select(zero, number(0), code.rem_u(a, safe))
+      const rest = w.keep(code.rem_s(a, safe))
+      if (!ScalarOp.isFloored(attributes) || !DTypes.isSigned(dtype)) return select(zero, number(0), rest)
+      const differs = code.lt_s(code.xor(rest, b), number(0))
+      const moved = code.add(rest, select(i32.and(differs, code.ne(rest, number(0))), b, number(0)))
+      return select(zero, number(0), moved)
     }
-    case "shiftLeft":
-      return select(i64.lt_u(b, i64.const(64n)), i64.shl(a, b), none)
+    case "shiftLeft": {
+      const [a, b] = [w.keep(x), w.keep(y)]
+      return within(select(code.lt_u(b, number(width)), code.shl(a, b), number(0)))
+    }
     case "shiftRight": {
-      const inside = i64.lt_u(b, i64.const(64n))
-      if (unsigned) return select(inside, i64.shr_u(a, b), none)
-      return select(inside, i64.shr_s(a, b), i64.shr_s(a, i64.const(63n)))
+      const [a, b] = [w.keep(x), w.keep(y)]
+      const inside = code.lt_u(b, number(width))
+      if (unsigned) return select(inside, code.shr_u(a, b), number(0))
+      return select(inside, code.shr_s(a, b), code.shr_s(a, number(width - 1)))
     }
-    default:
-      throw new Error(`${op} is not defined on ${dtype}`)
   }
 }
 
@@ -436,82 +344,3 @@ export const fma = (w: Writer, dtype: DType, a: Expr, b: Expr, c: Expr): Expr =>
 }
 
 export const choose = (condition: Expr, a: Expr, b: Expr): Expr => select(asI32(condition), a, b)
-
-// ---- casts ----------------------------------------------------------------------------------------------------------
-
-/** Truncates towards zero; integers wrap, NaN and infinities become 0. */
-export const cast = (w: Writer, from: DType, to: DType, value: Expr, saturate: boolean): Expr => {
-  if (from === to) return value
-  const [source, target] = [kindOf(from), kindOf(to)]
-  if (target === "bool") return source === "bool" ? value : i32.eqz(isZero(from, value))
-  switch (source) {
-    case "bool":
-    case "i32": {
-      const x = asI32(value)
-      const unsigned = from === "u32"
-      if (target === "i32") return wrap(to, x)
-      if (target === "i64") return unsigned ? i64.extend_i32_u(x) : i64.extend_i32_s(x)
-      if (target === "f64") return unsigned ? f64.convert_i32_u(x) : f64.convert_i32_s(x)
-      if (to === "f32") return unsigned ? f32.convert_i32_u(x) : f32.convert_i32_s(x)
-      return cast(w, "f64", to, unsigned ? f64.convert_i32_u(x) : f64.convert_i32_s(x), saturate)
-    }
-    case "i64": {
-      const x = asI64(value)
-      const unsigned = from === "u64"
-      if (target === "i32") return wrap(to, i32.wrap_i64(x))
-      if (target === "i64") return x
-      if (to === "f64") return unsigned ? f64.convert_i64_u(x) : f64.convert_i64_s(x)
-      if (to === "f32") return unsigned ? f32.convert_i64_u(x) : f32.convert_i64_s(x)
-      const sticky = w.f.call("i64", ScalarLibrary.stickyInteger(w.emission, unsigned), [x])
-      return cast(w, "f64", to, unsigned ? f64.convert_i64_u(sticky) : f64.convert_i64_s(sticky), saturate)
-    }
-    case "f32": {
-      const x = asF32(value)
-      if (target === "f32") return DTypes.isNarrowFloat(to) ? roundF32(w, to, x, saturate) : x
-      if (target === "f64") return f64.promote_f32(x)
-      return cast(w, "f64", to, f64.promote_f32(x), saturate)
-    }
-    case "f64": {
-      const x = asF64(value)
-      if (to === "f32") return f32.demote_f64(x)
-      if (target === "f32") {
-        const odd = w.f.call("f32", ScalarLibrary.demoteToOdd(w.emission), [x])
-        return roundF32(w, to, odd, saturate)
-      }
-      const whole = w.f.call("i64", ScalarLibrary.wrappedInteger(w.emission), [x])
-      return target === "i64" ? whole : wrap(to, i32.wrap_i64(whole))
-    }
-  }
-}
-
-/** `extract` of vectors for ops that have no vector form: computed lane by lane. */
-export const lanewise = (
-  w: Writer,
-  result: DType,
-  operands: ReadonlyArray<{ readonly dtype: DType; readonly lanes: Lanes.Lanes }>,
-  compute: (elements: ReadonlyArray<Expr>) => Expr
-): Lanes.Lanes => {
-  const kept = operands.map(({ dtype, lanes }) => ({ dtype, lanes: Lanes.map(lanes, (part) => w.keep(part)) }))
-  return Lanes.gather(
-    result,
-    [0, 1, 2, 3].map((lane) => w.keep(compute(kept.map(({ dtype, lanes }) => Lanes.extract(dtype, lanes, lane)))))
-  )
-}
-
-/** The same bits as another dtype of the same width; as bool, whether any is set. */
-export const bitcast = (w: Writer, from: DType, to: DType, value: Expr): Expr => {
-  const [source, target] = [kindOf(from), kindOf(to)]
-  if (source === "i64" || source === "f64") {
-    if (source === target) return value
-    return source === "i64" ? f64.reinterpret_i64(asI64(value)) : i64.reinterpret_f64(asF64(value))
-  }
-  const narrow = (bits: I32, dtype: NarrowFloat): F32 => w.first(NarrowFloats.decode(w, dtype, i32x4.splat(bits)))
-  const bits = DTypes.isNarrowFloat(from)
-    ? i32x4.extract_lane(NarrowFloats.encode(w, from, f32x4.splat(asF32(value)), false), 0)
-    : source === "f32"
-      ? i32.reinterpret_f32(asF32(value))
-      : asI32(value)
-  if (to === "f32") return f32.reinterpret_i32(bits)
-  if (DTypes.isNarrowFloat(to)) return narrow(DTypes.slotBytes(to) === 2 ? wrap("u16", bits) : wrap("u8", bits), to)
-  return target === "bool" ? i32.ne(bits, i32.const(0)) : wrap(to, bits)
-}

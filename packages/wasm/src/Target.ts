@@ -6,6 +6,7 @@ import * as DTypes from "@anneal/ir/DType"
 import type { Node } from "@anneal/ir/Graph"
 import * as Ops from "@anneal/ir/Ops"
 import type { Rules, ScalarOp } from "@anneal/lower/Rules"
+import * as ScalarOps from "@anneal/lower/ScalarOp"
 import type { TargetService } from "@anneal/pipeline/Target"
 import * as Target from "@anneal/pipeline/Target"
 import * as Layer from "effect/Layer"
@@ -19,35 +20,11 @@ export const name = "wasm"
 
 /** Whether there is scalar code for it: asked of the printer itself, with an expression of that kind. */
 const computes = (op: ScalarOp, dtype: DType): boolean => {
-  if (op === "load" || op === "select" || op === "cast" || op === "index") return true
   const x = { kind: "load", operand: 0, dtype } as const
-  const binary = { kind: "binary", op: "pow", a: x, b: x, dtype } as const
-  if (op === "pow") return ScalarCode.refusal(binary) === undefined
-  return isUnary(op) ? ScalarCode.refusal({ kind: "unary", op, x, dtype }) === undefined : true
+  if (ScalarOps.isUnary(op)) return ScalarCode.refusal({ kind: "unary", op, x, dtype }) === undefined
+  if (ScalarOps.isBinary(op)) return ScalarCode.refusal({ kind: "binary", op, a: x, b: x, dtype }) === undefined
+  return true
 }
-
-type UnaryOp = Extract<Parameters<typeof ScalarCode.refusal>[number], { readonly kind: "unary" }>["op"]
-const elementary = new Set<ScalarOp>([
-  "exp",
-  "log",
-  "log1p",
-  "expm1",
-  "sin",
-  "cos",
-  "tan",
-  "asin",
-  "acos",
-  "atan",
-  "sinh",
-  "cosh",
-  "tanh",
-  "asinh",
-  "acosh",
-  "atanh",
-  "erf",
-  "sigmoid"
-])
-const isUnary = (op: ScalarOp): op is UnaryOp => elementary.has(op)
 
 /** Element types that products of the region's kind have kernels for. */
 const has: Rules["has"] = (kind, dtype) => {

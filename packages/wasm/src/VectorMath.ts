@@ -7,14 +7,14 @@
  * What networks spend time in (exp, sigmoid, tanh, erf, log) is written inline in f32; the others are functions of the module that
  * compute in float64 (`VectorMath64.ts`). Coefficients: `test/MinimaxFit.ts`. They hold with a fused multiply-add and without.
  */
-import type { Unary } from "@anneal/lower/Scalar"
+import type { Elementary } from "@anneal/lower/ScalarOp"
 import type { V128 } from "./Instruction.ts"
 import { f32x4, i32, i32x4, v128 } from "./Instruction.ts"
 import * as VectorMath64 from "./VectorMath64.ts"
 import type { Writer } from "./Writer.ts"
 
-/** The function of four f32; undefined where `op` is not a function of this file. */
-export const unary = (w: Writer, op: Unary, x: V128): V128 | undefined => {
+/** The function of four f32. */
+export const unary = (w: Writer, op: Elementary, x: V128): V128 => {
   switch (op) {
     case "exp":
       return exp(w, x)
@@ -26,10 +26,8 @@ export const unary = (w: Writer, op: Unary, x: V128): V128 | undefined => {
       return erf(w, x)
     case "log":
       return log(w, x)
-    default: {
-      const func = VectorMath64.unary(w.emission, op)
-      return func === undefined ? undefined : w.f.call("v128", func, [x])
-    }
+    default:
+      return w.f.call("v128", VectorMath64.unary(w.emission, op), [x])
   }
 }
 

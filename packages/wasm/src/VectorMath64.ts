@@ -6,7 +6,7 @@
  *
  * Angles beyond a million are taken modulo 2π with 128 bits of 1/2π (M. H. Payne, R. N. Hanek, 1983).
  */
-import type { Unary } from "@anneal/lower/Scalar"
+import type { Elementary } from "@anneal/lower/ScalarOp"
 import type { Emission } from "./Emission.ts"
 import type { F64, I32, I64, V128 } from "./Instruction.ts"
 import { f32, f32x4, f64, f64x2, i32, i64, i64x2, select, shuffle, v128 } from "./Instruction.ts"
@@ -17,10 +17,12 @@ const parameter = (index: number) => ({ type: "v128", index }) as const
 
 type Half = (w: Writer, x: V128) => V128
 
-/** The function of the module; undefined where `op` is none of these. */
-export const unary = (emission: Emission, op: Unary): Func | undefined => {
+/** Those that are not written inline (`VectorMath`). */
+export type Called = Exclude<Elementary, "exp" | "sigmoid" | "tanh" | "erf" | "log">
+
+/** The function of the module. */
+export const unary = (emission: Emission, op: Called): Func => {
   const half = halves[op]
-  if (half === undefined) return undefined
   return emission.shared(`f32x4.${op}`, () => {
     const reduced = op === "sin" || op === "cos" || op === "tan"
     return emission.module.func(`f32x4.${op}`, ["v128"], ["v128"], (f) => {
@@ -263,7 +265,7 @@ const acos: Half = (w, value) => {
   return f64x2.mul(w.splatF64(2), atanSize(w, ratio))
 }
 
-const halves: { readonly [O in Unary]?: Half } = {
+const halves: { readonly [O in Called]: Half } = {
   log1p,
   expm1,
   sinh,

@@ -4,16 +4,19 @@
  */
 import type { DType } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
-import type { Binary, Scalar, Unary } from "@anneal/lower/Scalar"
+import type { Scalar } from "@anneal/lower/Scalar"
+import type { Attributes, Binary, BinaryOn, Comparison, Elementary, Unary, UnaryOn } from "@anneal/lower/ScalarOp"
+import * as ScalarOp from "@anneal/lower/ScalarOp"
 import type { V128 } from "./Instruction.ts"
-import { f32x4, f64x2, i32, i32x4, i64x2, shuffle, v128 } from "./Instruction.ts"
+import { f32x4, f64x2, i32, i32x4, i64x2, v128 } from "./Instruction.ts"
 import * as Lanes from "./Lanes.ts"
 import { kindOf } from "./Lanes.ts"
-import * as NarrowFloat from "./NarrowFloat.ts"
-import type { Attributes } from "./SingleOps.ts"
 import * as SingleOps from "./SingleOps.ts"
+import { mask, roundF32, widenMask, wrap } from "./VectorForm.ts"
 import * as VectorMath from "./VectorMath.ts"
 import type { Writer } from "./Writer.ts"
+
+export { bitcast, cast } from "./VectorCast.ts"
 
 type Value = Lanes.Lanes
 
@@ -36,54 +39,38 @@ export const constant = (w: Writer, dtype: DType, value: number | bigint): Value
   }
 }
 
-/** The low bits of 32-bit lanes, extended as the dtype is. */
-const wrap = (w: Writer, dtype: DType, x: V128): V128 => {
-  const extended = (bits: number): V128 => i32x4.shr_s(i32x4.shl(x, i32.const(32 - bits)), i32.const(32 - bits))
-  switch (dtype) {
-    case "i4":
-      return extended(4)
-    case "i8":
-      return extended(8)
-    case "i16":
-      return extended(16)
-    case "u4":
-      return v128.and(x, w.splatI32(0xf))
-    case "u8":
-      return v128.and(x, w.splatI32(0xff))
-    case "u16":
-      return v128.and(x, w.splatI32(0xffff))
-    default:
-      return x
-  }
-}
-
-const roundF32 = (w: Writer, dtype: DType, x: V128, saturate = true): V128 =>
-  DTypes.isNarrowFloat(dtype) ? NarrowFloat.round(w, dtype, x, saturate) : x
-
-/** A mask of 64-bit lanes from one of 32-bit lanes. */
-const widenMask = (mask: V128): Value => [i64x2.extend_low_i32x4_s(mask), i64x2.extend_high_i32x4_s(mask)]
-
-/** A mask of 32-bit lanes from the parts of a comparison. */
-const mask = (value: Value): Value => (value.length === 2 ? [Lanes.lowWords(value[0], value[1])] : value)
-
 // ---- one operand ----------------------------------------------------------------------------------------------------
 
-export const unary = (w: Writer, op: Unary, dtype: DType, value: Value, attributes: Attributes): Value => {
-  switch (kindOf(dtype)) {
-    case "f32":
-      return [unaryF32(w, op, dtype, value[0], attributes)]
-    case "f64":
-      return unaryF64(w, op, dtype, value, attributes)
-    case "i64":
-      return unaryI64(w, op, dtype, value, attributes)
-    default:
-      return [unaryI32(w, op, dtype, value[0])]
+/** `dtype` is that of the operand. */
+export const unary = (
+  w: Writer,
+  op: Exclude<Unary, "bitcast">,
+  dtype: DType,
+  value: Value,
+  attributes?: Attributes
+): Value => {
+  const kind = kindOf(dtype)
+  if (kind === "f32") {
+    if (ScalarOp.isElementary(op)) return [roundF32(w, dtype, VectorMath.unary(w, op, value[0]))]
+    if (ScalarOp.isUnaryOn(op, "float")) return [unaryF32(w, op, dtype, value[0], attributes)]
   }
+  if (kind === "i32" && ScalarOp.isUnaryOn(op, "integer")) return [unaryI32(w, op, dtype, value[0])]
+  if (kind === "bool" && op === "not") return [v128.not(value[0])]
+  const wide = kind === "f64" ? unaryF64(w, op, value) : kind === "i64" ? unaryI64(op, dtype, value) : undefined
+  if (wide !== undefined) return wide
+  const result = op === "isInf" || op === "isNaN" ? "bool" : dtype
+  return Lanes.lanewise(w, result, [{ dtype, lanes: value }], ([x]) =>
+    SingleOps.unary(w, op, dtype, x ?? i32.const(0), attributes)
+  )
 }
 
-const flag = (attributes: Attributes, name: string): boolean => attributes?.[name] !== false
-
-const unaryF32 = (w: Writer, op: Unary, dtype: DType, value: V128, attributes: Attributes): V128 => {
+const unaryF32 = (
+  w: Writer,
+  op: Exclude<UnaryOn<"float">, Elementary>,
+  dtype: DType,
+  value: V128,
+  attributes: Attributes | undefined
+): V128 => {
   switch (op) {
     case "neg":
       return f32x4.neg(value)
@@ -112,25 +99,33 @@ const unaryF32 = (w: Writer, op: Unary, dtype: DType, value: V128, attributes: A
     }
     case "isInf": {
       const x = w.keep(value)
-      const [positive, negative] = [flag(attributes, "positive"), flag(attributes, "negative")]
+      const [positive, negative] = [ScalarOp.countsPositive(attributes), ScalarOp.countsNegative(attributes)]
       if (positive && negative) return f32x4.eq(f32x4.abs(x), w.splatF32(Infinity))
       if (positive) return f32x4.eq(x, w.splatF32(Infinity))
       return negative ? f32x4.eq(x, w.splatF32(-Infinity)) : w.splatI32(0)
     }
-    default: {
-      const result = VectorMath.unary(w, op, value)
-      if (result === undefined) throw new Error(`${op} is not defined on ${dtype}`)
-      return roundF32(w, dtype, result)
-    }
   }
 }
 
-const byLane = (w: Writer, op: Unary, dtype: DType, value: Value, attributes: Attributes, result = dtype): Value =>
-  SingleOps.lanewise(w, result, [{ dtype, lanes: value }], ([x]) =>
-    SingleOps.unary(w, op, dtype, x ?? i32.const(0), attributes)
-  )
+const unaryI32 = (w: Writer, op: UnaryOn<"integer">, dtype: DType, value: V128): V128 => {
+  switch (op) {
+    case "neg":
+      return wrap(w, dtype, i32x4.neg(value))
+    case "abs":
+      return DTypes.isSigned(dtype) ? wrap(w, dtype, i32x4.abs(value)) : value
+    case "sign": {
+      const x = w.keep(value)
+      const zero = w.splatI32(0)
+      if (dtype === "u32") return i32x4.neg(i32x4.ne(x, zero))
+      return i32x4.sub(i32x4.lt_s(x, zero), i32x4.gt_s(x, zero))
+    }
+    case "bitwiseNot":
+      return wrap(w, dtype, v128.not(value))
+  }
+}
 
-const unaryF64 = (w: Writer, op: Unary, dtype: DType, value: Value, attributes: Attributes): Value => {
+/** What SIMD has of the 64-bit ones; undefined: lane by lane. */
+const unaryF64 = (w: Writer, op: Unary, value: Value): Value | undefined => {
   switch (op) {
     case "neg":
       return Lanes.map(value, f64x2.neg)
@@ -153,14 +148,12 @@ const unaryF64 = (w: Writer, op: Unary, dtype: DType, value: Value, attributes: 
           return f64x2.ne(kept, kept)
         })
       )
-    case "isInf":
-      return byLane(w, op, dtype, value, attributes, "bool")
     default:
-      return byLane(w, op, dtype, value, attributes)
+      return undefined
   }
 }
 
-const unaryI64 = (w: Writer, op: Unary, dtype: DType, value: Value, attributes: Attributes): Value => {
+const unaryI64 = (op: Unary, dtype: DType, value: Value): Value | undefined => {
   switch (op) {
     case "neg":
       return Lanes.map(value, i64x2.neg)
@@ -169,27 +162,7 @@ const unaryI64 = (w: Writer, op: Unary, dtype: DType, value: Value, attributes: 
     case "bitwiseNot":
       return Lanes.map(value, v128.not)
     default:
-      return byLane(w, op, dtype, value, attributes)
-  }
-}
-
-const unaryI32 = (w: Writer, op: Unary, dtype: DType, value: V128): V128 => {
-  switch (op) {
-    case "neg":
-      return wrap(w, dtype, i32x4.neg(value))
-    case "abs":
-      return DTypes.isSigned(dtype) ? wrap(w, dtype, i32x4.abs(value)) : value
-    case "sign": {
-      const x = w.keep(value)
-      const zero = w.splatI32(0)
-      if (dtype === "u32") return i32x4.neg(i32x4.ne(x, zero))
-      return i32x4.sub(i32x4.lt_s(x, zero), i32x4.gt_s(x, zero))
-    }
-    case "not":
-    case "bitwiseNot":
-      return dtype === "bool" ? v128.not(value) : wrap(w, dtype, v128.not(value))
-    default:
-      throw new Error(`${op} is not defined on ${dtype}`)
+      return undefined
   }
 }
 
@@ -202,84 +175,76 @@ export const binary = (
   dtype: DType,
   a: Value,
   b: Value,
-  attributes: Attributes,
+  attributes: Attributes | undefined,
   operands: readonly [Scalar, Scalar]
-): Value => {
-  const result = isComparison(op) ? "bool" : dtype
-  const lanewise = (): Value =>
-    SingleOps.lanewise(
-      w,
-      result,
-      [
-        { dtype, lanes: a },
-        { dtype, lanes: b }
-      ],
-      ([x, y]) => SingleOps.binary(w, op, dtype, x ?? i32.const(0), y ?? i32.const(0), attributes)
-    )
+): Value =>
+  inVectors(w, op, dtype, a, b, operands) ??
+  Lanes.lanewise(
+    w,
+    ScalarOp.isComparison(op) ? "bool" : dtype,
+    [
+      { dtype, lanes: a },
+      { dtype, lanes: b }
+    ],
+    ([x, y]) => SingleOps.binary(w, op, dtype, x ?? i32.const(0), y ?? i32.const(0), attributes)
+  )
+
+/** Undefined where SIMD has no way: lane by lane. */
+const inVectors = (
+  w: Writer,
+  op: Binary,
+  dtype: DType,
+  a: Value,
+  b: Value,
+  operands: readonly [Scalar, Scalar]
+): Value | undefined => {
+  const one = (vector: V128 | undefined): Value | undefined => (vector === undefined ? undefined : [vector])
   switch (kindOf(dtype)) {
-    case "f32": {
-      const one = binaryF32(w, op, dtype, a[0], b[0], operands)
-      return one === undefined ? lanewise() : [one]
-    }
+    case "f32":
+      return ScalarOp.isBinaryOn(op, "float") ? one(binaryF32(w, op, dtype, a[0], b[0], operands)) : undefined
     case "f64": {
-      const join = f64Ops[op]
-      if (join === undefined) return lanewise()
-      const both = Lanes.zip(a, b, join)
-      return isComparison(op) ? mask(both) : both
+      if (ScalarOp.isComparison(op)) return mask(Lanes.zip(a, b, comparisons(f64x2)[op]))
+      if (op === "min") return Lanes.zip(a, b, f64x2.min)
+      if (op === "max") return Lanes.zip(a, b, f64x2.max)
+      return isArithmetic(op) ? Lanes.zip(a, b, f64x2[op]) : undefined
     }
     case "i64":
-      return binaryI64(w, op, dtype, a, b) ?? lanewise()
-    case "bool": {
-      const one = binaryBool(op, a[0], b[0])
-      return one === undefined ? lanewise() : [one]
-    }
-    case "i32": {
-      const one = binaryI32(w, op, dtype, a[0], b[0], operands[1])
-      return one === undefined ? lanewise() : [one]
-    }
+      return binaryI64(w, op, dtype, a, b)
+    case "bool":
+      return one(binaryBool(op, a[0], b[0]))
+    case "i32":
+      return one(binaryI32(w, op, dtype, a[0], b[0], operands[1]))
   }
 }
 
-const isComparison = (op: Binary): boolean =>
-  op === "equal" || op === "less" || op === "lessOrEqual" || op === "greater" || op === "greaterOrEqual"
-
 type Join = (a: V128, b: V128) => V128
 
-const f64Ops: { readonly [O in Binary]?: Join } = {
-  add: f64x2.add,
-  sub: f64x2.sub,
-  mul: f64x2.mul,
-  div: f64x2.div,
-  min: f64x2.min,
-  max: f64x2.max,
-  equal: f64x2.eq,
-  less: f64x2.lt,
-  lessOrEqual: f64x2.le,
-  greater: f64x2.gt,
-  greaterOrEqual: f64x2.ge
-}
+const comparisons = (form: typeof f32x4 | typeof f64x2): Readonly<Record<Comparison, Join>> => ({
+  equal: form.eq,
+  less: form.lt,
+  lessOrEqual: form.le,
+  greater: form.gt,
+  greaterOrEqual: form.ge
+})
 
-const f32Ops: { readonly [O in Binary]?: Join } = {
-  add: f32x4.add,
-  sub: f32x4.sub,
-  mul: f32x4.mul,
-  div: f32x4.div,
-  equal: f32x4.eq,
-  less: f32x4.lt,
-  lessOrEqual: f32x4.le,
-  greater: f32x4.gt,
-  greaterOrEqual: f32x4.ge
-}
+const isArithmetic = (op: Binary): op is "add" | "sub" | "mul" | "div" =>
+  op === "add" || op === "sub" || op === "mul" || op === "div"
 
 const binaryF32 = (
   w: Writer,
-  op: Binary,
+  op: BinaryOn<"float">,
   dtype: DType,
   a: V128,
   b: V128,
   [left, right]: readonly [Scalar, Scalar]
 ): V128 | undefined => {
+  if (ScalarOp.isComparison(op)) return comparisons(f32x4)[op](a, b)
   switch (op) {
+    case "add":
+    case "sub":
+    case "mul":
+    case "div":
+      return roundF32(w, dtype, f32x4[op](a, b))
     case "min":
     case "max": {
       // With a known number one instruction does: `pmin(x, c)` is c < x ? c : x, which keeps NaN; the zeros' order is put
@@ -300,12 +265,8 @@ const binaryF32 = (
         dtype,
         right.kind === "constant" ? power(w, a, b, Number(right.value)) : VectorMath.pow(w, a, b)
       )
-    default: {
-      const join = f32Ops[op]
-      if (join === undefined) return undefined
-      const result = join(a, b)
-      return isComparison(op) ? result : roundF32(w, dtype, result)
-    }
+    case "mod":
+      return undefined
   }
 }
 
@@ -442,132 +403,4 @@ export const choose = (w: Writer, condition: Value, a: Value, b: Value): Value =
   if (a.length === 1 || b.length === 1) return [v128.bitselect(a[0], b[0], condition[0])]
   const [low, high] = widenMask(w.keep(condition[0]))
   return [v128.bitselect(a[0], b[0], low), v128.bitselect(a[1], b[1], high ?? low)]
-}
-
-// ---- casts ----------------------------------------------------------------------------------------------------------
-
-/** `bounded`: the values are known to lie within the range of i32 (NaN apart). */
-export const cast = (w: Writer, from: DType, to: DType, value: Value, saturate: boolean, bounded: boolean): Value => {
-  if (from === to) return value
-  const [source, target] = [kindOf(from), kindOf(to)]
-  const lanewise = (): Value =>
-    SingleOps.lanewise(w, to, [{ dtype: from, lanes: value }], ([x]) =>
-      SingleOps.cast(w, from, to, x ?? i32.const(0), saturate)
-    )
-  switch (source) {
-    case "bool":
-      switch (target) {
-        case "f32":
-          return [v128.and(value[0], w.splatF32(1))]
-        case "i32":
-          return [i32x4.neg(value[0])]
-        case "i64": {
-          const one = w.keep(i32x4.neg(value[0]))
-          return [i64x2.extend_low_i32x4_u(one), i64x2.extend_high_i32x4_u(one)]
-        }
-        case "f64": {
-          const [low, high] = widenMask(w.keep(value[0]))
-          return [v128.and(low, w.splatF64(1)), v128.and(high ?? low, w.splatF64(1))]
-        }
-        case "bool":
-          return value
-      }
-    case "i32": {
-      const unsigned = from === "u32"
-      const [x] = value
-      switch (target) {
-        case "bool":
-          return [i32x4.ne(x, w.splatI32(0))]
-        case "i32":
-          return [wrap(w, to, x)]
-        case "i64": {
-          const kept = w.keep(x)
-          return unsigned
-            ? [i64x2.extend_low_i32x4_u(kept), i64x2.extend_high_i32x4_u(kept)]
-            : [i64x2.extend_low_i32x4_s(kept), i64x2.extend_high_i32x4_s(kept)]
-        }
-        case "f32": {
-          // Past 2²⁴ the conversion rounds, and a second rounding could go the other way.
-          if (DTypes.isNarrowFloat(to) && DTypes.bits(from) === 32) return lanewise()
-          const converted = unsigned ? f32x4.convert_i32x4_u(x) : f32x4.convert_i32x4_s(x)
-          return [roundF32(w, to, converted, saturate)]
-        }
-        case "f64": {
-          const kept = w.keep(x)
-          const convert = unsigned ? f64x2.convert_low_i32x4_u : f64x2.convert_low_i32x4_s
-          return [convert(kept), convert(highHalf(kept))]
-        }
-      }
-    }
-    case "f32": {
-      const [x] = value
-      switch (target) {
-        case "bool":
-          return [f32x4.ne(x, w.splatF32(0))]
-        case "f32":
-          return [roundF32(w, to, x, saturate)]
-        case "f64": {
-          const kept = w.keep(x)
-          return [f64x2.promote_low_f32x4(kept), f64x2.promote_low_f32x4(highHalf(kept))]
-        }
-        case "i32":
-          if (!bounded) return [wrap(w, to, wrappedTruncation(w, x))]
-          // What hosts make of NaN differs: 0, or a number whose low 16 bits are 0.
-          return w.emission.features.relaxed && DTypes.bits(to) <= 16
-            ? [wrap(w, to, i32x4.relaxed_trunc_f32x4_s(x))]
-            : [wrap(w, to, i32x4.trunc_sat_f32x4_s(x))]
-        case "i64":
-          return lanewise()
-      }
-    }
-    case "i64":
-      switch (target) {
-        case "i64":
-          return value
-        case "i32":
-          return [wrap(w, to, value.length === 2 ? Lanes.lowWords(value[0], value[1]) : value[0])]
-        case "bool":
-          return mask(Lanes.map(value, (part) => i64x2.ne(part, w.splatI64(0n))))
-        default:
-          return lanewise()
-      }
-    case "f64":
-      switch (target) {
-        case "f64":
-          return value
-        case "bool":
-          return mask(Lanes.map(value, (part) => f64x2.ne(part, w.splatF64(0))))
-        case "f32": {
-          if (to !== "f32" || value.length === 1) return lanewise()
-          const pair = [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23]
-          return [shuffle(f32x4.demote_f64x2_zero(value[0]), f32x4.demote_f64x2_zero(value[1]), pair)]
-        }
-        default:
-          return lanewise()
-      }
-  }
-}
-
-/** The same bits as another dtype of the same width; as bool, whether any is set. */
-export const bitcast = (w: Writer, from: DType, to: DType, value: Value): Value => {
-  if (value.length === 2) return value
-  const [source, target] = [kindOf(from), kindOf(to)]
-  const bits = DTypes.isNarrowFloat(from) ? NarrowFloat.encode(w, from, value[0], false) : value[0]
-  const plain = source === "bool" ? i32x4.neg(bits) : bits
-  if (to === "f32") return [plain]
-  if (DTypes.isNarrowFloat(to))
-    return [NarrowFloat.decode(w, to, wrap(w, DTypes.slotBytes(to) === 2 ? "u16" : "u8", plain))]
-  return [target === "bool" ? i32x4.ne(plain, w.splatI32(0)) : wrap(w, to, plain)]
-}
-
-const highHalf = (x: V128): V128 => shuffle(x, x, [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15])
-
-/** f32 to i32, truncated, modulo 2³²; 0 for NaN and infinities. */
-const wrappedTruncation = (w: Writer, x: V128): V128 => {
-  const whole = w.keep(f32x4.trunc(x))
-  const turns = f32x4.mul(f32x4.trunc(f32x4.mul(whole, w.splatF32(2 ** -32))), w.splatF32(2 ** 32))
-  const rest = w.keep(f32x4.sub(whole, turns))
-  const size = i32x4.trunc_sat_f32x4_u(f32x4.abs(rest))
-  const sign = w.keep(i32x4.shr_s(rest, i32.const(31)))
-  return i32x4.sub(v128.xor(size, sign), sign)
 }

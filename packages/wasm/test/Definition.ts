@@ -113,13 +113,13 @@ export const evaluate = (scalar: Scalar, context: Context, seen = new Map<Scalar
         return apply(
           scalar.op,
           [go(scalar.x)],
-          scalar.attributes ?? (scalar.op === "isInf" ? { positive: true, negative: true } : {})
+          scalar.op === "isInf" ? { positive: true, negative: true, ...scalar.attributes } : {}
         )
       case "binary":
         return apply(
           scalar.op,
           [go(scalar.a), go(scalar.b)],
-          scalar.attributes ?? (scalar.op === "mod" ? { rounding: "floor" } : {})
+          scalar.op === "mod" ? { rounding: "floor", ...scalar.attributes } : {}
         )
       case "fma": {
         const [a, b, c] = [go(scalar.a), go(scalar.b), go(scalar.c)].map((one) => Numbers.toNumbers(one))

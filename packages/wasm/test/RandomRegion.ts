@@ -4,8 +4,9 @@
 import type { DType } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
 import * as Numbers from "@anneal/ir/Numbers"
-import type { Binary, Scalar, Unary } from "@anneal/lower/Scalar"
+import type { Scalar } from "@anneal/lower/Scalar"
 import * as Scalars from "@anneal/lower/Scalar"
+import * as ScalarOp from "@anneal/lower/ScalarOp"
 import type { View } from "@anneal/lower/View"
 
 export interface Random {
@@ -80,25 +81,18 @@ export const view = (
   return { view: { buffer, dtype, shape: domain, offset, strides }, length: last + 1 + r.below(4) }
 }
 
-const floatUnary: ReadonlyArray<Unary> = ["neg", "abs", "sign", "ceil", "floor", "round", "sqrt", "reciprocal"]
-const floatBinary: ReadonlyArray<Binary> = ["add", "sub", "mul", "div", "min", "max", "mod"]
-const integerUnary: ReadonlyArray<Unary> = ["abs", "sign", "bitwiseNot"]
-const integerBinary: ReadonlyArray<Binary> = [
-  "add",
-  "sub",
-  "mul",
-  "div",
-  "mod",
-  "min",
-  "max",
-  "pow",
-  "bitwiseAnd",
-  "bitwiseOr",
-  "bitwiseXor",
-  "shiftLeft",
-  "shiftRight"
-]
-const comparisons: ReadonlyArray<Binary> = ["equal", "less", "lessOrEqual", "greater", "greaterOrEqual"]
+/** What gives numbers, rounded correctly or exact, on floats and on integers. */
+const unaryOn = (operand: ScalarOp.Operand) =>
+  ScalarOp.allUnary.filter(
+    (op) => ScalarOp.isUnaryOn(op, operand) && !ScalarOp.isElementary(op) && op !== "isNaN" && op !== "isInf"
+  )
+const binaryOn = (operand: ScalarOp.Operand) =>
+  ScalarOp.allBinary.filter((op) => ScalarOp.isBinaryOn(op, operand) && !ScalarOp.isComparison(op))
+const floatUnary = unaryOn("float")
+const floatBinary = binaryOn("float").filter((op) => op !== "pow")
+const integerUnary = unaryOn("integer").filter((op) => op !== "neg")
+const integerBinary = binaryOn("integer")
+const comparisons = ScalarOp.allBinary.filter(ScalarOp.isComparison)
 
 /** An expression of a dtype from leaves; every op in it is rounded correctly or exact. */
 export const expression = (

@@ -1,6 +1,6 @@
 import * as Functions from "@anneal/ir/Math"
 import * as Float from "@anneal/ir/Float"
-import type { Unary } from "@anneal/lower/Scalar"
+import type { Elementary } from "@anneal/lower/ScalarOp"
 import { Emission, type Features } from "@anneal/wasm/Emission"
 import { i32, v128 } from "@anneal/wasm/Instruction"
 import { ModuleBuilder } from "@anneal/wasm/ModuleBuilder"
@@ -65,28 +65,7 @@ const sigmoid = (x: number): number => {
   return x < 0 ? power / (1 + power) : 1 / (1 + power)
 }
 
-type Op = Extract<
-  Unary,
-  | "exp"
-  | "log"
-  | "log1p"
-  | "expm1"
-  | "sin"
-  | "cos"
-  | "tan"
-  | "asin"
-  | "acos"
-  | "atan"
-  | "sinh"
-  | "cosh"
-  | "tanh"
-  | "asinh"
-  | "acosh"
-  | "atanh"
-  | "erf"
-  | "sigmoid"
->
-const references: { readonly [O in Op]: (x: number) => number } = {
+const references: { readonly [O in Elementary]: (x: number) => number } = {
   exp: Functions.exp,
   log: Functions.log,
   log1p: Functions.log1p,
@@ -106,7 +85,7 @@ const references: { readonly [O in Op]: (x: number) => number } = {
   erf: Functions.erf,
   sigmoid
 }
-const isUnary = (name: string): name is Op => name in references
+const isUnary = (name: string): name is Elementary => name in references
 
 /** Numbers of every exponent and both signs, special ones, and a dense run through [−12, 12]. */
 const samples = (): Float32Array => {

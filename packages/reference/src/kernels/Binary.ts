@@ -23,12 +23,14 @@ interface Arithmetic {
   /** For integers below 64 bits; default: `float`, whose result is then truncated and wrapped. */
   readonly integer?: (dtype: DType) => Loop
   readonly big: BigFunction
+  /** The result is one of the operands: nothing is rounded, and the infinities of f8e5m2 stay. */
+  readonly selects?: boolean
 }
 
 const arithmetic = <A extends {}>(op: OpDefinition<A>, choose: (attributes: Kernel.Concrete<A>) => Arithmetic): Entry =>
   Kernel.define(op, (call) => {
     const [a, b, shape] = [call.input(0), call.input(1), call.shape(0)]
-    const { big, float, integer } = choose(call.attributes)
+    const { big, float, integer, selects } = choose(call.attributes)
     const [bigA, bigB] = [Elements.bigs(a), Elements.bigs(b)]
     if (bigA !== undefined && bigB !== undefined) {
       const left = Strided.expandedArray(bigA, a.shape, shape)
@@ -41,7 +43,7 @@ const arithmetic = <A extends {}>(op: OpDefinition<A>, choose: (attributes: Kern
     const [left, right] = [operand(a, shape), operand(b, shape)]
     const loop = DTypes.isFloat(a.dtype) || integer === undefined ? float : integer(a.dtype)
     loop(left, left.length === 1 ? 0 : 1, right, right.length === 1 ? 0 : 1, result)
-    return [Elements.fromReals(a.dtype, shape, result)]
+    return [Elements.fromReals(a.dtype, shape, result, selects !== true)]
   })
 
 /** An operand as a loop reads it: a scalar as it is, anything else broadcast to the result's shape. */
@@ -194,8 +196,8 @@ export const all: ReadonlyArray<Entry> = [
   arithmetic(Ops.div, () => ({ float: divLoop, integer: () => integerDiv, big: (a, b) => (b === 0n ? 0n : a / b) })),
   arithmetic(Ops.mod, ({ rounding }) => modulo(rounding)),
   pow,
-  arithmetic(Ops.min, () => ({ float: minLoop, big: (a, b) => (a < b ? a : b) })),
-  arithmetic(Ops.max, () => ({ float: maxLoop, big: (a, b) => (a > b ? a : b) })),
+  arithmetic(Ops.min, () => ({ float: minLoop, big: (a, b) => (a < b ? a : b), selects: true })),
+  arithmetic(Ops.max, () => ({ float: maxLoop, big: (a, b) => (a > b ? a : b), selects: true })),
   arithmetic(
     Ops.and,
     bitwise(

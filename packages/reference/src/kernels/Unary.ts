@@ -9,11 +9,11 @@ import * as Functions from "../Math.ts"
 
 type Function1 = (x: number) => number
 
-const map = (x: Tensor, f: Function1): Tensor => {
+const map = (x: Tensor, f: Function1, saturate: boolean): Tensor => {
   const values = Elements.numbers(x)
   const result = new Float64Array(values.length)
   for (let i = 0; i < values.length; i++) result[i] = f(values[i] ?? 0)
-  return Elements.fromNumbers(x.dtype, x.shape, result)
+  return Elements.fromNumbers(x.dtype, x.shape, result, saturate)
 }
 
 const mapBig = (x: Tensor, values: Elements.BigArray, f: (x: bigint) => bigint): Tensor => {
@@ -23,12 +23,15 @@ const mapBig = (x: Tensor, values: Elements.BigArray, f: (x: bigint) => bigint):
 }
 
 /** 64-bit integers take `big` where there is one. */
-const unary = (op: typeof Ops.neg, f: Function1, big?: (x: bigint) => bigint): Entry =>
+const unary = (op: typeof Ops.neg, f: Function1, big?: (x: bigint) => bigint, saturate = true): Entry =>
   Kernel.define(op, (call) => {
     const x = call.input(0)
     const values = Elements.bigs(x)
-    return [values !== undefined && big !== undefined ? mapBig(x, values, big) : map(x, f)]
+    return [values !== undefined && big !== undefined ? mapBig(x, values, big) : map(x, f, saturate)]
   })
+
+/** One whose result is always a number of the dtype: nothing is rounded, and the infinities of f8e5m2 stay. */
+const exact = (op: typeof Ops.neg, f: Function1, big?: (x: bigint) => bigint): Entry => unary(op, f, big, false)
 
 const test = (x: Tensor, f: (x: number) => boolean): Tensor => {
   const values = Elements.numbers(x)
@@ -53,24 +56,24 @@ export const sigmoid: Function1 = (x) => {
 }
 
 export const all: ReadonlyArray<Entry> = [
-  unary(
+  exact(
     Ops.neg,
     (x) => -x,
     (x) => -x
   ),
-  unary(
+  exact(
     Ops.abs,
     (x) => Math.abs(x),
     (x) => (x < 0n ? -x : x)
   ),
-  unary(
+  exact(
     Ops.sign,
     (x) => (x > 0 ? 1 : x < 0 ? -1 : x),
     (x) => (x > 0n ? 1n : x < 0n ? -1n : 0n)
   ),
-  unary(Ops.ceil, (x) => Math.ceil(x)),
-  unary(Ops.floor, (x) => Math.floor(x)),
-  unary(Ops.round, roundHalfEven),
+  exact(Ops.ceil, (x) => Math.ceil(x)),
+  exact(Ops.floor, (x) => Math.floor(x)),
+  exact(Ops.round, roundHalfEven),
   unary(Ops.exp, Functions.exp),
   unary(Ops.log, Functions.log),
   unary(Ops.log1p, Functions.log1p),

@@ -23,6 +23,17 @@ describe("unary kernels", () => {
     assert.deepStrictEqual(run(Ops.sigmoid, [f32([3], [0, -1000, 1000])], {}), [0.5, 0, 1])
     assert.closeTo(run(Ops.erf, [tensor("f64", [1], [0.5])], {})[0] ?? 0, 0.5204998778130465, 1e-15)
   })
+  it("keeps the infinities of f8e5m2 where nothing is rounded, and saturates where something is", () => {
+    const [positive, negative] = [0x7c, 0xfc]
+    const x = { dtype: "f8e5m2" as const, shape: [2], data: Uint8Array.of(positive, negative) }
+    const one = tensor("f8e5m2", [2], [1, 1])
+    for (const op of [Ops.ceil, Ops.floor, Ops.round]) assert.deepStrictEqual(run(op, [x], {}), [Infinity, -Infinity])
+    assert.deepStrictEqual(run(Ops.neg, [x], {}), [-Infinity, Infinity])
+    assert.deepStrictEqual(run(Ops.abs, [x], {}), [Infinity, Infinity])
+    assert.deepStrictEqual(run(Ops.min, [x, one], {}), [1, -Infinity])
+    assert.deepStrictEqual(run(Ops.max, [x, one], {}), [Infinity, 1])
+    assert.deepStrictEqual(run(Ops.add, [x, one], {}), [57344, -57344])
+  })
   it("classifies", () => {
     const x = f32([4], [NaN, Infinity, -Infinity, 0])
     assert.deepStrictEqual(run(Ops.isNaN, [x], {}), [1, 0, 0, 0])

@@ -6,7 +6,7 @@
  */
 import type { DType } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
-import type { Binary } from "@anneal/lower/Scalar"
+import type { Binary } from "@anneal/lower/ScalarOp"
 import * as Scalars from "@anneal/lower/Scalar"
 import type { Expr, I32, V128, ValueType } from "../Instruction.ts"
 import { f32x4, i32, i32x4, i64, select, v128 } from "../Instruction.ts"
