@@ -25,6 +25,7 @@ import type { About, Manifest, Origin, Port, Profile, Section, Variant, Weight }
 import * as Manifests from "./Manifest.ts"
 import type { Entry, Layout, Part } from "./Safetensors.ts"
 import * as Safetensors from "./Safetensors.ts"
+import * as Source from "./Source.ts"
 import * as Weights from "./Weights.ts"
 
 export const generatorVersion = "0.0.0"
@@ -190,13 +191,15 @@ export const ofGraph = (graph: Graph, file: string): Engine => {
     strip: new Set()
   })
   const byName = new Map(parts.map((part) => [part.name, part]))
+  const section = (name: string): Uint8Array =>
+    byName.get(name)?.bytes() ?? refuse("Missing", file, `section ${name}`, "there is no such section")
   return {
     file,
     manifest,
     digest: manifest.model.digest,
     byteLength: parts.reduce((sum, { byteLength }) => sum + byteLength, 0),
-    section: (name) =>
-      byName.get(name)?.bytes() ?? refuse("Missing", file, `section ${name}`, "there is no such section"),
+    section,
+    copySection: (name, to) => to.set(section(name)),
     graph: () => graph
   }
 }
@@ -267,19 +270,55 @@ export interface Engine {
   /** The seal: SHA-256 of the header, which has the digests of everything else. */
   readonly digest: string
   readonly byteLength: number
-  /** Bytes of a section, a view. Throws `EngineError`: `Missing`, `Stripped`, `Altered`. */
+  /** Bytes of a section, a view. Throws `EngineError`: `Missing`, `Stripped`, `Altered`, `Io`. */
   readonly section: (name: string) => Uint8Array
+  /**
+   * Fills memory of the caller's with a section, of its length: from a file without another copy. Throws what `section`
+   * throws; the memory may then hold anything.
+   */
+  readonly copySection: (name: string, to: Uint8Array) => void
   /** The graph of a variant; constants are views on the file. Throws `EngineError` or `IrError` (an op that `ops` lacks). */
   readonly graph: (variant?: string, ops?: ReadonlyMap<string, OpDefinition>) => Graph
 }
 
 /** Opens an engine in memory. Throws `EngineError` with the place. Sections are not hashed yet: see `verify`. */
 export const parse = (bytes: Uint8Array, file = "the engine"): Engine => {
+  const source = Source.ofBytes(bytes)
   const header = Safetensors.parseHeader(bytes, bytes.length, file)
+  checkPadding(source, header.entries, file)
+  return open(source, header, bytes.subarray(0, header.dataBegin), file, (name, read) => read())
+}
+
+/**
+ * Opens an engine of which only the header is in memory: what is asked for is read, and checked, each time; what somebody
+ * still holds is not read again. Padding is not looked at. Throws `EngineError` with the place.
+ */
+export const parseSource = (source: Source.Source, file: string): Engine => {
+  const start = source.read(0, Math.min(8, source.byteLength))
+  const dataBegin = 8 + Safetensors.headerLength(start, file)
+  const head = source.read(0, Math.min(dataBegin, source.byteLength))
+  const header = Safetensors.parseHeader(head, source.byteLength, file)
+  const held = new Map<string, WeakRef<Uint8Array>>()
+  return open(source, header, head, file, (name, read) => {
+    const known = held.get(name)?.deref()
+    if (known !== undefined) return known
+    const bytes = read()
+    held.set(name, new WeakRef(bytes))
+    return bytes
+  })
+}
+
+/** `hold`: gives a section's bytes, by `read` where it does not have them. */
+const open = (
+  source: Source.Source,
+  header: Safetensors.Header,
+  head: Uint8Array,
+  file: string,
+  hold: (name: string, read: () => Uint8Array) => Uint8Array
+): Engine => {
   const manifest = readManifest(header, file)
   const entries = new Map(header.entries.map((entry) => [entry.name, entry]))
-  const digest = checkSeal(bytes, header.dataBegin, entries.get(sealName), file)
-  checkPadding(bytes, header.entries, file)
+  const digest = checkSeal(source, head, entries.get(sealName), file)
   const sections = new Map(manifest.sections.map((section) => [section.name, section]))
   for (const { name } of header.entries)
     if (!sections.has(name) && name !== sealName && !name.startsWith(Safetensors.paddingPrefix))
@@ -288,7 +327,7 @@ export const parse = (bytes: Uint8Array, file = "the engine"): Engine => {
     if (stripped !== true && !entries.has(name))
       refuse("Missing", file, `section ${name}`, "the manifest lists it, the file does not have it")
   const good = new Set<string>()
-  const section = (name: string): Uint8Array => {
+  const find = (name: string): readonly [Section, Entry] => {
     const listed = sections.get(name)
     const entry = entries.get(name)
     if (listed === undefined) return refuse("Missing", file, `section ${name}`, "there is no such section")
@@ -300,19 +339,35 @@ export const parse = (bytes: Uint8Array, file = "the engine"): Engine => {
         `its bytes were left out (sha256:${listed.sha256})`,
         "Restore the weights from the original model, or build without --strip-weights"
       )
-    const view = bytes.subarray(entry.begin, entry.end)
-    if (!good.has(name)) {
-      const found = sha256(view)
-      if (found !== listed.sha256)
-        refuse(
-          "Altered",
-          file,
-          `section ${name}, bytes ${entry.begin}..${entry.end}`,
-          `their SHA-256 is ${found}, the manifest says ${listed.sha256}`
-        )
+    return [listed, entry]
+  }
+  const check = (listed: Section, entry: Entry, bytes: Uint8Array): void => {
+    const found = sha256(bytes)
+    if (found !== listed.sha256)
+      refuse(
+        "Altered",
+        file,
+        `section ${listed.name}, bytes ${entry.begin}..${entry.end}`,
+        `their SHA-256 is ${found}, the manifest says ${listed.sha256}`
+      )
+  }
+  const section = (name: string): Uint8Array => {
+    const [listed, entry] = find(name)
+    return hold(name, () => {
+      const bytes = source.read(entry.begin, entry.end)
+      // Bytes in memory stay what they are; a file may have changed.
+      if (!source.stays || !good.has(name)) check(listed, entry, bytes)
       good.add(name)
-    }
-    return view
+      return bytes
+    })
+  }
+  const copySection = (name: string, to: Uint8Array): void => {
+    const [listed, entry] = find(name)
+    if (to.length !== entry.end - entry.begin)
+      throw new RangeError(`section ${name} has ${entry.end - entry.begin} bytes, the memory for it ${to.length}`)
+    source.readInto(entry.begin, to)
+    if (!source.stays || !good.has(name)) check(listed, entry, to)
+    good.add(name)
   }
   const byDigest = new Map(
     manifest.sections.flatMap(({ kind, name, sha256: digest }) =>
@@ -339,7 +394,7 @@ export const parse = (bytes: Uint8Array, file = "the engine"): Engine => {
       }
     })
   }
-  return { file, manifest, digest, byteLength: bytes.length, section, graph }
+  return { file, manifest, digest, byteLength: source.byteLength, section, copySection, graph }
 }
 
 const readManifest = ({ dataBegin, metadata }: Safetensors.Header, file: string): Manifest => {
@@ -380,24 +435,24 @@ const versionOf = (text: string): number | undefined => {
   }
 }
 
-const checkSeal = (bytes: Uint8Array, dataBegin: number, entry: Entry | undefined, file: string): string => {
+const checkSeal = (source: Source.Source, head: Uint8Array, entry: Entry | undefined, file: string): string => {
   if (entry === undefined || entry.end - entry.begin !== sealBytes)
     return refuse("BadHeader", file, `section ${sealName}`, "the engine has no seal of 32 bytes")
-  const found = sha256(bytes.subarray(0, dataBegin))
-  const seal = Buffer.from(bytes.subarray(entry.begin, entry.end)).toString("hex")
+  const found = sha256(head)
+  const seal = Buffer.from(source.read(entry.begin, entry.end)).toString("hex")
   return found === seal
     ? found
     : refuse(
         "Altered",
         file,
-        `bytes 0..${dataBegin} (header) or ${entry.begin}..${entry.end} (seal)`,
+        `bytes 0..${head.length} (header) or ${entry.begin}..${entry.end} (seal)`,
         `the header's SHA-256 is ${found}, the seal says ${seal}`
       )
 }
 
-const checkPadding = (bytes: Uint8Array, entries: ReadonlyArray<Entry>, file: string): void => {
+const checkPadding = (source: Source.Source, entries: ReadonlyArray<Entry>, file: string): void => {
   for (const { begin, end, name } of entries)
-    if (name.startsWith(Safetensors.paddingPrefix) && bytes.subarray(begin, end).some((byte) => byte !== 0))
+    if (name.startsWith(Safetensors.paddingPrefix) && source.read(begin, end).some((byte) => byte !== 0))
       refuse("Altered", file, `section ${name}, bytes ${begin}..${end}`, "padding is not zero")
 }
 

@@ -6,13 +6,16 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type { PlatformError } from "effect/PlatformError"
 import * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
 import { randomUUID } from "node:crypto"
+import { closeSync, fstatSync, openSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import type { Engine } from "./Engine.ts"
 import * as Engines from "./Engine.ts"
 import { EngineError } from "./EngineError.ts"
 import type { Layout } from "./Safetensors.ts"
 import * as Safetensors from "./Safetensors.ts"
+import * as Source from "./Source.ts"
 
 /** A draft that was not touched for this long (ms) belongs to a build that died. */
 const ABANDONED = 3_600_000
@@ -22,6 +25,24 @@ const STEP = 2 ** 30
 const codeOf = (error: PlatformError): unknown => {
   const { cause } = error.reason
   return Predicate.hasProperty(cause, "code") ? cause.code : undefined
+}
+
+/** What the system says when a file cannot be opened. */
+const unreadable = (cause: unknown, file: string): EngineError => {
+  const code = Predicate.hasProperty(cause, "code") ? cause.code : undefined
+  const place = "reading"
+  if (code === "ENOENT")
+    return new EngineError({ reason: "Io", file, place, detail: "there is no such file", action: "Check the path" })
+  if (code === "EACCES" || code === "EPERM")
+    return new EngineError({
+      reason: "Permission",
+      file,
+      place,
+      detail: "permission denied",
+      action: "Check who owns the file and its folder"
+    })
+  const detail = cause instanceof Error ? cause.message : String(cause)
+  return new EngineError({ reason: "Io", file, place, detail, action: "Check the disk" })
 }
 
 const failure =
@@ -121,6 +142,23 @@ export const readBytes = (path: string): Effect.Effect<Uint8Array, EngineError, 
       return bytes
     })
   ).pipe(Effect.mapError(failure("reading", path)))
+
+/**
+ * Opens an engine without reading it: its header is checked now, a section when it is used, and nothing is kept here that
+ * the caller does not hold. The file stays open, and is read from, as long as the scope lasts; replacing it by another (a
+ * rename, as `write` does) changes nothing for who has it open.
+ */
+export const open = (path: string): Effect.Effect<Engine, EngineError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const descriptor = yield* Effect.acquireRelease(
+      Effect.try({ try: () => openSync(path, "r"), catch: (cause) => unreadable(cause, path) }),
+      (opened) => Effect.sync(() => closeSync(opened))
+    )
+    return yield* Effect.try({
+      try: () => Engines.parseSource(Source.ofDescriptor(descriptor, fstatSync(descriptor).size, path), path),
+      catch: (cause) => Engines.asEngineError(cause, path)
+    })
+  })
 
 export interface ReadOptions {
   /** Hash every section now (default), or each when it is first used. */

@@ -5,7 +5,7 @@
  * const session = yield* Session.load("model.engine")
  * const { y } = yield* session.run({ x })
  * ```
- * Sessions over one `Engine` share its weights: both are views on the bytes of one file.
+ * Sessions over one `Engine` share its weights.
  */
 import type { Engine } from "@anneal/engine/Engine"
 import { asEngineError, boundaryOf } from "@anneal/engine/Engine"
@@ -41,6 +41,7 @@ export interface LoadOptions {
   readonly variant?: string
   /** Ops beyond the built-in ones. */
   readonly ops?: ReadonlyMap<string, OpDefinition>
+  /** `all`: check every byte of the file before anything is used; by default what is used is checked when it is read. */
   readonly verify?: EngineFile.ReadOptions["verify"]
 }
 
@@ -107,7 +108,10 @@ export const makeState = (initial: Tensors = {}): State => {
   }
 }
 
-/** Loads an engine from a file. */
+/**
+ * Loads an engine from a file. What a target's code reads goes from the file to where it stays, and is checked on the way;
+ * `verify: "all"` reads and checks every byte first. A target that runs the graph keeps the file in memory.
+ */
 export const load = (
   path: string,
   options: LoadOptions = {}
@@ -116,9 +120,12 @@ export const load = (
   EngineError | TargetError | MemoryError | ExecutionError,
   Executors | FileSystem.FileSystem | Scope.Scope
 > =>
-  Effect.flatMap(EngineFile.read(path, options.verify === undefined ? {} : { verify: options.verify }), (engine) =>
-    open(engine, options)
-  )
+  Effect.gen(function* () {
+    if (options.verify === "all") return yield* open(yield* EngineFile.read(path), options)
+    const engine = yield* EngineFile.open(path)
+    const runsGraph = engine.manifest.variants.every(({ payload }) => payload.length === 0)
+    return yield* open(runsGraph ? yield* EngineFile.read(path, { verify: "lazily" }) : engine, options)
+  })
 
 /** Makes an engine in memory ready to run. */
 export const open = (
