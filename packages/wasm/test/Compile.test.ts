@@ -8,13 +8,14 @@ import * as Compile from "@anneal/wasm/Compile"
 import * as Target from "@anneal/wasm/Target"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Heuristic from "./Heuristic.ts"
 
 const product = () => {
   const b = Builder.make("net")
   const x = b.input("x", Type.make("f32", [48, 32]))
   const w = Numbers.fromNumbers("f32", [32, 64], new Array<number>(32 * 64).fill(0.5))
-  b.output("y", b.one(Ops.matmul, [x, b.tensor(w, { id: "w" })]))
+  b.output("y", b.one(Ops.matmul, [x, b.tensor(w, { id: "w" })], {}))
   return b.finish()
 }
 
@@ -26,7 +27,7 @@ it.effect("code for pairs of vectors has panels of its own, all other code those
         ...kernel,
         emit: (emission, name) => {
           const flavour = features.wide ? "wide" : features.relaxed ? "relaxed" : "plain"
-          written.push({ flavour, nr: kernel.config["nr"] })
+          written.push({ flavour, nr: Predicate.hasProperty(kernel.config, "nr") ? kernel.config.nr : undefined })
           return kernel.emit(emission, name)
         }
       }))

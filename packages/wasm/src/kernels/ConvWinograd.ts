@@ -1,5 +1,6 @@
 /**
- * ConvWinograd: convolutions with steps of 1 by minimal filtering, F(m, r) along one or two axes.
+ * ConvWinograd: convolutions by minimal filtering, F(m, r) along one or two axes; those with steps of more than one input as
+ * several filters side by side.
  *
  *   tiles of the input → Bᵀ d B → products with transformed weights, one matrix product for each place in the tile →
  *   Aᵀ … A → epilogue
@@ -47,11 +48,14 @@ import {
   productTileBytes,
   tilesOf
 } from "./WinogradTiles.ts"
+import type { Filtering } from "./WinogradTransform.ts"
 import { amplification, filtering, transformCost } from "./WinogradTransform.ts"
 
 const [batchAxis, groupAxis, channelAxis, firstSpatial] = [0, 1, 2, 3]
 
 // ---- weights --------------------------------------------------------------------------------------------------------
+
+const nameOf = ({ m, r, step }: Filtering): string => `${m}.${r}${step === m ? "" : `/${step / m}`}`
 
 /** G g Gᵀ of every filter, as [group][panel][place][channel][NR]; computed in float64, rounded once. */
 const packWeights = (shape: Shape): Packed => {
@@ -62,7 +66,7 @@ const packWeights = (shape: Shape): Packed => {
   const bytes = groups * panels * places * channels * nr * 4
   return {
     read: 1,
-    layout: `winograd ${y.filter.m}.${y.filter.r} ${x.filter.m}.${x.filter.r} nr=${nr}`,
+    layout: `winograd ${nameOf(y.filter)} ${nameOf(x.filter)} nr=${nr}`,
     bytes,
     pack: (elements) => {
       const source = toFloat32(elements)
@@ -112,7 +116,7 @@ const scratchOf = (shape: Shape, copy: ReadonlyArray<StagedAxis> | undefined, gr
   staged: copy === undefined ? 0 : align(Number(stagedBytes(copy))),
   input: align(transformedBytes(shape).all),
   products: align(tilesOf(shape) * productTileBytes(shape)),
-  half: align(shape.places * group * 16),
+  half: align(shape.y.filter.size * Math.max(shape.x.filter.size, shape.x.filter.reach) * group * 16),
   memory: GemmEpilogue.needsMemory(shape.region.epilogue, true) ? shape.x.filter.m * group * 16 : 0
 })
 
@@ -193,18 +197,19 @@ const emitWinograd = (emission: Emission, name: string, shape: Shape, group: num
             ? count
             : f.let(i32.mul(f.get(count), i32.const(x.tiles)))
       const firstOut = f.get(f.let(i32.mul(firstTile, i32.const(blocked.filter.m))))
+      const firstIn = f.get(f.let(i32.mul(firstTile, i32.const(blocked.filter.step))))
       const source = f.let(offsetBy(f, offsetBy(f, f.get(parameter(0)), batch, batchBytes), group1, groupBytes))
       if (copy !== undefined) {
         emitStage(
           f,
           emission,
           copy,
-          { axis: firstSpatial + (blocked.axis ?? 0), begin: firstOut },
+          { axis: firstSpatial + (blocked.axis ?? 0), begin: firstIn },
           f.get(source),
           f.get(scratch)
         )
         f.set(source, f.get(scratch))
-      } else f.set(source, offsetBy(f, f.get(source), firstOut, isX ? strides.x : strides.y))
+      } else f.set(source, offsetBy(f, f.get(source), firstIn, isX ? strides.x : strides.y))
       inputTransforms(context, source, strides, rows, columns)
       const weights = f.let(
         offsetBy(f, f.get(parameter(2 + views.length)), group1, panels * places * channels * nr * 4)
@@ -254,11 +259,11 @@ const costOf = (shape: Shape, batch: number, features: Features, group: number):
   const tiles = x.tiles * y.tiles
   const passes = (filter: "input" | "output"): number => {
     const [alongX, alongY] = [x.filter[filter], y.filter[filter]]
-    const linesY = y.filter.size === 1 ? 0 : x.filter.size
+    const [width, height] = [alongX[0]?.length ?? 1, alongY[0]?.length ?? 1]
+    const linesY = height === 1 ? 0 : width
     const linesX = alongY.length
     const arithmetic = linesY * transformCost(alongY) + linesX * transformCost(alongX)
-    const moved =
-      x.filter.size * y.filter.size + alongX.length * alongY.length + (linesY === 0 ? 0 : 2 * linesY * alongY.length)
+    const moved = width * height + alongX.length * alongY.length + (linesY === 0 ? 0 : 2 * linesY * alongY.length)
     return (arithmetic * 0.38 + moved * 0.42) / (group === 2 ? 1.7 : 1)
   }
   const vectors = channels / 4
@@ -295,6 +300,7 @@ const axesOf = (region: Convolution, m: number): readonly [TileAxis, TileAxis] |
   )
   const along = (axis: number | undefined): TileAxis | undefined => {
     if (axis === undefined) return { axis, out: 1, source: 1, pad: 0, filter: filtering(1, 1), tiles: 1 }
+    const stride = region.strides[axis] ?? 1
     const [out, source, pad, taps] = [
       region.out[axis],
       region.input.shape[firstSpatial + axis],
@@ -303,9 +309,9 @@ const axesOf = (region: Convolution, m: number): readonly [TileAxis, TileAxis] |
     ]
     if (typeof out !== "number" || typeof source !== "number" || typeof pad !== "number" || typeof taps !== "number")
       return undefined
-    if (m + taps - 1 > 8) return undefined
+    if (m + Math.ceil(taps / stride) - 1 > 8) return undefined
     const own = taps === 1 ? 1 : Math.min(m, out)
-    return { axis, out, source, pad, filter: filtering(own, taps), tiles: Math.ceil(out / own) }
+    return { axis, out, source, pad, filter: filtering(own, taps, stride), tiles: Math.ceil(out / own) }
   }
   if (used.length === 0 || used.length > 2) return undefined
   const [y, x] = used.length === 1 ? [along(undefined), along(used[0])] : [along(used[0]), along(used[1])]
@@ -314,9 +320,9 @@ const axesOf = (region: Convolution, m: number): readonly [TileAxis, TileAxis] |
 
 export const candidates = (region: Region, typical: TypicalSizes, features: Features): ReadonlyArray<Kernel> => {
   if (!isPlain(region) || region.transposed) return []
-  const { dilations, groups, input, strides, weight } = region
+  const { dilations, groups, input, weight } = region
   const [, outChannels, channels] = weight.shape
-  if ([...strides, ...dilations].some((step) => step !== 1)) return []
+  if (dilations.some((step) => step !== 1)) return []
   if (typeof channels !== "number" || typeof outChannels !== "number") return []
   if (channels % 4 !== 0 || input.strides[channelAxis] !== 1) return []
   if (input.strides.slice(firstSpatial).some((stride) => typeof stride !== "number" || stride < 0)) return []
@@ -327,6 +333,7 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
     const [y, x] = axes
     if (x.filter.size * y.filter.size === 1 || x.filter.m * y.filter.m === 1) return []
     const places = x.filter.size * y.filter.size
+    if (places >= x.filter.m * x.filter.r * y.filter.m * y.filter.r) return []
     const worst = amplification(x.filter) * amplification(y.filter)
     if (worst > worstAmplification) return []
     const isX = y.axis === undefined

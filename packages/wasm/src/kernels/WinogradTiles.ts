@@ -73,7 +73,7 @@ export const inputBytes = (shape: Shape): { readonly tile: number; readonly plac
 export const productTileBytes = (shape: Shape): number => apart(shape.places * nrOf(shape) * 4)
 
 /** Input that a unit reads along an axis. */
-const reach = (axis: TileAxis, tiles: number): number => tiles * axis.filter.m + axis.filter.r - 1
+const reach = ({ filter }: TileAxis, tiles: number): number => (tiles - 1) * filter.step + filter.reach
 
 /** The copy of a unit's input; undefined where all that tiles read is there. */
 export const copyOf = (shape: Shape): ReadonlyArray<StagedAxis> | undefined => {
@@ -208,10 +208,10 @@ export const inputTransforms = (
         }
       })
       if (vectors % group > 0) some(vectors % group)
-      f.set(tile, i32.add(f.get(tile), i32.const(x.filter.m * strides.x)))
+      f.set(tile, i32.add(f.get(tile), i32.const(x.filter.step * strides.x)))
       f.set(to, i32.add(f.get(to), i32.const(into.tile)))
     })
-    f.set(line, i32.add(f.get(line), i32.const(y.filter.m * strides.y)))
+    f.set(line, i32.add(f.get(line), i32.const(y.filter.step * strides.y)))
   })
 }
 

@@ -4,7 +4,10 @@
  *   y = Aᵀ [ (G g) ⊙ (Bᵀ d) ]
  *
  * The matrices are made from interpolation points (Toom–Cook), 0 and pairs ±p, and infinity. Rounding errors grow with
- * the points' powers: `amplification` says by how much at worst.
+ * the points' powers: `amplification` says by how much at worst. A filter that moves by s inputs is s filters that move by
+ * one, of every s-th tap on every s-th input, whose outputs are added up:
+ *
+ *   three taps in steps of 2  =  F(m, 2) of taps 0 and 2 on the even inputs  +  tap 1 on the odd ones
  *
  * Sources: S. Winograd, Arithmetic Complexity of Computations, 1980; A. Lavin, S. Gray, Fast Algorithms for Convolutional
  * Neural Networks, 2015.
@@ -22,9 +25,12 @@ export interface Filtering {
   readonly m: number
   /** Taps. */
   readonly r: number
-  /** Inputs of a tile, and products: m + r − 1. */
+  /** Products of a tile: m + r − 1 where the filter moves by one. */
   readonly size: number
-  /** [m][size], [size][r], [size][size]. */
+  /** Inputs of a tile, and from one tile's first to the next one's. */
+  readonly reach: number
+  readonly step: number
+  /** [m][size], [size][r], [size][reach]. */
   readonly output: Matrix
   readonly filter: Matrix
   readonly input: Matrix
@@ -51,10 +57,42 @@ const polynomial = (roots: ReadonlyArray<number>): ReadonlyArray<number> =>
 const identity = (size: number): Matrix =>
   Array.from({ length: size }, (_, i) => Array.from({ length: size }, (__, j) => (i === j ? 1 : 0)))
 
-export const filtering = (m: number, r: number): Filtering => {
+/** The filters of every s-th tap, side by side: their inputs lie s apart, their outputs are added. */
+const polyphase = (m: number, r: number, stride: number): Filtering => {
+  const phases = Array.from({ length: Math.min(stride, r) }, (_, phase) => ({
+    phase,
+    part: filtering(m, Math.ceil((r - phase) / stride))
+  }))
+  const reach = (m - 1) * stride + r
+  const spread = (row: ReadonlyArray<number>, phase: number, length: number): ReadonlyArray<number> => {
+    const wide = new Array<number>(length).fill(0)
+    row.forEach((x, at) => (wide[phase + at * stride] = x))
+    return wide
+  }
+  return {
+    m,
+    r,
+    size: phases.reduce((count, { part }) => count + part.size, 0),
+    reach,
+    step: m * stride,
+    output: Array.from({ length: m }, (_, i) => phases.flatMap(({ part }) => part.output[i] ?? [])),
+    filter: phases.flatMap(({ part, phase }) => part.filter.map((row) => spread(row, phase, r))),
+    input: phases.flatMap(({ part, phase }) => part.input.map((row) => spread(row, phase, reach)))
+  }
+}
+
+/** F(m, r) of a filter that moves by `stride` inputs from output to output. */
+export const filtering = (m: number, r: number, stride = 1): Filtering => {
+  if (stride > 1) return polyphase(m, r, stride)
   const size = m + r - 1
-  // One output is the sum itself.
-  if (m === 1) return { m, r, size, output: [new Array<number>(r).fill(1)], filter: identity(r), input: identity(r) }
+  const inputs = { size, reach: size, step: m }
+  // One output is the sum itself; one tap is a product for each.
+  if (m === 1)
+    return { m, r, ...inputs, output: [new Array<number>(r).fill(1)], filter: identity(r), input: identity(r) }
+  if (r === 1) {
+    const taps = Array.from({ length: m }, () => [1])
+    return { m, r, ...inputs, output: identity(m), filter: taps, input: identity(m) }
+  }
   const finite = pointsFor(size - 1)
   if (finite.length < size - 1) throw new RangeError(`there are no points for F(${m}, ${r})`)
   const others = (j: number): ReadonlyArray<number> => finite.filter((_, index) => index !== j)
@@ -62,7 +100,7 @@ export const filtering = (m: number, r: number): Filtering => {
   return {
     m,
     r,
-    size,
+    ...inputs,
     output: Array.from({ length: m }, (_, i) =>
       Array.from({ length: size }, (__, j) => (j < last ? (finite[j] ?? 0) ** i : i === m - 1 ? 1 : 0))
     ),

@@ -31,6 +31,21 @@ describe("ConvWinograd", () => {
       "taps along one axis, space along two",
       { channels: 8, outChannels: 9, size: [9, 10], kernel: [3, 1], pads: [1, 0] }
     ],
+    ["steps", { channels: 8, outChannels: 12, size: [16, 17], kernel: [3, 3], pads: [1, 1], strides: [2, 2] }],
+    ["steps without padding", { channels: 4, outChannels: 9, size: [21, 19], kernel: [5, 3], strides: [2, 2] }],
+    ["steps along one axis of two", { channels: 8, outChannels: 8, size: [9, 18], kernel: [3, 3], strides: [1, 2] }],
+    [
+      "steps along one axis",
+      { channels: 8, outChannels: 8, size: [39], kernel: [5], pads: [2], strides: [2], batch: 2 }
+    ],
+    [
+      "steps past a single tap",
+      { channels: 8, outChannels: 8, size: [14, 15], kernel: [3, 1], pads: [1, 0], strides: [1, 3] }
+    ],
+    [
+      "steps of three, blocks of rows",
+      { channels: 16, outChannels: 16, size: [41, 30], kernel: [5, 5], pads: [2, 2], strides: [3, 3] }
+    ],
     ["groups", { channels: 16, outChannels: 24, groups: 2, size: [9, 9], kernel: [3, 3], pads: [1, 1], batch: 2 }],
     [
       "channels first out",
@@ -72,6 +87,7 @@ describe("ConvWinograd", () => {
         kernel: [1 + pick(4), 1 + pick(4)],
         pads: [pick(3), pick(3)],
         padsEnd: [pick(3), pick(3)],
+        strides: [1 + pick(3), 1 + pick(2)],
         batch: 1 + pick(2)
       })
   })
@@ -80,7 +96,8 @@ describe("ConvWinograd", () => {
     const one: Case = { channels: 8, outChannels: 8, size: [12, 12], kernel: [3, 3], pads: [1, 1] }
     for (const { config } of candidates(convolution(one), new Map(), relaxed))
       expect(config).toHaveProperty("amplification")
-    expect(candidates(convolution({ ...one, strides: [2, 2] }), new Map(), relaxed)).toEqual([])
+    // Steps as long as the filter: no input is used twice, there is nothing to save.
+    expect(candidates(convolution({ ...one, strides: [3, 3] }), new Map(), relaxed)).toEqual([])
     expect(candidates(convolution({ ...one, dilations: [2, 2] }), new Map(), relaxed)).toEqual([])
     expect(candidates(convolution({ ...one, kernel: [1, 1], pads: [0, 0] }), new Map(), relaxed)).toEqual([])
     expect(candidates(convolution({ ...one, input: "channelsFirst" }), new Map(), relaxed)).toEqual([])

@@ -26,6 +26,36 @@ describe("WinogradTransform", () => {
     })
   })
 
+  it.each([
+    { m: 1, r: 3, stride: 2 },
+    { m: 2, r: 3, stride: 2 },
+    { m: 4, r: 3, stride: 2 },
+    { m: 4, r: 5, stride: 2 },
+    { m: 3, r: 7, stride: 3 },
+    { m: 3, r: 2, stride: 4 }
+  ])("F($m, $r) in steps of $stride", ({ m, r, stride }) => {
+    const { filter, input, output, reach, size, step } = filtering(m, r, stride)
+    expect([reach, step]).toEqual([(m - 1) * stride + r, m * stride])
+    const next = random(m * 10 + r)
+    const d = Array.from({ length: reach }, next)
+    const g = Array.from({ length: r }, next)
+    const [transformed, taps] = [apply(input, d), apply(filter, g)]
+    expect([transformed.length, taps.length]).toEqual([size, size])
+    const y = apply(
+      output,
+      transformed.map((x, j) => x * (taps[j] ?? 0))
+    )
+    expect(y).toHaveLength(m)
+    y.forEach((got, i) => {
+      const want = g.reduce((sum, tap, k) => sum + tap * (d[i * stride + k] ?? 0), 0)
+      expect(Math.abs(got - want)).toBeLessThan(1e-11)
+    })
+  })
+
+  it("three taps in steps of two take nine products for four outputs, not twelve", () => {
+    expect(filtering(4, 3, 2).size).toBe(9)
+  })
+
   it("says how much errors grow: more for longer tiles", () => {
     expect(amplification(filtering(1, 3))).toBe(1)
     expect(amplification(filtering(2, 3))).toBeLessThan(amplification(filtering(4, 3)))
