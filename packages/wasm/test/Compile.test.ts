@@ -5,6 +5,7 @@ import * as Ops from "@anneal/ir/Ops"
 import * as Type from "@anneal/ir/Type"
 import * as Candidates from "@anneal/wasm/Candidates"
 import * as Compile from "@anneal/wasm/Compile"
+import type { Kernel } from "@anneal/wasm/Kernel"
 import * as Target from "@anneal/wasm/Target"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -23,14 +24,14 @@ it.effect("code for pairs of vectors has panels of its own, all other code those
   Effect.gen(function* () {
     const written: Array<{ readonly flavour: string; readonly nr: unknown }> = []
     const source: Candidates.Source = (region, typical, features) =>
-      Candidates.candidates(region, typical, features).map((kernel) => ({
-        ...kernel,
-        emit: (emission, name) => {
+      Candidates.candidates(region, typical, features).map((kernel): Kernel => {
+        const emit: Kernel["emit"] = (emission, name) => {
           const flavour = features.wide ? "wide" : features.relaxed ? "relaxed" : "plain"
           written.push({ flavour, nr: Predicate.hasProperty(kernel.config, "nr") ? kernel.config.nr : undefined })
           return kernel.emit(emission, name)
         }
-      }))
+        return Object.assign({}, kernel, { emit })
+      })
     const flavours = [Target.relaxed, Target.plain, Target.wide]
     yield* Effect.provide(Compile.compile(product(), { flavours, sources: [source] }), Heuristic.layer)
     expect(written).toEqual([
