@@ -8,6 +8,7 @@
  * unless a node is left to the oracle. Nothing of Node is used here.
  */
 import type { Engine } from "@anneal/engine/Engine"
+import { EngineError } from "@anneal/engine/EngineError"
 import type { Variant } from "@anneal/engine/Manifest"
 import type { DType } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
@@ -71,6 +72,8 @@ const explain = (engine: Engine, cause: unknown, binding?: Binding): ExecutionEr
   if (cause instanceof ExecutionError) return cause
   if (cause instanceof HeapFull) return failure(engine, `${cause.message}. Give it more memory, or run smaller shapes`)
   if (cause instanceof UnreadableImage) return failure(engine, cause.message)
+  // A section is read, and checked, when code needs it.
+  if (cause instanceof EngineError) return failure(engine, `${cause.place}: ${cause.detail}. ${cause.action}`)
   if (cause instanceof ThreadFailure) {
     const step = cause.step === undefined ? undefined : binding?.program.image.steps[cause.step]
     const where = step === undefined ? "" : ` in region %${step.id}, kernel ${step.kernel}`
@@ -407,7 +410,16 @@ export const make = (options: Options = {}): Effect.Effect<ExecutorService, neve
       byVariant.set(variant, entry)
       entry.sessions++
       const units = runnable(entry.loaded.units, features, options.wide ?? false)
-      return { session: new WasmSession(what, entry, oracle, units), entry }
+      const session = new WasmSession(what, entry, oracle, units)
+      try {
+        // The first is for the sizes that the engine is wanted for: its weights are read, and checked, now.
+        const [first] = units
+        if (first !== undefined) entry.loaded.program(first)
+      } catch (cause) {
+        release(what, session, entry)
+        throw cause
+      }
+      return { session, entry }
     }
     const release = ({ engine, variant }: Prepared, session: WasmSession, entry: Shared): void => {
       session.release()

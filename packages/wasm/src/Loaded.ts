@@ -6,13 +6,12 @@ import type { Engine } from "@anneal/engine/Engine"
 import type { Variant } from "@anneal/engine/Manifest"
 import * as Dim from "@anneal/ir/Dim"
 import * as DTypes from "@anneal/ir/DType"
-import * as Tensor from "@anneal/ir/Tensor"
 import type { Heap } from "./Heap.ts"
 import * as Image from "./Image.ts"
-import * as Packing from "./Packing.ts"
 import { withSharedMemory } from "./SharedImport.ts"
 import type { Global, Instance, Module } from "./WebAssembly.ts"
 import { host } from "./WebAssembly.ts"
+import { Weights } from "./Weights.ts"
 
 /** The value of a dim, from the values of the free symbols in the image's order. */
 export type Size = (symbols: ReadonlyArray<number>) => number
@@ -67,13 +66,15 @@ export interface Program {
 const isGlobal = (exported: Instance["exports"][string] | undefined): exported is Global =>
   typeof exported === "object" && "value" in exported
 
+/** Prepared, and read by nothing but what is prepared: no step of a run has it in use. */
+const isPassing = ({ first, kind, last }: Image.Buffer): boolean => kind === "prepared" && last < first
+
 export class Loaded {
   readonly engine: Engine
   readonly heap: Heap
   readonly units: ReadonlyArray<Image.Unit>
   readonly #programs = new Map<Image.Unit, Program>()
-  readonly #weights = new Map<string, number>()
-  readonly #constants: ReadonlyMap<string, string>
+  readonly #weights: Weights
   #bytes = 0
 
   constructor(engine: Engine, variant: Variant, heap: Heap) {
@@ -82,9 +83,7 @@ export class Loaded {
     const [index] = variant.payload
     if (index === undefined) throw new Error(`variant ${variant.name} holds no program`)
     this.units = Image.decodeIndex(engine.section(index)).units
-    this.#constants = new Map(
-      engine.manifest.sections.flatMap(({ kind, name, sha256 }) => (kind === "constant" ? [[sha256, name]] : []))
-    )
+    this.#weights = new Weights(engine, heap)
   }
 
   /** The program of a unit; compiled at the first call. */
@@ -106,12 +105,10 @@ export class Loaded {
       const width = DTypes.slotBytes(dtype)
       return (symbols) => count(symbols) * width
     })
+    const weights = this.#weights.place(image.buffers, (room) => this.#allocate(room))
     const addresses = image.buffers.map((buffer, place) => {
-      // A constant without content is read in its packed forms alone.
-      if (buffer.source === null && buffer.kind === "constant") return 0
-      if (buffer.kind === "constant" || buffer.kind === "packed") return this.#weight(buffer)
-      if (buffer.kind === "prepared") return this.#allocate(sizes[place]?.([]) ?? 0)
-      return 0
+      if (buffer.kind !== "prepared" || isPassing(buffer)) return weights[place] ?? 0
+      return this.#allocate(sizes[place]?.([]) ?? 0)
     })
     const at = instance.exports["at"]
     if (!isGlobal(at)) throw new Error(`${unit.module} does not export what this version calls`)
@@ -150,52 +147,26 @@ export class Loaded {
     return this.heap.allocate(bytes)
   }
 
-  /** Copies a constant into the memory, once. */
-  #weight({ dtype, kind, size: dim, source, walk }: Image.Buffer): number {
-    const key = `${kind} ${dtype} ${source ?? ""}`
-    const known = this.#weights.get(key)
-    if (known !== undefined) return known
-    if (walk !== undefined) {
-      const made = this.#packed(walk)
-      this.#weights.set(key, made)
-      return made
-    }
-    const own = `anneal/packed/${source ?? ""}`
-    // What lowering computed is beside the packed weights.
-    const bytes = this.engine.section(kind === "packed" ? own : (this.#constants.get(source ?? "") ?? own))
-    const count = typeof dim === "number" ? dim : 0
-    // Two 4-bit integers share a byte in the file, none in the memory.
-    const { data } = kind === "packed" ? { data: bytes } : Tensor.fromBytes(dtype, [count], bytes)
-    const address = this.#allocate(data.byteLength)
-    this.heap.bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), address)
-    this.#weights.set(key, address)
-    return address
-  }
-
-  /** Puts a constant into the order in which a kernel reads it. */
-  #packed(walk: Packing.Walk): number {
-    const { constant, count, dtype } = walk
-    const bytes = this.engine.section(this.#constants.get(constant) ?? `anneal/packed/${constant}`)
-    const length = Packing.lengthOf(walk)
-    const address = this.#allocate(length * DTypes.slotBytes(dtype))
-    const to = DTypes.view(dtype, this.heap.memory.buffer, address, length)
-    new Uint8Array(to.buffer, to.byteOffset, to.byteLength).fill(0)
-    Packing.pack(walk, Tensor.fromBytes(dtype, [count], bytes).data, to)
-    return address
-  }
-
-  /** Computes what depends on constants alone. */
-  #prepare({ addresses, image, instance, scratch }: Program): void {
+  /** Computes what depends on constants alone. What only this needs lies where values will lie later. */
+  #prepare({ addresses, bytes, image, instance, scratch }: Program): void {
     const prepare = instance.exports["prepare"]
     if (typeof prepare !== "function") throw new Error("there is nothing to prepare with")
-    const table = this.heap.allocate(4 * image.words)
+    const passing: Array<number> = []
+    const borrow = (size: number): number => {
+      const address = this.heap.allocate(size)
+      passing.push(address)
+      return address
+    }
+    const table = borrow(4 * image.words)
     // What is prepared has no free sizes.
-    const own = this.heap.allocate(scratch(image.symbols.map(() => 0)))
+    const own = borrow(scratch(image.symbols.map(() => 0)))
+    const places = image.buffers.map((buffer, place) =>
+      isPassing(buffer) ? borrow(bytes[place]?.([]) ?? 0) : (addresses[place] ?? 0)
+    )
     const words = new Int32Array(this.heap.memory.buffer, table, image.words)
-    for (const [place, { slot }] of image.buffers.entries()) if (slot !== null) words[slot] = addresses[place] ?? 0
+    for (const [place, { slot }] of image.buffers.entries()) if (slot !== null) words[slot] = places[place] ?? 0
     prepare(table, 0, own)
-    this.heap.release(own)
-    this.heap.release(table)
+    for (const address of passing) this.heap.release(address)
   }
 
   /** Bytes of weights in memory, in the forms that the programs used until now read them in. */
