@@ -8,6 +8,7 @@ import type { Scalar } from "@anneal/lower/Scalar"
 import * as Scalars from "@anneal/lower/Scalar"
 import * as ScalarOp from "@anneal/lower/ScalarOp"
 import type { View } from "@anneal/lower/View"
+import { fractions } from "./Random.ts"
 
 export interface Random {
   /** In [0, 1). */
@@ -17,15 +18,8 @@ export interface Random {
   readonly pick: <A>(items: ReadonlyArray<A>) => A
 }
 
-/** mulberry32. */
 export const random = (seed: number): Random => {
-  let state = seed
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
+  const next = fractions(seed)
   const below = (count: number): number => Math.floor(next() * count)
   return {
     next,

@@ -9,7 +9,8 @@ import type { Features } from "@anneal/wasm/Emission"
 import { candidates } from "@anneal/wasm/kernels/Attention"
 import { describe, expect, it } from "vitest"
 import { runOp } from "../Definition.ts"
-import { bufferOf, integers, plain, relaxed, run, type Symbols, wide } from "./RunRegion.ts"
+import * as Random from "../Random.ts"
+import { bufferOf, plain, relaxed, resultsOf, type Symbols, wide } from "../RunKernel.ts"
 
 interface Options {
   readonly batch?: number
@@ -45,7 +46,7 @@ const grouped = (view: View, keyHeads: number, group: number, apart: boolean): V
 const check = (options: Options, features: ReadonlyArray<Features> = [plain, relaxed]): void => {
   const { batch = 1, causal = false, dim, heads, keyHeads = heads, keys, queries, valueDim = dim } = options
   const scale = options.scale ?? 1 / Math.sqrt(dim)
-  const next = integers(keys * 7 + dim)
+  const next = Random.integers(keys * 7 + dim)
   const floats = (what: "q" | "k" | "v", shape: ReadonlyArray<number>): Tensor.Tensor => {
     const data = Float32Array.from(
       { length: Tensor.size(shape) },
@@ -120,7 +121,7 @@ const check = (options: Options, features: ReadonlyArray<Features> = [plain, rel
     const kernels = candidates(region, symbols, host)
     expect(kernels.length).toBeGreaterThan(0)
     for (const kernel of kernels) {
-      const { results } = run(region, kernel, host, buffers, { symbols, parts: 3 })
+      const results = resultsOf(region, kernel, host, buffers, { symbols, parts: 3 })
       const got = results[0]?.data
       let worst = 0
       wanted?.data.forEach((value: number | bigint, i: number) => {
@@ -134,7 +135,7 @@ const check = (options: Options, features: ReadonlyArray<Features> = [plain, rel
 }
 
 const negative = (share: number) => {
-  const next = integers(3)
+  const next = Random.integers(3)
   return (): number => (next(0, 99) < share * 100 ? -Infinity : next(-100, 100) / 100)
 }
 

@@ -8,7 +8,9 @@ import * as View from "@anneal/lower/View"
 import type { Features } from "@anneal/wasm/Emission"
 import type { Kernel, TypicalSizes } from "@anneal/wasm/Kernel"
 import { expect } from "vitest"
-import { errorShare, expected, fill, plain, prepare, random, relaxed, type Symbols, wide } from "./ProductHarness.ts"
+import * as Random from "../Random.ts"
+import { plain, prepare, relaxed, type Symbols, wide } from "../RunKernel.ts"
+import { errorShare, expected, fill } from "./ProductDefinition.ts"
 
 const accumulator = Scalar.previous("accumulator", "f32")
 const bias = Scalar.binary("add", accumulator, Scalar.load(0, "f32"))
@@ -117,14 +119,14 @@ export const check = (
   symbols: Symbols = new Map(),
   typical: Symbols = symbols
 ): number => {
-  const buffers = fill(region, symbols, random(7))
+  const buffers = fill(region, symbols, Random.signed(7))
   const want = expected(region, symbols, buffers)
   const modes: ReadonlyArray<Features> = [plain, relaxed, wide]
   let count = 0
   for (const features of modes)
     for (const kernel of candidates(region, typical, features)) {
       const label = `${kernel.name} ${JSON.stringify(kernel.config)} ${JSON.stringify(features)}`
-      const running = prepare(region, kernel, features, symbols, buffers)
+      const running = prepare(region, kernel, features, buffers, symbols)
       running.run(0, running.units)
       running.check()
       const whole = running.results()

@@ -2,7 +2,8 @@ import * as Dim from "@anneal/ir/Dim"
 import * as ConvDepthwise from "@anneal/wasm/kernels/ConvDepthwise"
 import { describe, expect, it } from "vitest"
 import { type Case, check, convolution, residual } from "./ConvolutionCases.ts"
-import { random, relaxed } from "./ProductHarness.ts"
+import * as Random from "../Random.ts"
+import { relaxed } from "../RunKernel.ts"
 
 const { candidates } = ConvDepthwise
 const depthwise = (channels: number, one: Omit<Case, "channels" | "outChannels" | "groups">): Case => ({
@@ -64,7 +65,7 @@ describe("ConvDepthwise", () => {
   })
 
   it("computes shapes that nobody chose", () => {
-    const next = random(9)
+    const next = Random.signed(9)
     const pick = (limit: number): number => Math.floor(((next() + 1) / 2) * limit)
     for (let round = 0; round < 20; round++)
       check(

@@ -2,7 +2,8 @@ import * as Dim from "@anneal/ir/Dim"
 import * as ConvGemm from "@anneal/wasm/kernels/ConvGemm"
 import { describe, expect, it } from "vitest"
 import { type Case, check, convolution, residual } from "./ConvolutionCases.ts"
-import { random, relaxed } from "./ProductHarness.ts"
+import * as Random from "../Random.ts"
+import { relaxed } from "../RunKernel.ts"
 
 const { candidates } = ConvGemm
 
@@ -102,7 +103,7 @@ describe("ConvGemm", () => {
   })
 
   it("computes shapes that nobody chose", () => {
-    const next = random(3)
+    const next = Random.signed(3)
     const pick = (limit: number): number => Math.floor(((next() + 1) / 2) * limit)
     for (let round = 0; round < 25; round++) {
       const groups = 1 + pick(2)

@@ -2,7 +2,8 @@ import * as Dim from "@anneal/ir/Dim"
 import * as ConvTransposed from "@anneal/wasm/kernels/ConvTransposed"
 import { describe, expect, it } from "vitest"
 import { type Case, check, convolution, residual } from "./ConvolutionCases.ts"
-import { random, relaxed } from "./ProductHarness.ts"
+import * as Random from "../Random.ts"
+import { relaxed } from "../RunKernel.ts"
 
 const { candidates } = ConvTransposed
 /** Some classes are computed by minimal filtering. */
@@ -69,7 +70,7 @@ describe("ConvTransposed", () => {
   })
 
   it("computes shapes that nobody chose", () => {
-    const next = random(33)
+    const next = Random.signed(33)
     const pick = (limit: number): number => Math.floor(((next() + 1) / 2) * limit)
     for (let round = 0; round < 12; round++) {
       const kernel = [1 + pick(4), 1 + pick(4)]

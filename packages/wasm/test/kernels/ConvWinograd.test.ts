@@ -3,7 +3,8 @@ import type { Kernel } from "@anneal/wasm/Kernel"
 import * as ConvWinograd from "@anneal/wasm/kernels/ConvWinograd"
 import { describe, expect, it } from "vitest"
 import { type Case, check, convolution, residual } from "./ConvolutionCases.ts"
-import { random, relaxed } from "./ProductHarness.ts"
+import * as Random from "../Random.ts"
+import { relaxed } from "../RunKernel.ts"
 
 const { candidates } = ConvWinograd
 /** Minimal filtering loses a digit or two: its errors are held to the bound of a direct sum times what it says itself. */
@@ -77,7 +78,7 @@ describe("ConvWinograd", () => {
   })
 
   it("computes shapes that nobody chose", () => {
-    const next = random(21)
+    const next = Random.signed(21)
     const pick = (limit: number): number => Math.floor(((next() + 1) / 2) * limit)
     for (let round = 0; round < 12; round++)
       run({

@@ -8,7 +8,9 @@ import * as View from "@anneal/lower/View"
 import type { Features } from "@anneal/wasm/Emission"
 import type { Kernel, TypicalSizes } from "@anneal/wasm/Kernel"
 import { expect } from "vitest"
-import { errorShare, expected, fill, plain, prepare, random, relaxed, type Symbols, wide } from "./ProductHarness.ts"
+import * as Random from "../Random.ts"
+import { plain, prepare, relaxed, type Symbols, wide } from "../RunKernel.ts"
+import { errorShare, expected, fill } from "./ProductDefinition.ts"
 
 export interface Case {
   readonly batch?: Dim.Dim
@@ -119,7 +121,7 @@ export const check = (
   factor: (kernel: Kernel) => number = () => 1
 ): number => {
   const region = convolution(one)
-  const buffers = fill(region, symbols, random(5))
+  const buffers = fill(region, symbols, Random.signed(5))
   const want = expected(region, symbols, buffers)
   const steps = one.kernel.reduce((count, extent) => count * extent, one.channels / (one.groups ?? 1))
   const modes: ReadonlyArray<Features> = [plain, relaxed, wide]
@@ -127,7 +129,7 @@ export const check = (
   for (const features of modes)
     for (const kernel of candidates(region, typical, features)) {
       const label = `${kernel.name} ${JSON.stringify(kernel.config)} ${JSON.stringify(features)}`
-      const running = prepare(region, kernel, features, symbols, buffers)
+      const running = prepare(region, kernel, features, buffers, symbols)
       running.run(0, running.units)
       running.check()
       const whole = running.results()

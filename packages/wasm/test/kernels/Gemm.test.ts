@@ -3,12 +3,13 @@ import * as View from "@anneal/lower/View"
 import * as Gemm from "@anneal/wasm/kernels/Gemm"
 import { describe, expect, it } from "vitest"
 import { check, contraction, layouts } from "./ContractionCases.ts"
-import { random, relaxed } from "./ProductHarness.ts"
+import * as Random from "../Random.ts"
+import { relaxed } from "../RunKernel.ts"
 
 const { candidates } = Gemm
 
 describe("Gemm", () => {
-  const next = random(11)
+  const next = Random.signed(11)
   const pick = (limit: number): number => 1 + Math.floor(((next() + 1) / 2) * limit)
   const sizes = Array.from({ length: 24 }, () => ({ m: pick(23), n: pick(40), k: pick(50) }))
   it.each([

@@ -3,7 +3,7 @@ import * as View from "@anneal/lower/View"
 import * as Gemv from "@anneal/wasm/kernels/Gemv"
 import { describe, expect, it } from "vitest"
 import { check, contraction } from "./ContractionCases.ts"
-import { relaxed } from "./ProductHarness.ts"
+import { relaxed } from "../RunKernel.ts"
 
 const { candidates } = Gemv
 

@@ -10,7 +10,8 @@ import type { Kernel } from "@anneal/wasm/Kernel"
 import { candidates } from "@anneal/wasm/kernels/IntegerContraction"
 import { describe, expect, it } from "vitest"
 import { accumulator, requantise, requantised, sums } from "./IntegerReference.ts"
-import { type Buffers, integers, plain, reach, relaxed, run, type Symbols, wide } from "./RunRegion.ts"
+import * as Random from "../Random.ts"
+import { type Contents, plain, reach, relaxed, resultsOf, type Symbols, wide } from "../RunKernel.ts"
 
 const none: Symbols = new Map()
 
@@ -59,8 +60,8 @@ const extremes = (dtype: DType, range: readonly [number, number] | undefined): r
 }
 
 /** Random integers of the operands' ranges, the ends of the range often. */
-const fill = (region: Contraction, symbols: Symbols, seed: number): Buffers => {
-  const next = integers(seed)
+const fill = (region: Contraction, symbols: Symbols, seed: number): Contents => {
+  const next = Random.integers(seed)
   const make = (view: View, range: readonly [number, number] | undefined) => {
     const [least, greatest] = extremes(view.dtype, range)
     const data = DTypes.allocate(view.dtype, reach(view, symbols))
@@ -83,7 +84,7 @@ const check = (region: Contraction, features: Features, symbols: Symbols = none,
   expect(kernels.length).toBeGreaterThan(0)
   for (const kernel of kernels)
     for (const parts of [1, 3]) {
-      const { results } = run(region, kernel, features, buffers, { symbols, parts })
+      const results = resultsOf(region, kernel, features, buffers, { symbols, parts })
       const label = `${kernel.name} ${JSON.stringify(kernel.config)} in ${parts}`
       expect({ label, data: results[0]?.data }).toEqual({ label, data: want })
     }
@@ -217,7 +218,7 @@ describe("IntegerContraction", () => {
           results: [{ view: result, value: requantised }]
         }
       }
-      const next = integers(5)
+      const next = Random.integers(5)
       const scale = Float32Array.from({ length: n }, () => next(1, 1000) / 300000)
       const bias = Float32Array.from({ length: n }, () => next(0, 255))
       const buffers = new Map([...fill(region, none, 3), ["scale", scale] as const, ["bias", bias] as const])
@@ -227,7 +228,7 @@ describe("IntegerContraction", () => {
       expect(new Set(want).size).toBeGreaterThan(20)
       for (const features of [plain, relaxed])
         for (const kernel of candidates(region, none, features)) {
-          const { results } = run(region, kernel, features, buffers, { parts: 2 })
+          const results = resultsOf(region, kernel, features, buffers, { parts: 2 })
           expect(results[0]?.data).toEqual(want)
         }
     }
@@ -254,7 +255,7 @@ describe("IntegerContraction", () => {
       (_, i) => Math.floor(i / 18) * 100 + (Math.floor(i / 6) % 3) * 10 + (i % 6)
     )
     for (const kernel of candidates(region, none, plain))
-      expect(run(region, kernel, plain, fill(region, none, 1)).results[0]?.data).toEqual(want)
+      expect(resultsOf(region, kernel, plain, fill(region, none, 1))[0]?.data).toEqual(want)
   })
 
   it("leaves other regions to others", () => {

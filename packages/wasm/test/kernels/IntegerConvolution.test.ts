@@ -9,7 +9,8 @@ import type { Kernel } from "@anneal/wasm/Kernel"
 import { candidates } from "@anneal/wasm/kernels/IntegerConvolution"
 import { describe, expect, it } from "vitest"
 import { accumulator, requantise, requantised, sums } from "./IntegerReference.ts"
-import { type Buffers, integers, plain, reach, relaxed, run, type Symbols, wide } from "./RunRegion.ts"
+import * as Random from "../Random.ts"
+import { type Contents, plain, reach, relaxed, resultsOf, type Symbols, wide } from "../RunKernel.ts"
 
 const none: Symbols = new Map()
 
@@ -71,8 +72,8 @@ const convolution = (options: Options): Convolution => {
   }
 }
 
-const fill = (region: Convolution, symbols: Symbols, seed: number): Buffers => {
-  const next = integers(seed)
+const fill = (region: Convolution, symbols: Symbols, seed: number): Contents => {
+  const next = Random.integers(seed)
   const make = (view: View, range: readonly [number, number] | undefined) => {
     const limits = DTypes.integerRange(view.dtype)
     const [least, greatest] = range ?? [Number(limits.min), Number(limits.max)]
@@ -94,7 +95,7 @@ const check = (region: Convolution, features: Features, symbols: Symbols = none)
   expect(kernels.length).toBeGreaterThan(0)
   for (const kernel of kernels)
     for (const parts of [1, 4]) {
-      const { results } = run(region, kernel, features, buffers, { symbols, parts })
+      const results = resultsOf(region, kernel, features, buffers, { symbols, parts })
       const label = `${kernel.name} ${JSON.stringify(kernel.config)} in ${parts}`
       expect({ label, data: results[0]?.data }).toEqual({ label, data: want })
     }
@@ -172,7 +173,7 @@ describe("IntegerConvolution", () => {
       convolution({ channels, filters: 4, size: [4, 5], kernel: [3, 3], pad: 1 })
     expect(names(extreme(115))).not.toContain("integer-winograd-4x4")
     const region = extreme(114)
-    const buffers: Buffers = new Map<string, DTypes.TypedArray>([
+    const buffers: Contents = new Map<string, DTypes.TypedArray>([
       ["x", new Uint8Array(114 * 20).fill(255)],
       ["w", new Int8Array(4 * 114 * 9).fill(-128)]
     ])
@@ -180,7 +181,7 @@ describe("IntegerConvolution", () => {
     expect(kernels.map(({ name }) => name)).toContain("integer-winograd-4x4")
     const want = sums(region, buffers, none)
     expect(Math.min(...want)).toBe(-9 * 114 * 255 * 128)
-    for (const kernel of kernels) expect(run(region, kernel, plain, buffers).results[0]?.data).toEqual(want)
+    for (const kernel of kernels) expect(resultsOf(region, kernel, plain, buffers)[0]?.data).toEqual(want)
   })
 
   it("reads pointwise positions in place", () => {
@@ -261,7 +262,7 @@ describe("IntegerConvolution", () => {
           results: [{ view: { ...result.view, dtype: "u8" }, value: requantised }]
         }
       }
-      const next = integers(11)
+      const next = Random.integers(11)
       const scale = Float32Array.from({ length: 11 }, () => next(1, 1000) / 100000)
       const bias = Float32Array.from({ length: 11 }, () => next(0, 255))
       const buffers = new Map([...fill(region, none, 3), ["scale", scale] as const, ["bias", bias] as const])
@@ -271,7 +272,7 @@ describe("IntegerConvolution", () => {
       })
       expect(new Set(want).size).toBeGreaterThan(20)
       for (const kernel of candidates(region, none, relaxed))
-        expect(run(region, kernel, relaxed, buffers, { parts: 2 }).results[0]?.data).toEqual(want)
+        expect(resultsOf(region, kernel, relaxed, buffers, { parts: 2 })[0]?.data).toEqual(want)
     }
   })
 })

@@ -4,14 +4,14 @@ import type { Scalar } from "@anneal/lower/Scalar"
 import * as Scalars from "@anneal/lower/Scalar"
 import type { View } from "@anneal/lower/View"
 import * as Views from "@anneal/lower/View"
-import { type Buffers, placeIn, points, shapeOf, sizeOf, type Symbols } from "./RunRegion.ts"
+import { type Contents, placeIn, points, shapeOf, sizeOf, type Symbols } from "../RunKernel.ts"
 
-const reader = (view: View, buffers: Buffers, symbols: Symbols): ((point: ReadonlyArray<number>) => number) => {
+const reader = (view: View, buffers: Contents, symbols: Symbols): ((point: ReadonlyArray<number>) => number) => {
   const [place, data] = [placeIn(view, symbols), buffers.get(view.buffer)]
   return (point) => Number(data?.[place(point)] ?? NaN)
 }
 
-const contractionSum = (region: Contraction, buffers: Buffers, symbols: Symbols) => {
+const contractionSum = (region: Contraction, buffers: Contents, symbols: Symbols) => {
   const [a, b] = [reader(region.a, buffers, symbols), reader(region.b, buffers, symbols)]
   const k = sizeOf(region.k, symbols)
   return (point: ReadonlyArray<number>): number => {
@@ -23,7 +23,7 @@ const contractionSum = (region: Contraction, buffers: Buffers, symbols: Symbols)
   }
 }
 
-const convolutionSum = (region: Convolution, buffers: Buffers, symbols: Symbols) => {
+const convolutionSum = (region: Convolution, buffers: Contents, symbols: Symbols) => {
   const { dilations, padsBegin, strides, zero } = region
   const [x, w] = [reader(region.input, buffers, symbols), reader(region.weight, buffers, symbols)]
   const input = shapeOf(region.input, symbols)
@@ -42,7 +42,7 @@ const convolutionSum = (region: Convolution, buffers: Buffers, symbols: Symbols)
 }
 
 /** i32 sums, row-major over the epilogue's domain, wrapped as i32 is. */
-export const sums = (region: Contraction | Convolution, buffers: Buffers, symbols: Symbols): Int32Array => {
+export const sums = (region: Contraction | Convolution, buffers: Contents, symbols: Symbols): Int32Array => {
   const domain = shapeOf(
     region.epilogue.results[0]?.view ?? region.epilogue.operands[0] ?? Views.contiguous("", "i32", []),
     symbols

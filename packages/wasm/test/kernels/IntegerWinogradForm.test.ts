@@ -1,6 +1,6 @@
 import { forms, gain, one, pointsOf, removal } from "@anneal/wasm/kernels/IntegerWinogradForm"
 import { describe, expect, it } from "vitest"
-import { integers } from "./RunRegion.ts"
+import * as Random from "../Random.ts"
 
 type Row = ReadonlyArray<number>
 
@@ -9,7 +9,7 @@ const times = (matrix: ReadonlyArray<Row>, x: Row): Row =>
 
 describe("IntegerWinogradForm", () => {
   it("gives the factor times the convolution, in integers", () => {
-    const next = integers(1)
+    const next = Random.integers(1)
     for (const form of [one, ...forms]) {
       const { factor, input, output, outputs, taps, weights } = form
       expect(pointsOf(form)).toBe(outputs + taps - 1)

@@ -11,7 +11,8 @@ import type { Features } from "@anneal/wasm/Emission"
 import { candidates } from "@anneal/wasm/kernels/Recurrent"
 import { describe, expect, it } from "vitest"
 import { runOp } from "../Definition.ts"
-import { bufferOf, integers, plain, relaxed, run, type Symbols, wide } from "./RunRegion.ts"
+import * as Random from "../Random.ts"
+import { bufferOf, plain, relaxed, resultsOf, type Symbols, wide } from "../RunKernel.ts"
 
 const sigmoid: Activation = { name: "sigmoid", alpha: 0, beta: 0 }
 const tanh: Activation = { name: "tanh", alpha: 0, beta: 0 }
@@ -49,7 +50,7 @@ const check = (options: Options, features: ReadonlyArray<Features> = [plain, rel
   const { batch, cell, direction = "forward", features: width, given = [], hidden, length } = options
   const directions = direction === "bidirectional" ? 2 : 1
   const rows = gatesOf[cell] * hidden
-  const next = integers(length * 31 + hidden)
+  const next = Random.integers(length * 31 + hidden)
   const optional = (name: NonNullable<Options["given"]>[number], shape: ReadonlyArray<number>): Tensor.Tensor | null =>
     given.includes(name) ? floats(next, shape, 0.8) : null
   const state = [directions, batch, hidden]
@@ -125,7 +126,7 @@ const check = (options: Options, features: ReadonlyArray<Features> = [plain, rel
     const kernels = candidates(region, symbols, host)
     expect(kernels.map(({ name }) => name)).toEqual(["recurrent-packed", "recurrent-unpacked"])
     for (const kernel of kernels) {
-      const { results } = run(region, kernel, host, buffers, { symbols, parts: 2 })
+      const results = resultsOf(region, kernel, host, buffers, { symbols, parts: 2 })
       wanted.forEach((want, i) => {
         const got = results[i]
         if (options.untaken?.includes(i) === true) return expect(got).toBeNull()

@@ -3,7 +3,8 @@ import { amplification, filtering, transform } from "@anneal/wasm/kernels/Winogr
 import { ModuleBuilder } from "@anneal/wasm/ModuleBuilder"
 import { host } from "@anneal/wasm/WebAssembly"
 import { describe, expect, it } from "vitest"
-import { plain, random, relaxed } from "./ProductHarness.ts"
+import * as Random from "../Random.ts"
+import { plain, relaxed } from "../RunKernel.ts"
 
 const sizes = [1, 2, 3, 4, 6].flatMap((m) => [1, 2, 3, 4, 5].map((r) => ({ m, r }))).filter(({ m, r }) => m + r <= 9)
 const apply = (matrix: ReadonlyArray<ReadonlyArray<number>>, x: ReadonlyArray<number>): ReadonlyArray<number> =>
@@ -12,7 +13,7 @@ const apply = (matrix: ReadonlyArray<ReadonlyArray<number>>, x: ReadonlyArray<nu
 describe("WinogradTransform", () => {
   it.each(sizes)("F($m, $r) filters", ({ m, r }) => {
     const { filter, input, output } = filtering(m, r)
-    const next = random(m * 10 + r)
+    const next = Random.signed(m * 10 + r)
     const d = Array.from({ length: m + r - 1 }, next)
     const g = Array.from({ length: r }, next)
     const [transformed, taps] = [apply(input, d), apply(filter, g)]
@@ -36,7 +37,7 @@ describe("WinogradTransform", () => {
   ])("F($m, $r) in steps of $stride", ({ m, r, stride }) => {
     const { filter, input, output, reach, size, step } = filtering(m, r, stride)
     expect([reach, step]).toEqual([(m - 1) * stride + r, m * stride])
-    const next = random(m * 10 + r)
+    const next = Random.signed(m * 10 + r)
     const d = Array.from({ length: reach }, next)
     const g = Array.from({ length: r }, next)
     const [transformed, taps] = [apply(input, d), apply(filter, g)]
@@ -87,7 +88,7 @@ describe("WinogradTransform", () => {
         const { run } = new host.Instance(new host.Module(module.toBytes()), { env: { memory } }).exports
         if (typeof run !== "function") throw new Error("not exported")
         const x = new Float32Array(memory.buffer, 0, width * 4)
-        const next = random(3)
+        const next = Random.signed(3)
         for (let i = 0; i < x.length; i++) x[i] = next()
         run()
         for (let lane = 0; lane < 4; lane++) {
