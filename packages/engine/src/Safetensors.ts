@@ -161,9 +161,10 @@ export const parseHeader = (start: Uint8Array, fileBytes: number, file: string):
   const bad = (detail: string): never => refuse("BadHeader", file, place, detail)
   const text = decode(start.subarray(8, dataBegin), bad)
   if (!text.startsWith("{")) return bad("the header does not start with {")
-  const twice = duplicateKey(text)
-  if (twice !== undefined) return bad(`the name ${JSON.stringify(twice)} is there twice`)
   const json = parseJson(text, bad)
+  // What is written again as it was has each name once; walking the text is for others' files.
+  const twice = JSON.stringify(json) === text.trimEnd() ? undefined : duplicateKey(text)
+  if (twice !== undefined) return bad(`the name ${JSON.stringify(twice)} is there twice`)
   const metadata: Record<string, string> = {}
   const entries: Array<Entry> = []
   for (const [name, value] of Object.entries(json)) {

@@ -10,6 +10,7 @@ import * as Tensor from "@anneal/ir/Tensor"
 import type { Heap } from "./Heap.ts"
 import type * as Image from "./Image.ts"
 import * as Packing from "./Packing.ts"
+import * as StridedCopy from "./StridedCopy.ts"
 
 /** A place that is still to be filled. */
 interface Open {
@@ -32,6 +33,7 @@ export class Weights {
   /** Section names of constants by digest. */
   readonly #sections: ReadonlyMap<string, string>
   readonly #addresses = new Map<string, number>()
+  #copy: StridedCopy.StridedCopy | undefined
 
   constructor(engine: Engine, heap: Heap) {
     this.#engine = engine
@@ -88,16 +90,19 @@ export class Weights {
     const { constant, count, dtype } = walk
     const from = this.#view(room, sourceBytes(walk))
     this.#engine.copySection(this.#sectionOf(constant), from)
-    const { buffer } = this.#heap.memory
+    const width = DTypes.slotBytes(dtype)
     const length = Packing.lengthOf(walk)
-    const to = DTypes.view(dtype, buffer, address, length)
-    new Uint8Array(buffer, to.byteOffset, to.byteLength).fill(0)
-    const bytesInMemory = count * DTypes.slotBytes(dtype)
-    const data =
-      bytesInMemory === from.length
-        ? DTypes.view(dtype, buffer, room, count)
-        : Tensor.fromBytes(dtype, [count], from).data
-    Packing.pack(walk, data, to)
+    this.#view(address, length * width).fill(0)
+    if (width === 4) {
+      this.#copy ??= StridedCopy.make(this.#heap.memory, this.#heap.shared)
+      const copy = this.#copy
+      Packing.blocks(walk, (target, source, rows, rowStride, elements, stride, pitch) =>
+        copy(address + 4 * target, room + 4 * source, rows, 4 * rowStride, elements, 4 * stride, 4 * pitch)
+      )
+      return
+    }
+    const to = DTypes.view(dtype, this.#heap.memory.buffer, address, length)
+    Packing.pack(walk, Tensor.fromBytes(dtype, [count], from).data, to)
   }
 
   #view(address: number, bytes: number): Uint8Array {
