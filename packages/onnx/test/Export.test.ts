@@ -54,6 +54,28 @@ const ramp = (shape: ReadonlyArray<number>): Tensor => {
 }
 
 describe("export", () => {
+  it.effect("a recurrent layer without input weights has ones for them", () =>
+    Effect.gen(function* () {
+      const b = Builder.make("projected")
+      const [hidden, directions] = [2, 2]
+      const x = b.input("x", { dtype: "f32", shape: [n, 3, directions * 4 * hidden] })
+      const r = b.tensor(ramp([directions, 4 * hidden, hidden]))
+      const bias = b.tensor(ramp([directions, 8 * hidden]))
+      const activation = (name: "sigmoid" | "tanh") => ({ name, alpha: 0, beta: 0 })
+      const [y, h] = b.node(Ops.lstm, [x, undefined, r, bias], {
+        hidden,
+        direction: "bidirectional",
+        activations: [0, 1].flatMap(() => [activation("sigmoid"), activation("tanh"), activation("tanh")]),
+        clip: null,
+        inputForget: false
+      })
+      if (y === undefined || h === undefined) throw new Error("a layer has results")
+      b.output("y", y)
+      b.output("h", h)
+      yield* agrees(b.finish(), [ramp([4, 3, directions * 4 * hidden])])
+    })
+  )
+
   it.effect("computes the sizes that a reshape needs, and names symbolic dims", () => {
     const b = Builder.make("sizes")
     const x = b.input("x", { dtype: "f32", shape: [n, 4, Dim.symbol("m")] })

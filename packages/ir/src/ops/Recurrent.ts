@@ -1,6 +1,7 @@
 // Recurrent layers, whole, with ONNX's gate orders and shapes.
 //
 // x [length, batch, features]; w [directions, gates·hidden, features]; r [directions, gates·hidden, hidden];
+// without w, x is what the inputs give to the gates already: [length, batch, directions·gates·hidden];
 // bias [directions, 2·gates·hidden] (input and recurrent halves); lengths i32 [batch]; states [directions, batch, hidden].
 // Results: all outputs [length, directions, batch, hidden], the last hidden state, and for LSTM the last cell state.
 import * as Schema from "effect/Schema"
@@ -39,7 +40,7 @@ const shared = {
 
 const operands: ReadonlyArray<Op.Operand> = [
   { name: "x" },
-  { name: "w" },
+  { name: "w", optional: true },
   { name: "r" },
   { name: "bias", optional: true },
   { name: "lengths", optional: true },
@@ -52,14 +53,13 @@ const results = (
   states: number
 ): ReadonlyArray<TensorType> => {
   const { attributes, constrain, fail, input } = context
-  const [x, w, r] = [input(0), input(1), input(2)]
-  if (x.shape.length !== 3 || w.shape.length !== 3 || r.shape.length !== 3) fail("x, w and r have rank 3")
+  const [x, w, r] = [input(0), context.inputs[1], input(2)]
+  if (x.shape.length !== 3 || (w !== undefined && w.shape.length !== 3) || r.shape.length !== 3)
+    fail("x, w and r have rank 3")
   const directions = attributes.direction === "bidirectional" ? 2 : 1
   const { hidden } = attributes
-  for (const [matrix, columns] of [
-    [w, x.shape[2] ?? 0],
-    [r, hidden]
-  ] as const) {
+  if (w === undefined) constrain(x.shape[2] ?? 0, directions * gates * hidden, "inputs of the gates")
+  for (const [matrix, columns] of [...(w === undefined ? [] : [[w, x.shape[2] ?? 0] as const]), [r, hidden] as const]) {
     constrain(matrix.shape[0] ?? 0, directions, "directions")
     constrain(matrix.shape[1] ?? 0, gates * hidden, "gates · hidden")
     constrain(matrix.shape[2] ?? 0, columns, "columns of the weights")

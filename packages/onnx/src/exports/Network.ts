@@ -2,6 +2,7 @@
 import type * as Dim from "@anneal/ir/Dim"
 import type { Node } from "@anneal/ir/Graph"
 import * as Graphs from "@anneal/ir/Graph"
+import * as Numbers from "@anneal/ir/Numbers"
 import * as Ops from "@anneal/ir/Ops"
 import type { Activation } from "@anneal/ir/ops/Recurrent"
 import type { TensorType } from "@anneal/ir/Type"
@@ -81,6 +82,18 @@ const layer = ({ activations, clip, direction, hidden }: Layer): NodeAttributes 
   }
 }
 
+/** Operands of a recurrent layer; ONNX has one without w only as a product with ones at the gates' own places. */
+const recurrentInputs = (c: ExportContext, gates: number, { direction, hidden }: Layer): ReadonlyArray<string> => {
+  const [x = "", w = "", ...others] = c.inputs
+  if (w !== "") return c.inputs
+  const directions = direction === "bidirectional" ? 2 : 1
+  const rows = gates * hidden
+  const columns = directions * rows
+  const ones = new Float64Array(columns * columns)
+  for (let place = 0; place < columns; place++) ones[place * columns + place] = 1
+  return [x, c.constant(Numbers.fromNumbers(c.type(0).dtype, [directions, rows, columns], ones)), ...others]
+}
+
 const coordinates = {
   halfPixel: "half_pixel",
   halfPixelSymmetric: "half_pixel_symmetric",
@@ -135,12 +148,22 @@ export const all: ReadonlyArray<Export> = [
     c.result("Add", [c.add("MatMul", [x, w]), bias])
   }),
   define(Ops.lstm, (c, attributes) =>
-    c.result("LSTM", c.inputs, { ...layer(attributes), input_forget: flag(attributes.inputForget) }, 3)
+    c.result(
+      "LSTM",
+      recurrentInputs(c, 4, attributes),
+      { ...layer(attributes), input_forget: flag(attributes.inputForget) },
+      3
+    )
   ),
   define(Ops.gru, (c, attributes) =>
-    c.result("GRU", c.inputs, { ...layer(attributes), linear_before_reset: flag(attributes.linearBeforeReset) }, 2)
+    c.result(
+      "GRU",
+      recurrentInputs(c, 3, attributes),
+      { ...layer(attributes), linear_before_reset: flag(attributes.linearBeforeReset) },
+      2
+    )
   ),
-  define(Ops.rnn, (c, attributes) => c.result("RNN", c.inputs, layer(attributes), 2)),
+  define(Ops.rnn, (c, attributes) => c.result("RNN", recurrentInputs(c, 1, attributes), layer(attributes), 2)),
   define(Ops.quantize, (c, attributes) => {
     const hasZero = (c.inputs[2] ?? "") !== ""
     const isFloat8 = attributes.to === "f8e4m3" || attributes.to === "f8e5m2"

@@ -28,7 +28,8 @@ interface Attributes {
 
 /** One direction's weights, transposed so that a row vector multiplies them from the left. */
 interface Weights {
-  readonly w: Tracked
+  /** Undefined where x is what the inputs give to the gates. */
+  readonly w: Tracked | undefined
   readonly r: Tracked
   /** [gates · hidden] each. */
   readonly biasW: Tracked
@@ -160,6 +161,14 @@ const addTo = (target: Tracked, extra: Tracked): void => {
   for (let i = 0; i < extra.errors.length; i++) target.errors[i] = (target.errors[i] ?? 0) + (extra.errors[i] ?? 0)
 }
 
+/** target += row, which rounds as often as the sums of a product do beside its terms. */
+const addRow = (row: Tracked, target: Tracked, { tracks, unit }: Arithmetic): void => {
+  addTo(target, row)
+  if (!tracks) return
+  for (let i = 0; i < target.errors.length; i++)
+    target.errors[i] = (target.errors[i] ?? 0) + Rounding.gamma(3, unit) * Math.abs(target.values[i] ?? 0)
+}
+
 const copyOf = ({ errors, values }: Tracked): Tracked => ({ values: values.slice(), errors: errors.slice() })
 
 const lstmStep: MakeStep<Attributes & { readonly inputForget: boolean }> = (attributes, weights, functions, a) => {
@@ -262,7 +271,7 @@ function* run<A extends Attributes>(
     return cell === undefined ? undefined : tracked(cell, a.tracks)
   }
   const need = (position: number): Tracked => given(position) ?? call.fail(`operand ${position} is missing`)
-  const [x, w, r] = [need(0), need(1), need(2)]
+  const [x, w, r] = [need(0), given(1), need(2)]
   const [length = 0, batch = 0, features = 0] = call.input(0).shape
   const directions = direction === "bidirectional" ? 2 : 1
   const shapes: Shapes = { length, batch, features, hidden, gates, directions }
@@ -276,7 +285,7 @@ function* run<A extends Attributes>(
     const biasAt = (half: number): Tracked =>
       bias === undefined ? none(width, a.tracks) : part(bias, (2 * d + half) * width, width)
     const weights: Weights = {
-      w: transposed(part(w, d * width * features, width * features), width, features),
+      w: w === undefined ? undefined : transposed(part(w, d * width * features, width * features), width, features),
       r: transposed(part(r, d * width * hidden, width * hidden), width, hidden),
       biasW: biasAt(0),
       biasR: biasAt(1),
@@ -284,7 +293,7 @@ function* run<A extends Attributes>(
     }
     const functions = attributes.activations.slice(d * perDirection, (d + 1) * perDirection).map(activation)
     const step = layer.step(attributes, weights, functions, a)
-    const input = factor(weights.w, features, width)
+    const input = weights.w === undefined ? undefined : factor(weights.w, features, width)
     const backward = direction === "reverse" || d === 1
     for (const [b, steps] of lengthsOf(cells[4]?.tensor, batch, length).entries()) {
       const slot = (d * batch + b) * hidden
@@ -294,7 +303,9 @@ function* run<A extends Attributes>(
       for (let s = 0; s < steps; s++) {
         const t = backward ? steps - 1 - s : s
         const fromX = copyOf(weights.biasW)
-        multiplyRow(part(x, (t * batch + b) * features, features), 0, input, fromX, a)
+        const row = part(x, (t * batch + b) * features, features)
+        if (input === undefined) addRow(part(row, d * width, width), fromX, a)
+        else multiplyRow(row, 0, input, fromX, a)
         step(fromX, state)
         write(y, ((t * directions + d) * batch + b) * hidden, state.h)
         if (s % 16 === 15) yield

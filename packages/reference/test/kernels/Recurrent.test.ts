@@ -178,3 +178,46 @@ describe("gru and rnn", () => {
     closeTo(values(y).slice(batch * hidden, 2 * batch * hidden), expected)
   })
 })
+
+describe("what the inputs give to the gates, without w", () => {
+  const directions = 2
+  type Given = ReadonlyArray<ReturnType<typeof f64> | undefined>
+  const shared = { hidden, direction: "bidirectional" as const, clip: null }
+  const twice = (...names: ReadonlyArray<"sigmoid" | "tanh">) => [...names, ...names].map(named)
+  const layers = [
+    {
+      name: "lstm",
+      gates: 4,
+      run: (given: Given) =>
+        runAll(Ops.lstm, given, { ...shared, activations: twice("sigmoid", "tanh", "tanh"), inputForget: false })
+    },
+    {
+      name: "gru",
+      gates: 3,
+      run: (given: Given) =>
+        runAll(Ops.gru, given, { ...shared, activations: twice("sigmoid", "tanh"), linearBeforeReset: true })
+    },
+    { name: "rnn", gates: 1, run: (given: Given) => runAll(Ops.rnn, given, { ...shared, activations: twice("tanh") }) }
+  ]
+  for (const { gates, name, run } of layers)
+    it(`${name} is the layer of the product`, () => {
+      const width = gates * hidden
+      const w = f64([directions, width, features], 21)
+      const [xs, ws] = [values(x), values(w)]
+      const product = Array.from({ length: length * batch * directions * width }, (_, i) => {
+        const [place, row] = [Math.floor(i / (directions * width)), i % (directions * width)]
+        let sum = 0
+        for (let k = 0; k < features; k++) sum += at(xs, place * features + k) * at(ws, row * features + k)
+        return sum
+      })
+      const others = [
+        f64([directions, width, hidden], 22),
+        f64([directions, 2 * width], 23),
+        tensor("i32", [batch], [length, 1])
+      ]
+      const wanted = run([x, w, ...others])
+      const found = run([tensor("f64", [length, batch, directions * width], product), undefined, ...others])
+      assert.strictEqual(found.length, wanted.length)
+      for (const [i, result] of found.entries()) closeTo(values(result), values(wanted[i]))
+    })
+})

@@ -2,6 +2,7 @@
  * Recurrent: LSTM, GRU and RNN layers, whole.
  *
  *   lstm(x, w, r, …)  ⇒  x·w for a run of steps as one product; per step one pass over r, gates side by side, then the cell
+ *   lstm(x, _, r, …)  ⇒  the same without the product: x is what the inputs give to the gates
  *
  * Units are directions. See `RecurrentLayer`, `RecurrentStep`, `RecurrentPanels`.
  */
@@ -28,12 +29,12 @@ const planOf = (region: Recurrent, lanes: number, packed: boolean, typical: Typi
   const { cell, flags, hidden, operands, results } = region
   const [x, w] = [viewOf(operands, operand.x), viewOf(operands, operand.w)]
   const lengths = viewOf(operands, operand.lengths)
-  if (x === undefined || w === undefined || viewOf(operands, operand.r) === undefined || hidden < 1) return undefined
+  if (x === undefined || viewOf(operands, operand.r) === undefined || hidden < 1) return undefined
   const floats = [...operands.filter((view) => view !== lengths), ...results]
   if (floats.some((view) => view !== null && view.dtype !== "f32")) return undefined
   if (lengths !== undefined && lengths.dtype !== "i32" && lengths.dtype !== "i64") return undefined
   const [length = 1, batch = 1] = x.shape
-  const features = w.shape[2]
+  const features = x.shape[2]
   if (typeof features !== "number") return undefined
   const directions = region.direction === "bidirectional" ? 2 : 1
   const gates = gatesOf[cell]
@@ -53,7 +54,7 @@ const planOf = (region: Recurrent, lanes: number, packed: boolean, typical: Typi
     features,
     directions,
     paddedHidden: Math.ceil(hidden / lanes) * lanes,
-    w: { ...matrix, k: features, gates: own(all) },
+    w: { ...matrix, k: w === undefined ? 0 : features, gates: own(all) },
     r: apart ? [recurrent([0, 1]), recurrent([2])] : [recurrent(all)],
     bias:
       viewOf(operands, operand.bias) === undefined ? undefined : { ...matrix, rows: 2 * gates, k: 1, gates: biases },
@@ -71,9 +72,9 @@ const costOf = (plan: LayerPlan, typical: TypicalSizes, features: Features): num
   const { directions, paddedHidden, w } = plan
   const [length, batch] = [expected(plan.length, typical, 64), expected(plan.batch, typical, 1)]
   const gates = w.gates.length
-  const rate = features.wide ? 40 : 24
-  const perStep = batch * (gates * paddedHidden * (plan.region.hidden / rate + 0.9) + 60)
-  const inputs = batch * gates * paddedHidden * (plan.features / (length === 1 ? rate : rate * 1.1))
+  const [rate, cell] = features.wide ? [40, 0.4] : [25, 0.8]
+  const perStep = batch * (gates * paddedHidden * (plan.region.hidden / rate + cell) + 60)
+  const inputs = batch * gates * paddedHidden * (w.k === 0 ? 0.1 : w.k / (length === 1 ? rate : rate * 1.1))
   const packing = plan.packed
     ? 0
     : panelsOf(plan).reduce((sum, { panels }) => sum + Panels.bytesOf(panels) / 4, 0) * 1.5

@@ -14,6 +14,7 @@ import { f32, i32, memoryFill, select, v128 } from "../Instruction.ts"
 import type { Func, FunctionBuilder, Local } from "../ModuleBuilder.ts"
 import type { RecurrentPanels } from "./RecurrentPanels.ts"
 import * as Panels from "./RecurrentPanels.ts"
+import { arrangement } from "./RecurrentArrangement.ts"
 import { projection } from "./RecurrentProduct.ts"
 import type { StepPlan } from "./RecurrentStep.ts"
 import { argumentsOf, gatesBeside, stepFunction } from "./RecurrentStep.ts"
@@ -30,6 +31,7 @@ export interface LayerPlan {
   readonly directions: number
   /** Units in whole blocks. */
   readonly paddedHidden: number
+  /** With no terms where x is what the inputs give to the gates: [length, batch, directions · gates · hidden]. */
   readonly w: RecurrentPanels
   readonly r: ReadonlyArray<RecurrentPanels>
   readonly bias: RecurrentPanels | undefined
@@ -44,7 +46,7 @@ export interface LayerPlan {
 export const panelsOf = (
   plan: LayerPlan
 ): ReadonlyArray<{ readonly read: number; readonly panels: RecurrentPanels }> => [
-  { read: operand.w, panels: plan.w },
+  ...(isProjected(plan) ? [] : [{ read: operand.w, panels: plan.w }]),
   ...plan.r.map((panels) => ({ read: operand.r, panels })),
   ...(plan.bias === undefined ? [] : [{ read: operand.bias, panels: plan.bias }]),
   ...(plan.peepholes === undefined ? [] : [{ read: operand.peepholes, panels: plan.peepholes }])
@@ -55,7 +57,8 @@ export const viewOf = (views: ReadonlyArray<View | null>, index: number): View |
 /** Bytes from one f32 to the next along an axis. */
 const step = (view: View, axis: number): Dim.Dim => Dim.mul(view.strides[axis] ?? 0, 4)
 
-const isFused = ({ length }: LayerPlan): boolean => length === 1
+const isProjected = ({ w }: LayerPlan): boolean => w.k === 0
+const isFused = (plan: LayerPlan): boolean => plan.length === 1 && !isProjected(plan)
 
 /** Sequences of one group: all, or one by one where each has a length of its own. */
 const hasLengths = ({ region }: LayerPlan): boolean => viewOf(region.operands, operand.lengths) !== undefined
@@ -180,9 +183,10 @@ export const emitLayer = (emission: Emission, name: string, plan: LayerPlan): Fu
     target: gatesBeside(region.cell, region.flags.linearBeforeReset)
   }
   const projectionName = `recurrent-projection ${JSON.stringify({ w: plan.w, gates, wide: emission.features.wide })}`
+  const projecting = isProjected(plan) ? arrangement : projection
   const project = isFused(plan)
     ? undefined
-    : emission.shared(projectionName, () => projection(emission, projectionName, plan.w, gates))
+    : emission.shared(projectionName, () => projecting(emission, projectionName, plan.w, gates))
 
   return emission.module.func(name, new Array<"i32">(count).fill("i32"), [], (f) => {
     const parameter = (index: number): I32 => f.get({ type: "i32", index })
@@ -414,7 +418,9 @@ const sequences = (
     f.range(0, group.steps, plan.run, (done) => {
       const many = f.get(f.let(least(i32.const(plan.run), i32.sub(group.steps, f.get(done)))))
       const first = f.get(f.let(backward ? i32.sub(i32.sub(group.steps, f.get(done)), many) : f.get(done)))
-      f.run(project, [inputs(first, many), xRow, i32.mul(many, group.rows), w, bias, shared.projected])
+      const ownGates = isProjected(plan) ? direction * plan.w.gates.length * hidden * 4 : 0
+      const rows = i32.add(inputs(first, many), i32.const(ownGates))
+      f.run(project, [rows, xRow, i32.mul(many, group.rows), w, bias, shared.projected])
       f.range(0, many, 1, (i) => {
         const place = f.get(f.let(backward ? i32.sub(i32.sub(many, i32.const(1)), f.get(i)) : f.get(i)))
         const from = i32.add(shared.projected, i32.mul(i32.mul(place, group.rows), rowBytes))

@@ -30,6 +30,8 @@ interface Options {
   readonly clip?: number
   readonly inputForget?: boolean
   readonly linearBeforeReset?: boolean
+  /** What the inputs give to the gates is given, and no w. */
+  readonly projected?: boolean
   readonly lengths?: ReadonlyArray<number>
   /** Optional operands that are given; all others are left out. */
   readonly given?: ReadonlyArray<"bias" | "hidden" | "cell" | "peepholes">
@@ -47,16 +49,17 @@ const floats = (next: (least: number, greatest: number) => number, shape: Readon
 }
 
 const check = (options: Options, features: ReadonlyArray<Features> = [plain, relaxed]): void => {
-  const { batch, cell, direction = "forward", features: width, given = [], hidden, length } = options
+  const { batch, cell, direction = "forward", given = [], hidden, length, projected = false } = options
   const directions = direction === "bidirectional" ? 2 : 1
   const rows = gatesOf[cell] * hidden
+  const width = projected ? directions * rows : options.features
   const next = Random.integers(length * 31 + hidden)
   const optional = (name: NonNullable<Options["given"]>[number], shape: ReadonlyArray<number>): Tensor.Tensor | null =>
     given.includes(name) ? floats(next, shape, 0.8) : null
   const state = [directions, batch, hidden]
   const tensors: ReadonlyArray<Tensor.Tensor | null> = [
     floats(next, [length, batch, width], 1),
-    floats(next, [directions, rows, width], 1.5 / Math.sqrt(width)),
+    projected ? null : floats(next, [directions, rows, width], 1.5 / Math.sqrt(width)),
     floats(next, [directions, rows, hidden], 1.5 / Math.sqrt(hidden)),
     optional("bias", [directions, 2 * rows]),
     options.lengths === undefined ? null : Tensor.make("i32", [batch], Int32Array.from(options.lengths)),
@@ -241,6 +244,27 @@ describe("Recurrent", () => {
       hidden: 8,
       layout: (what, index, view) =>
         what === "result" && index === 0 ? Views.ordered(view.buffer, view.dtype, view.shape, [3, 0, 1, 2]) : view
+    })
+  })
+
+  it.each(cells)("%s: what the inputs give to the gates", (cell) => {
+    const shape = { cell, features: 0, projected: true } as const
+    check({ ...shape, length: 1, batch: 1, hidden: 16, given: ["bias", "hidden", "cell"] }, [plain, wide])
+    check({ ...shape, length: 1, batch: 3, hidden: 5, given: ["hidden"] })
+    check({ ...shape, length: 53, batch: 1, hidden: 9, direction: "bidirectional", given: ["bias"] })
+    check({ ...shape, length: 7, batch: 7, hidden: 36, direction: "reverse", given: ["bias", "hidden", "cell"] })
+    check({ ...shape, length: 52, batch: 3, hidden: 8, lengths: [52, 0, 7], given: ["bias"] })
+    check({
+      ...shape,
+      length: 5,
+      batch: 2,
+      hidden: 8,
+      linearBeforeReset: true,
+      direction: "bidirectional",
+      given: ["bias", "hidden"],
+      symbols: { length: "length", batch: "batch" },
+      layout: (what, index, view) =>
+        what === "operand" && index === 0 ? Views.ordered(view.buffer, view.dtype, view.shape, [1, 2, 0]) : view
     })
   })
 
