@@ -24,6 +24,7 @@ import { eliminateDeadCode } from "./EliminateDeadCode.ts"
 import { eliminateNoOps } from "./EliminateNoOps.ts"
 import { foldBatchNorm } from "./FoldBatchNorm.ts"
 import { foldConstants } from "./FoldConstants.ts"
+import { foldEmbedding } from "./FoldEmbedding.ts"
 import { foldIf } from "./FoldIf.ts"
 import { foldShapes } from "./FoldShapes.ts"
 import { formLinear } from "./FormLinear.ts"
@@ -82,6 +83,7 @@ export const passes: ReadonlyArray<Listed> = [
   absorbBias,
   formLinear,
   mergeMatmuls,
+  foldEmbedding,
   // What that left behind.
   cancelReshapes,
   combineConcatSlice,

@@ -48,11 +48,14 @@ const mayFold = (graph: Graph): boolean =>
     ({ inputs, op }) => !kept.has(op.name) && inputs.every((id) => id === null || graph.constants.has(id))
   )
 
-const plan = (graph: Graph, editor: Editor, config: Config): Plan => {
+/** Whether a node is to be folded whose operands are constants or folded. */
+type Wanted = (node: Node, editor: Editor, folded: ReadonlySet<string>) => boolean
+
+const plan = (graph: Graph, editor: Editor, isWanted: Wanted): Plan => {
   const folded = new Set<string>()
   const nodes: Array<Node> = []
   for (const node of graph.nodes) {
-    if (!isFoldable(node, editor, folded, config)) continue
+    if (!isWanted(node, editor, folded)) continue
     nodes.push(node)
     for (const output of node.outputs) folded.add(output.id)
   }
@@ -63,9 +66,14 @@ const plan = (graph: Graph, editor: Editor, config: Config): Plan => {
   return { nodes, wanted }
 }
 
+/** Whether it is computed from constants alone, in one way. */
+const isConstant = (node: Node, editor: Editor, folded: ReadonlySet<string>): boolean =>
+  !kept.has(node.op.name) &&
+  Object.keys(node.graphs).length === 0 &&
+  node.inputs.every((id) => id === null || folded.has(id) || editor.constant(id) !== undefined)
+
 const isFoldable = (node: Node, editor: Editor, folded: ReadonlySet<string>, config: Config): boolean => {
-  if (kept.has(node.op.name) || Object.keys(node.graphs).length > 0) return false
-  if (!node.inputs.every((id) => id === null || folded.has(id) || editor.constant(id) !== undefined)) return false
+  if (!isConstant(node, editor, folded)) return false
   // Sizes of binding ops are symbols here; what they are comes out when they run.
   if (node.op.binds === true)
     return node.inputs.some((id) => id !== null) && inputElements(node, editor) <= config.growth
@@ -118,6 +126,58 @@ const extract = (graph: Graph, { nodes, wanted }: Plan): Graph => {
   }
 }
 
+/** The graph with what `isWanted` chooses computed on the oracle; `idOf` names what comes of a value. */
+const fold = (graph: Graph, isWanted: Wanted, idOf: (id: string) => string = () => "c") =>
+  Effect.gen(function* () {
+    const reader = Constants.makeReader()
+    const oracle = yield* Oracle
+    const results = new Map<Graph, ReadonlyMap<string, Tensor.Tensor>>()
+    for (const inner of withNested(graph)) {
+      if (!mayFold(inner)) continue
+      const planned = plan(inner, Editors.open(inner), isWanted)
+      if (planned.wanted.length === 0) continue
+      const isolated = extract(inner, planned)
+      const outputs = yield* oracle.run(isolated, [])
+      const byId = planned.wanted.flatMap(({ id }, index) => {
+        const tensor = outputs[index]
+        return tensor === undefined ? [] : [[id, tensor] as const]
+      })
+      results.set(inner, new Map(byId))
+    }
+    if (results.size === 0) return { graph, replaced: new Map<string, string>(), changed: false }
+    return Driver.everywhere(graph, reader, (editor, scope) => {
+      const found = results.get(scope.graph)
+      if (found === undefined) return
+      for (const node of editor.nodes())
+        if (node.outputs.some(({ id }) => found.has(id))) put(node, found, editor, scope, idOf)
+    })
+  })
+
+/**
+ * The graph with the chosen nodes folded that have constants for operands, whatever their size: for passes that made them.
+ * `before` is the graph that the pass began with: no value of it gives its name to another one.
+ */
+export const folded = (graph: Graph, before: Graph, isChosen: (node: Node) => boolean) => {
+  const names = Builders.makeNames([...valueIds(before), ...valueIds(graph)])
+  return fold(
+    graph,
+    (node, editor, done) =>
+      isChosen(node) &&
+      node.op.binds !== true &&
+      isConstant(node, editor, done) &&
+      node.outputs.every(({ type }) => staticSize(type) !== undefined),
+    (id) => names.value(`${id}.folded`)
+  )
+}
+
+const valueIds = function* (graph: Graph): Generator<string> {
+  for (const inner of withNested(graph)) {
+    for (const { id } of inner.inputs) yield id
+    yield* inner.constants.keys()
+    for (const node of inner.nodes) for (const { id } of node.outputs) yield id
+  }
+}
+
 export const foldConstants = Rewrite.computing<Config>({
   name,
   version: 1,
@@ -125,39 +185,21 @@ export const foldConstants = Rewrite.computing<Config>({
   summary: "what is computed from constants alone ⇒ a constant",
   config: Config,
   defaults: { growth: 65_536, work: 2 ** 28 },
-  run: (graph, config) =>
-    Effect.gen(function* () {
-      const reader = Constants.makeReader()
-      const oracle = yield* Oracle
-      const results = new Map<Graph, ReadonlyMap<string, Tensor.Tensor>>()
-      for (const inner of withNested(graph)) {
-        if (!mayFold(inner)) continue
-        const planned = plan(inner, Editors.open(inner), config)
-        if (planned.wanted.length === 0) continue
-        const isolated = extract(inner, planned)
-        const outputs = yield* oracle.run(isolated, [])
-        const byId = planned.wanted.flatMap(({ id }, index) => {
-          const tensor = outputs[index]
-          return tensor === undefined ? [] : [[id, tensor] as const]
-        })
-        results.set(inner, new Map(byId))
-      }
-      if (results.size === 0) return { graph, replaced: new Map<string, string>(), changed: false }
-      return Driver.everywhere(graph, reader, (editor, scope) => {
-        const found = results.get(scope.graph)
-        if (found === undefined) return
-        for (const node of editor.nodes())
-          if (node.outputs.some(({ id }) => found.has(id))) put(node, found, editor, scope)
-      })
-    })
+  run: (graph, config) => fold(graph, (node, editor, before) => isFoldable(node, editor, before, config))
 })
 
-const put = (node: Node, found: ReadonlyMap<string, Tensor.Tensor>, editor: Editor, scope: Driver.Scope): void =>
+const put = (
+  node: Node,
+  found: ReadonlyMap<string, Tensor.Tensor>,
+  editor: Editor,
+  scope: Driver.Scope,
+  idOf: (id: string) => string
+): void =>
   editor.replace(node, name, (b: Builders.Builder) =>
     node.outputs.map((output) => {
       const tensor = found.get(output.id)
       if (tensor === undefined) return undefined
-      const value = b.constant(Constants.fromTensor(tensor))
+      const value = b.constant(Constants.fromTensor(tensor), { id: idOf(output.id) })
       scope.bind(output.type, value.type)
       return value
     })
