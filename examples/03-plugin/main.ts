@@ -1,13 +1,18 @@
-// A plug-in in a package of its own, checked with the conformance kit, then used in a pipeline.
+// A plug-in in a package of its own, checked with the conformance kit, used in a pipeline, then built into an engine whose
+// code has the plug-in's own kernel.
 //
 // The kit runs the op's laws (inference, kernel and error bound agree) and the pass's laws (deterministic, sound, right
 // within its claim) on given and generated graphs. A law that is broken fails with what broke it.
-import { formSquaredRelu, squaredRelu, squaredReluKernel } from "@anneal-examples/squared-relu"
+import squaredReluPlugin, { formSquaredRelu, squaredRelu, squaredReluKernel } from "@anneal-examples/squared-relu"
 import { OpLaws, PassLaws } from "@anneal/testing"
-import { IR, Passes, Pipeline, Reference } from "anneal"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Build, Compare, Host, IR, Onnx, Passes, Pipeline, Plugin, Runtime } from "anneal"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import { join } from "node:path"
 
 const { Dsl, Text, Type } = IR
 
@@ -53,8 +58,41 @@ const program = Effect.gen(function* () {
       yield* Console.log(`${stage}: ${validation.regions} rewrites checked, ${validation.failed} wrong`)
 })
 
-const services = Layer.mergeAll(Reference.Reference.layer({ kernels: [squaredReluKernel] }), Pipeline.Store.layerMemory)
-Effect.runPromise(Effect.provide(program, services)).catch((error: unknown) => {
-  console.error(error instanceof Error ? error.message : error)
-  process.exitCode = 1
+const plugins = Plugin.all([squaredReluPlugin])
+
+const claim = (holds: boolean, what: string): Effect.Effect<void> =>
+  holds ? Effect.void : Effect.die(new Error(`this example's claim does not hold: ${what}`))
+
+/** The same model as an engine, with the plug-in and without: `--plugin` on the command line. */
+const engines = Effect.gen(function* () {
+  const files = yield* FileSystem.FileSystem
+  const folder = yield* files.makeTempDirectoryScoped()
+  const model_ = join(folder, "gated.onnx")
+  yield* files.writeFile(model_, yield* Onnx.exportModel(model()))
+  const built = yield* Build.build({ model: model_, output: join(folder, "own.engine"), plugins })
+  const plain = yield* Build.build({ model: model_, output: join(folder, "plain.engine") })
+  const kernels = built.decided?.lock.decisions.map(({ candidate }) => candidate) ?? []
+  yield* Console.log(`\nkernels of the engine: ${kernels.join(", ")}; ${built.decided?.checked ?? 0} checked`)
+  yield* claim(
+    kernels.includes("@anneal-examples/squared-relu@1.0.0/squared-relu"),
+    "the op is computed by the plug-in's kernel"
+  )
+
+  // An engine is data: to run it, nobody needs the plug-in.
+  const x = IR.Numbers.fromNumbers(
+    "f32",
+    [3, 8],
+    Array.from({ length: 24 }, (_, i) => Math.sin(i))
+  )
+  const [own, other] = yield* Effect.forEach([built, plain], ({ output }) =>
+    Effect.flatMap(Runtime.Session.load(output), (session) => session.run({ x }))
+  )
+  if (own?.["y"] === undefined || other?.["y"] === undefined)
+    return yield* Effect.die(new Error("an engine gives no y"))
+  const agreement = Compare.compare(own["y"], other["y"], { atol: 1e-6, rtol: 1e-5 })
+  yield* claim(agreement.agree, `both engines compute the same: ${Compare.format(agreement)}`)
+  yield* Console.log("with the plug-in and without, the outputs agree")
 })
+
+const services = Layer.mergeAll(Host.wasm(plugins), Pipeline.Store.layerMemory, NodeServices.layer)
+NodeRuntime.runMain(Effect.andThen(program, engines).pipe(Effect.scoped, Effect.provide(services)))

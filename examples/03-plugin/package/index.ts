@@ -1,10 +1,11 @@
-// A plug-in: one op, its kernel for the oracle, and a pass that recognises it.
+// A plug-in: one op, its kernel for the oracle, a pass that recognises it, and a kernel for the generated WebAssembly.
 //
 //   relu(x) · relu(x)  ⇒  squaredRelu(x)          (So et al. 2021, "Primer")
 //
 // The op signs the same contract as the built-in ones: attributes, inference, an error rule. With the rule, any rewrite
 // around it can be checked; with the kernel, the oracle can run it.
 import { IR, Passes, Plugin, Reference } from "anneal"
+import * as SquaredReluCode from "./SquaredReluCode.ts"
 
 const { Op, Ops, Pattern } = IR
 
@@ -55,5 +56,10 @@ export default Plugin.make({
   version: "1.0.0",
   ops: [squaredRelu],
   kernels: [squaredReluKernel],
-  passes: [formSquaredRelu]
+  passes: [formSquaredRelu],
+  // Without these two lines the op runs on the oracle, between two stretches of code.
+  wasm: {
+    claims: (node, [x]) => node.op === squaredRelu && x?.dtype === "f32",
+    candidates: SquaredReluCode.candidates(squaredRelu.name)
+  }
 })

@@ -27,6 +27,7 @@ import * as Lock from "@anneal/tune/Lock"
 import * as LockDiff from "@anneal/tune/LockDiff"
 import * as LockedTuner from "@anneal/tune/LockedTuner"
 import * as LockFile from "@anneal/tune/LockFile"
+import * as Candidates from "@anneal/wasm/Candidates"
 import * as Compile from "@anneal/wasm/Compile"
 import * as Measure from "@anneal/wasm/measure/Measure"
 import * as Validation from "@anneal/wasm/measure/Validation"
@@ -39,6 +40,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { availableParallelism } from "node:os"
+import type { Plugins } from "./Plugin.ts"
 import { UsageError } from "./UsageError.ts"
 
 /** A tuner of the user's or ours; it may measure, and keep what it measured. */
@@ -57,11 +59,13 @@ export interface Options {
   readonly frozen?: boolean
   /**
    * Whether kernels that nobody has checked are held against their regions' definitions: those that were predicted rather
-   * than measured. What a lock says was checked when it was locked. Default true.
+   * than measured, and those that are the only ones. What a lock says was checked when it was locked. Default true.
    */
   readonly checkKernels?: boolean
   /** Ids of fusions that are not to be made, beside those that the lock switches off; `anneal inspect --fusions` lists them. */
   readonly fusionsOff?: ReadonlyArray<string>
+  /** Plug-ins, whose kernels are candidates beside ours. */
+  readonly plugins?: Pick<Plugins, "sources" | "claims">
 }
 
 /** What was decided for a build, and how. */
@@ -217,12 +221,20 @@ const checking = (events: ReadonlyArray<Event.Event>, generator: string, count: 
     (validate): Validation.Validate =>
       (decided) =>
         Effect.gen(function* () {
-          const predicted = new Set(
-            events.flatMap((event) => (event._tag === "Decided" && event.why === "predicted" ? [event.key] : []))
+          const unmeasured = new Set(
+            events.flatMap((event) =>
+              event._tag === "Decided" && (event.why === "predicted" || event.why === "only") ? [event.key] : []
+            )
+          )
+          const checkedBefore = new Set(
+            events.flatMap((event) => (event._tag === "Checked" ? [`${event.key} ${event.candidate}`] : []))
           )
           const open: Array<Decision> = []
-          for (const decision of decided.decisions)
-            if (predicted.has(decision.key) && !(yield* known(decision, generator))) open.push(decision)
+          for (const decision of decided.decisions) {
+            const { candidate, key } = decision
+            if (!unmeasured.has(key) || checkedBefore.has(`${key} ${Tuners.identify(candidate)}`)) continue
+            if (!(yield* known(decision, generator))) open.push(decision)
+          }
           count(open.length)
           const settled = yield* validate({ ...decided, decisions: open })
           yield* Effect.forEach(settled, (decision) => remember(decision, generator), { discard: true })
@@ -273,7 +285,10 @@ const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options:
       profiles,
       variant: WasmTarget.name,
       flavours: [...Compile.defaultFlavours, ...(options.wide === true ? [WasmTarget.wide] : [])],
-      lowering: { fusionsOff, layouts: {} }
+      lowering: { fusionsOff, layouts: {} },
+      ...(options.plugins === undefined
+        ? {}
+        : { sources: [...Candidates.sources, ...options.plugins.sources], claims: options.plugins.claims })
     }
     const given = yield* Effect.serviceOption(Measurer)
     const measurer = Option.isSome(given) ? given.value : yield* measurerOf(graph, compiling)

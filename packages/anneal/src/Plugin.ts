@@ -10,7 +10,9 @@ import type { OpDefinition } from "@anneal/ir/Op"
 import * as Ops from "@anneal/ir/Ops"
 import type { Operator } from "@anneal/onnx/Operator"
 import type { Listed } from "@anneal/passes/All"
+import type { Rules } from "@anneal/lower/Rules"
 import type { Entry } from "@anneal/reference/Kernel"
+import * as Candidates from "@anneal/wasm/Candidates"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Modules from "./Modules.ts"
@@ -18,6 +20,17 @@ import { UsageError } from "./UsageError.ts"
 
 /** A pass that the command can list and switch off. */
 export type ListedPass = Listed
+
+/**
+ * Kernels for the generated WebAssembly. Each is a candidate beside ours for its region: held against the region's
+ * definition before it is timed or used, and chosen when it is fastest (or predicted to be).
+ */
+export interface WasmKernels {
+  /** The kernels for a region; none when it is not of their kind. */
+  readonly candidates: Candidates.Source
+  /** Nodes that one of them computes whole: a region of kind `whole`. Types of the operands, then of the results. */
+  readonly claims?: Rules["claims"]
+}
 
 export interface Plugin {
   readonly _tag: "anneal/Plugin"
@@ -31,6 +44,7 @@ export interface Plugin {
   readonly operators?: ReadonlyArray<Operator>
   /** Run after the built-in passes, in this order. */
   readonly passes?: ReadonlyArray<ListedPass>
+  readonly wasm?: WasmKernels
 }
 
 export const make = (plugin: Omit<Plugin, "_tag">): Plugin => ({ _tag: "anneal/Plugin", ...plugin })
@@ -43,6 +57,9 @@ export interface Plugins {
   readonly kernels: ReadonlyArray<Entry>
   readonly operators: ReadonlyArray<Operator>
   readonly passes: ReadonlyArray<ListedPass>
+  /** Kernels for the generated WebAssembly under their plug-in's name, and what they claim. */
+  readonly sources: ReadonlyArray<Candidates.Source>
+  readonly claims: Rules["claims"]
 }
 
 /** Adds plug-ins up. Throws `UsageError` when two bring an op of one name. */
@@ -60,7 +77,11 @@ export const all = (plugins: ReadonlyArray<Plugin>): Plugins => {
     ops: Ops.table(plugins.flatMap(({ ops }) => ops ?? [])),
     kernels: plugins.flatMap(({ kernels }) => kernels ?? []),
     operators: plugins.flatMap(({ operators }) => operators ?? []),
-    passes: plugins.flatMap(({ passes }) => passes ?? [])
+    passes: plugins.flatMap(({ passes }) => passes ?? []),
+    sources: plugins.flatMap(({ name, version, wasm }) =>
+      wasm === undefined ? [] : [Candidates.owned(`${name}@${version}`, wasm.candidates)]
+    ),
+    claims: (node, types) => plugins.some(({ wasm }) => wasm?.claims?.(node, types) === true)
   }
 }
 

@@ -34,6 +34,33 @@ const operator = { name: "Twice", domain: "me", since: [1], translate: (c) => c.
 export default Plugin.make({ name: "@me/twice", version: "1.0.0", ops: [twice], kernels: [kernel], operators: [operator] })
 `
 
+/** The plug-in with a kernel for the op's nodes that multiplies by `factor`. */
+const withCode = (factor: string): string =>
+  `
+import * as Dim from "${packages}/ir/src/Dim.ts"
+import { f32, i32 } from "${packages}/wasm/src/Instruction.ts"
+${plugin.replace(
+  "kernels: [kernel]",
+  "kernels: [kernel], wasm: { claims: (node) => node.op === twice, candidates: (region) => code(region) }"
+)}
+const code = (region) => region.kind !== "whole" || region.node.op !== twice ? [] : [{
+  name: "doubling",
+  config: {},
+  cost: 1,
+  packed: [],
+  scratch: 0,
+  units: Dim.product(region.operands[0].shape),
+  emit: (emission, name) =>
+    emission.module.func(name, ["i32", "i32", "i32", "i32", "i32"], [], (f) => {
+      const parameter = (index) => f.get({ type: "i32", index })
+      const at = (base, i) => i32.add(base, i32.shl(f.get(i), i32.const(2)))
+      f.range(parameter(3), parameter(4), 1, (i) =>
+        f.do(f32.store(at(parameter(1), i), f32.mul(f32.load(at(parameter(0), i)), f32.const(${factor}))))
+      )
+    })
+}]
+`
+
 const pipeline = `
 import { Graph } from "${packages}/pipeline/src/Graph.ts"
 import * as Pipeline from "${packages}/pipeline/src/Pipeline.ts"
@@ -105,6 +132,29 @@ describe("what users bring", () => {
       // The op runs on the host, between stretches of code: that it is not known shows when it is its turn.
       const without = yield* run()
       assert.deepStrictEqual([without.code, /Name the plug-in that brings this op/.test(without.err)], [1, true])
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+
+  it.live("a plug-in's kernel is checked, then is the engine's code: nobody needs the plug-in to run it", () =>
+    Effect.gen(function* () {
+      const { build, files, folder } = yield* workplace
+      const nodes = [{ op: "Twice", domain: "me", name: "/t", inputs: ["x"], outputs: ["y"] }]
+      const model = { ...OnnxFile.small, outputs: { y: ["batch", 3] }, weights: [], nodes }
+      yield* files.writeFile(`${folder}/net.onnx`, OnnxFile.encode(model))
+      yield* files.writeFileString(`${folder}/plugin.ts`, withCode("2"))
+      const built = yield* build("--plugin", `${folder}/plugin.ts`, "--lock", `${folder}/net.lock.json`)
+      assert.strictEqual(built.code, 0, built.err)
+      const lock = yield* files.readFileString(`${folder}/net.lock.json`)
+      assert.include(lock, "@me/twice@1.0.0/doubling")
+      yield* files.writeFile(`${folder}/x.npy`, Npy.encode(Numbers.fromNumbers("f32", [2, 3], [1, 2, 3, 4, 5, 6])))
+      const ran = yield* child(["run", `${folder}/net.engine`, "--input", `x=${folder}/x.npy`])
+      assert.match(ran.out, /y: f32\[2, 3\] = 2, 4, 6, 8, 10, 12/, ran.err)
+
+      // One that is wrong is found before it is in an engine. Another version: what was found of the first says nothing of it.
+      yield* files.writeFileString(`${folder}/wrong.ts`, withCode("3").replace("1.0.0", "1.0.1"))
+      const wrong = yield* build("--plugin", `${folder}/wrong.ts`)
+      assert.notStrictEqual(wrong.code, 0)
+      assert.match(wrong.err, /no kernel is right: @me\/twice@1\.0\.1\/doubling/)
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 })

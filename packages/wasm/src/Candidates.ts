@@ -42,6 +42,15 @@ export const sources: ReadonlyArray<Source> = [
   Whole.candidates
 ]
 
+/**
+ * Kernels of somebody else's, offered beside ours. They stand in locks, journals and reports under their owner's name
+ * (`@me/fast-relu@1.2.0/relu-unrolled`): with another version nothing that was decided, measured or found right of them holds.
+ */
+export const owned = (owner: string, source: Source): Source => {
+  const under = (kernel: Kernel): Kernel => ({ ...kernel, name: `${owner}/${kernel.name}` })
+  return (region, typical, features) => source(region, typical, features).map(under)
+}
+
 /** The view that a packed constant is made from. */
 export const readOf = (region: Region, place: number): View | undefined => Regions.reads(region)[place] ?? undefined
 

@@ -18,6 +18,7 @@ import type { Program, Step } from "@anneal/lower/Program"
 import type { Region } from "@anneal/lower/Region"
 import * as RegionKey from "@anneal/lower/RegionKey"
 import * as Report from "@anneal/lower/Report"
+import type { Rules } from "@anneal/lower/Rules"
 import * as Space from "@anneal/lower/Space"
 import type { Candidate, Choice, Decision, LockMiss, TunerError } from "@anneal/pipeline/Tuner"
 import * as Tuners from "@anneal/pipeline/Tuner"
@@ -42,7 +43,10 @@ export interface Options {
   readonly variant?: string
   /** Fusions that are not to be made, and layouts that are. */
   readonly lowering?: Pick<Decisions, "fusionsOff" | "layouts">
+  /** Where kernels come from. Default: all of ours, `Candidates.sources`. */
   readonly sources?: ReadonlyArray<Candidates.Source>
+  /** Nodes that kernels of `sources` compute whole, beside those that ours do. */
+  readonly claims?: Rules["claims"]
   /** Holds the kernels that were decided against their regions' definitions; absent: a tuner that measures has done it. */
   readonly validate?: Validate
 }
@@ -131,14 +135,14 @@ const planAt = (
   point: Point,
   flavours: ReadonlyArray<Features>,
   offers: Offers,
-  lowering: Pick<Decisions, "fusionsOff" | "layouts">,
+  { claims, lowering = { fusionsOff: [], layouts: {} } }: Pick<Options, "claims" | "lowering">,
   share: number
 ): Planned => {
   const without = new Map<string, string>()
   const refuses = (node: Graphs.Node): string | undefined => without.get(node.outputs[0]?.id ?? "")
   const decisions: Decisions = { ...lowering, tactics: {} }
   for (let round = 0; ; round++) {
-    const space = Space.make(graph, Target.rules({ refuses }))
+    const space = Space.make(graph, Target.rules({ refuses, ...(claims === undefined ? {} : { claims }) }))
     const program = Plan.plan(space, decisions, { fixed: point.fixed })
     const [first = Target.plain] = flavours
     const choices = new Map<string, Choice>()
@@ -218,10 +222,10 @@ export const plan = (
   graph: Graph,
   options: Options = {}
 ): { readonly planned: ReadonlyArray<Planned>; readonly offers: Offers } => {
-  const { flavours = defaultFlavours, lowering = { fusionsOff: [], layouts: {} }, profiles = [] } = options
+  const { flavours = defaultFlavours, profiles = [] } = options
   const offers = new Offers(options.sources ?? Candidates.sources)
   const planned = Points.points(graph, profiles).map((point, place) =>
-    planAt(graph, point, flavours, offers, lowering, place === 0 ? 1 : OTHERS)
+    planAt(graph, point, flavours, offers, options, place === 0 ? 1 : OTHERS)
   )
   return { planned, offers }
 }

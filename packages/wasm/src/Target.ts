@@ -43,16 +43,21 @@ const has: Rules["has"] = (kind, dtype) => {
   }
 }
 
-/** How a graph is cut for this target. `refuses`: nodes without a kernel after all. */
-export const rules = (options: { readonly refuses?: (node: Node) => string | undefined } = {}): Rules => ({
+/**
+ * How a graph is cut for this target. `refuses`: nodes without a kernel after all. `claims`: nodes that somebody else's
+ * kernels compute whole.
+ */
+export const rules = (
+  options: { readonly refuses?: (node: Node) => string | undefined; readonly claims?: Rules["claims"] } = {}
+): Rules => ({
   name,
   version: generator,
   computes,
   has,
-  claims: Whole.claims,
+  claims: (node, types) => Whole.claims(node, types) || options.claims?.(node, types) === true,
   activations: "channelsLast",
   readsBoundary: true,
-  ...options
+  ...(options.refuses === undefined ? {} : { refuses: options.refuses })
 })
 
 const perTensor = { per: "tensor" } as const

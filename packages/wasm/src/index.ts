@@ -1,7 +1,13 @@
 // The embedded default target: generated WebAssembly SIMD. What needs Node is in modules of its own: NodeThreads, measure/Measure.
+export * as Candidates from "./Candidates.ts"
 export * as Compile from "./Compile.ts"
+export * as Emission from "./Emission.ts"
 export * as Executor from "./Executor.ts"
 export * as Features from "./Features.ts"
 export * as Instruction from "./Instruction.ts"
+export * as Kernel from "./Kernel.ts"
+export * as Lanes from "./Lanes.ts"
 export * as ModuleBuilder from "./ModuleBuilder.ts"
+export * as ScalarCode from "./ScalarCode.ts"
 export * as Target from "./Target.ts"
+export * as Writer from "./Writer.ts"
