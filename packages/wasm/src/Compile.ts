@@ -120,6 +120,13 @@ export class Offers {
   }
 }
 
+/** A choice with the candidates that every region of its key has. */
+const common = (choice: Choice, others: ReadonlyArray<Candidate>): Choice => {
+  const offered = new Set(others.map(Tuners.identify))
+  const candidates = choice.candidates.filter((one) => offered.has(Tuners.identify(one)))
+  return candidates.length === choice.candidates.length ? choice : { ...choice, candidates }
+}
+
 /**
  * What a region of a program for other sizes than the first's weighs, where tuning has little time: the first is for the
  * sizes that the engine is wanted for.
@@ -160,7 +167,11 @@ const planAt = (
       const key = offers.key(region, program, first)
       const least = Math.min(...(lists[0] ?? []).map(({ cost }) => cost))
       weights.set(key, (weights.get(key) ?? 0) + (Number.isFinite(least) ? share * least : 0))
-      if (choices.has(key)) continue
+      const known = choices.get(key)
+      if (known !== undefined) {
+        choices.set(key, common(known, (lists[0] ?? []).map(candidateOf)))
+        continue
+      }
       choices.set(key, {
         key,
         node: last === undefined ? `%${region.id}` : Graphs.nodeName(last),
@@ -257,11 +268,44 @@ export const defaultFlavours: ReadonlyArray<Features> = [Target.relaxed, Target.
 const choicesOf = (planned: ReadonlyArray<Planned>): ReadonlyMap<string, Choice> => {
   const choices = new Map<string, Choice>()
   for (const one of planned)
-    for (const choice of one.choices) if (!choices.has(choice.key)) choices.set(choice.key, choice)
+    for (const choice of one.choices) {
+      const known = choices.get(choice.key)
+      choices.set(choice.key, known === undefined ? choice : common(known, choice.candidates))
+    }
   return choices
 }
 
-/** Plans, lets the tuner decide, and writes the code. */
+/** Regions whose decision is none of the kernels that they have in the flavour that was decided for: all of them. */
+const notOffered = (
+  planned: ReadonlyArray<Planned>,
+  offers: Offers,
+  features: Features,
+  decisions: ReadonlyArray<Decision>
+): ReadonlyArray<Tuners.Miss> => {
+  const tactics = new Map(decisions.map(({ candidate, key }) => [key, Tuners.identify(candidate)]))
+  return planned.flatMap((one) =>
+    regionsOf(one.program).flatMap((region): ReadonlyArray<Tuners.Miss> => {
+      const key = offers.key(region, one.program, features)
+      const wanted = tactics.get(key)
+      const list = offers.of(region, one, features)
+      if (wanted !== undefined && list.some((kernel) => Tuners.identify(kernel) === wanted)) return []
+      const last = region.members.at(-1)
+      const node = last === undefined ? `%${region.id}` : Graphs.nodeName(last)
+      return [
+        wanted === undefined
+          ? { reason: "Absent", key, node, detail: `nothing was decided for %${region.id}` }
+          : {
+              reason: "NotOffered",
+              key,
+              node,
+              detail: `${wanted} was decided, which is none of the ${list.length} kernels of %${region.id}`
+            }
+      ]
+    })
+  )
+}
+
+/** Plans, lets the tuner decide, and writes the code. A decision that a region cannot follow fails, with all the others. */
 export const compile = (
   graph: Graph,
   options: Options = {}
@@ -277,6 +321,8 @@ export const compile = (
       validate === undefined
         ? tuned
         : yield* validated(planned, offers, flavours[0] ?? Target.plain, choices, tuned, validate)
+    const misses = notOffered(planned, offers, flavours[0] ?? Target.plain, decisions)
+    if (misses.length > 0) return yield* new Tuners.LockMiss({ misses })
     return yield* Effect.sync(() =>
       write(planned, offers, flavours, decisions, choices, options.variant ?? Target.name)
     )

@@ -20,6 +20,8 @@ export interface Packed {
   /** Names the form, for sharing and for the engine's manifest: `gemm-b nr=8`. */
   readonly layout: string
   readonly bytes: number
+  /** Elements of the form are computed from several of the constant: nobody need look for an order that it puts them in. */
+  readonly computes?: true
   /** The bytes; a pure function of the elements of the view, given row-major in the view's own axes. */
   readonly pack: (elements: Tensor) => Uint8Array
 }

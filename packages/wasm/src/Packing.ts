@@ -198,7 +198,8 @@ export const find = (
   bytes: Uint8Array
 ): Walk | undefined => {
   const { dtype, shape } = elements
-  if (dtype !== "f32" || elements.data.length === 0 || elements.data.length >= mostElements) return undefined
+  if (packed.computes === true || dtype !== "f32" || elements.data.length === 0 || elements.data.length >= mostElements)
+    return undefined
   const strides = known(view.strides)
   const walk = strides === undefined ? undefined : sources(packed, shape)
   const found = walk === undefined ? undefined : loops(walk)

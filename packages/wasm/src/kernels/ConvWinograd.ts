@@ -68,6 +68,7 @@ const packWeights = (shape: Shape): Packed => {
     read: 1,
     layout: `winograd ${nameOf(y.filter)} ${nameOf(x.filter)} nr=${nr}`,
     bytes,
+    computes: true,
     pack: (elements) => {
       const source = toFloat32(elements)
       const strides = Tensor.strides(elements.shape)
@@ -75,25 +76,30 @@ const packWeights = (shape: Shape): Packed => {
         axis === undefined ? 0 : (strides[firstSpatial + axis] ?? 0)
       const [down, across] = [stride(y.axis), stride(x.axis)]
       const target = new Float32Array(bytes / 4)
+      const [columns, rows] = [Float64Array.from(x.filter.filter.flat()), Float64Array.from(y.filter.filter.flat())]
+      const [width, height] = [x.filter.filter.length, y.filter.filter.length]
+      const half = new Float64Array(y.filter.r * width)
       for (let group = 0; group < groups; group++)
         for (let o = 0; o < outChannels; o++)
           for (let c = 0; c < channels; c++) {
             const begin =
               group * (strides[groupAxis - 1] ?? 0) + o * (strides[1] ?? 0) + c * (strides[channelAxis] ?? 0)
             // Along x first: [r of y][size of x].
-            const half = Array.from({ length: y.filter.r }, (_, row) =>
-              x.filter.filter.map((factors) =>
-                factors.reduce((sum, factor, k) => sum + factor * (source[begin + row * down + k * across] ?? 0), 0)
-              )
-            )
-            y.filter.filter.forEach((factors, j) =>
-              x.filter.filter.forEach((_, i) => {
-                const sum = factors.reduce((total, factor, row) => total + factor * (half[row]?.[i] ?? 0), 0)
-                const place = j * x.filter.size + i
-                const panel = group * panels + Math.floor(o / nr)
-                target[((panel * places + place) * channels + c) * nr + (o % nr)] = sum
-              })
-            )
+            for (let row = 0; row < y.filter.r; row++)
+              for (let i = 0; i < width; i++) {
+                let sum = 0
+                for (let k = 0; k < x.filter.r; k++)
+                  sum += (columns[i * x.filter.r + k] ?? 0) * (source[begin + row * down + k * across] ?? 0)
+                half[row * width + i] = sum
+              }
+            const panel = group * panels + Math.floor(o / nr)
+            for (let j = 0; j < height; j++)
+              for (let i = 0; i < width; i++) {
+                let sum = 0
+                for (let row = 0; row < y.filter.r; row++)
+                  sum += (rows[j * y.filter.r + row] ?? 0) * (half[row * width + i] ?? 0)
+                target[((panel * places + j * x.filter.size + i) * channels + c) * nr + (o % nr)] = sum
+              }
           }
       return new Uint8Array(target.buffer)
     }
