@@ -23,6 +23,7 @@ import type { Oracle } from "@anneal/pipeline/Oracle"
 import * as Pipelines from "@anneal/pipeline/Pipeline"
 import { Samples } from "@anneal/pipeline/Samples"
 import { Target } from "@anneal/pipeline/Target"
+import * as Verdicts from "@anneal/pipeline/Verdicts"
 import * as Budget from "@anneal/quantize/Budget"
 import * as Precision from "@anneal/quantize/Precision"
 import * as MemoryPlan from "@anneal/runtime/MemoryPlan"
@@ -132,10 +133,15 @@ const buildBy =
       const source = yield* withState(imported.graph, options.state ?? [])
       // Before the work, so that a profile that cannot be is refused at once; again below, for the graph that is kept.
       yield* profilesOf(source, options.profiles ?? [])
-      const { choices, graph, ledger } = yield* run(options, plugins, source)
+      const verdicts = yield* Compiling.verdictsIn(options)
+      const { choices, graph, ledger } = yield* Effect.provideService(
+        run(options, plugins, source),
+        Verdicts.Verdicts,
+        verdicts
+      )
       const profiles = yield* profilesOf(graph, options.profiles ?? [])
       yield* withinLimit(options, graph, profiles)
-      const { decided, fusionsOff, payload } = yield* Compiling.compile(target, graph, profiles, options)
+      const { decided, fusionsOff, payload } = yield* Compiling.compile(target, graph, profiles, options, ledger)
       const about: Manifest.About = {
         ...Manifest.aboutModel(source.name, Hash.content(source), imported.provenance),
         stages: Manifest.stagesOf(ledger),

@@ -10,6 +10,7 @@ import type { Payload } from "@anneal/engine/Engine"
 import type { Profile } from "@anneal/engine/Manifest"
 import type * as IR from "@anneal/ir/Graph"
 import * as Diagnostic from "@anneal/pipeline/Diagnostic"
+import type { Ledger } from "@anneal/pipeline/Ledger"
 import { Measurer } from "@anneal/pipeline/Measurer"
 import type { Oracle } from "@anneal/pipeline/Oracle"
 import * as Progress from "@anneal/pipeline/Progress"
@@ -39,6 +40,7 @@ import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import { availableParallelism } from "node:os"
 import type { Plugins } from "./Plugin.ts"
 import { UsageError } from "./UsageError.ts"
@@ -137,6 +139,43 @@ const readLock = (path: string) =>
 const otherThings = (lock: Lock.Lock, here: Lock.Header): ReadonlyArray<string> =>
   LockDiff.diff(Lock.make(lock, []), Lock.make(here, [])).flatMap((difference) =>
     difference._tag === "Header" ? [`${difference.field} ${difference.before}, not ${difference.after}`] : []
+  )
+
+// ---- rewrites that were checked -----------------------------------------------------------------------------------------
+
+/** Names an entry of the lock for a rewrite that was found right; the verdict's digest follows. */
+const rewritePrefix = "rewrite "
+const Regions = Schema.Struct({ regions: Schema.Int })
+const isRegions = Schema.is(Regions)
+
+/** Rewrites that a lock says were checked when it was made, with how many regions each had. */
+export const verdictsIn = ({
+  lock: file
+}: Pick<Options, "lock">): Effect.Effect<
+  ReadonlyMap<Key.Digest, number>,
+  Lock.LockError | FileError,
+  FileSystem.FileSystem
+> =>
+  Effect.map(file === undefined ? Effect.succeed(undefined) : readLock(file), (lock) => {
+    const found = new Map<Key.Digest, number>()
+    for (const { candidate, config, key } of lock?.decisions ?? [])
+      if (key.startsWith(rewritePrefix) && candidate === "right" && isRegions(config))
+        found.set(key.slice(rewritePrefix.length), config.regions)
+    return found
+  })
+
+const verdictEntries = (ledger: Ledger): ReadonlyArray<Lock.LockEntry> =>
+  ledger.flatMap(({ stage, validation, verdict }) =>
+    verdict === undefined || validation === undefined
+      ? []
+      : [
+          {
+            key: `${rewritePrefix}${verdict}`,
+            nodes: [stage],
+            candidate: "right",
+            config: { regions: validation.regions }
+          }
+        ]
   )
 
 /** The tuner that decides, in view of the lock. */
@@ -249,19 +288,23 @@ const merged = (before: Lock.Lock | undefined, now: Lock.Lock): Lock.Lock =>
     ? now
     : Lock.make(now, [...before.decisions, ...now.decisions])
 
-/** Plans, decides, writes code. A `Measurer` that is provided measures in place of the target's own. */
+/**
+ * Plans, decides, writes code. A `Measurer` that is provided measures in place of the target's own. `ledger`: what was done to
+ * the graph before; the lock says which rewrites were found right.
+ */
 export const compile = (
   target: TargetService,
   graph: IR.Graph,
   profiles: ReadonlyArray<Profile>,
-  options: Options
+  options: Options,
+  ledger: Ledger = []
 ): Effect.Effect<
   Compiled,
   UsageError | Lock.LockError | FileError | TunerError | LockMiss,
   FileSystem.FileSystem | Oracle
 > =>
   target.name === WasmTarget.name
-    ? asStage("compile", Effect.scoped(compileWasm(graph, profiles, options)))
+    ? asStage("compile", Effect.scoped(compileWasm(graph, profiles, options, ledger)))
     : withoutCode(target, options)
 
 const withoutCode = (target: TargetService, { frozen, fusionsOff = [], lock, tuner }: Options) => {
@@ -275,7 +318,7 @@ const withoutCode = (target: TargetService, { frozen, fusionsOff = [], lock, tun
       )
 }
 
-const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options: Options) =>
+const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options: Options, ledger: Ledger) =>
   Effect.gen(function* () {
     const { lock: file, journal = file === undefined ? undefined : journalOf(file) } = options
     const here = header()
@@ -315,7 +358,10 @@ const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options:
     const choices = compiled.programs.flatMap((one) => one.choices)
     const kernels = Lock.fromDecisions(here, choices, compiled.decisions)
     const lock = Lock.make(here, [...kernels.decisions, ...fusionsOff.map(fusionOff)])
-    if (file !== undefined && options.frozen !== true) yield* LockFile.write(file, merged(before, lock))
+    if (file !== undefined && options.frozen !== true) {
+      const whole = Lock.make(here, [...lock.decisions, ...verdictEntries(ledger)])
+      yield* LockFile.write(file, merged(before, whole))
+    }
     return { payload: compiled.payload, decided: summarize(lock, events, checked), fusionsOff }
   })
 

@@ -25,6 +25,7 @@ import * as Progress from "./Progress.ts"
 import { missing, type Outcome } from "./Step.ts"
 import { Store, type StoreError } from "./Store.ts"
 import * as Trace from "./Trace.ts"
+import * as Verdicts from "./Verdicts.ts"
 
 /** Measurements that belong to another graph than the one at hand. */
 export class StaleArtefact extends Schema.TaggedError<StaleArtefact>()("StaleArtefact", {
@@ -191,6 +192,14 @@ const outcomeOf = <A, E, I>(job: Job<A, E, I>, { value, replaced }: Pick<Made<A>
     return outcome
   })
 
+/** Where everything that a pass changed was found right, and there was nothing to say. */
+const verdictOf = <A>({ input, key }: Keyed, { diagnostics, made }: Result<A>, after: Digest): Digest | undefined => {
+  const { validation } = made
+  if (key === undefined || input === undefined || validation === undefined || diagnostics.length > 0) return undefined
+  if (validation.regions === 0 || validation.failed > 0 || validation.notValidated > 0) return undefined
+  return Verdicts.digest(key, Artefact.contentOf(input), after)
+}
+
 interface Result<A> {
   readonly made: Made<A>
   readonly diagnostics: ReadonlyArray<Diagnostic.Diagnostic>
@@ -213,7 +222,12 @@ const runJob = <A, E, I>(job: Job<A, E, I>, keyed: Keyed, store: Store | undefin
     yield* checkFresh(job, env)
     const began = yield* Clock.currentTimeMillis
     yield* Progress.tell((here) => ({ _tag: "Start", ...here }))
-    const run = Effect.onExit(Diagnostic.collect(retrying(job)), (exit) =>
+    const subject =
+      keyed.key === undefined || keyed.input === undefined
+        ? undefined
+        : { stage: keyed.key, before: Artefact.contentOf(keyed.input) }
+    const told = Effect.provideService(Diagnostic.collect(retrying(job)), Verdicts.Subject, subject)
+    const run = Effect.onExit(told, (exit) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
         Progress.tell((here) => {
           const took = now - began
@@ -248,6 +262,7 @@ export const execute = <A, E, I>(
       const result = yield* cached(job, keyed, store, env)
       const outcome = yield* outcomeOf(job, result.made)
       const record = yield* Ledger.Recorder
+      const verdict = verdictOf(keyed, result, outcome.digest)
       yield* record(yield* Position, {
         stage,
         ...(keyed.key === undefined ? {} : { key: keyed.key }),
@@ -255,6 +270,7 @@ export const execute = <A, E, I>(
         output: outcome.digest,
         ...(job.claims === undefined ? {} : { claims: job.claims, changed: result.changed }),
         ...(result.made.validation === undefined ? {} : { validation: result.made.validation }),
+        ...(verdict === undefined ? {} : { verdict }),
         diagnostics: result.diagnostics
       })
       yield* Effect.annotateCurrentSpan({ "anneal.key": keyed.key ?? "", "anneal.output": outcome.digest })

@@ -33,6 +33,8 @@ export const Entry = Schema.Struct({
   /** Whether what it made differs from what it was given (passes). */
   changed: Schema.optionalKey(Schema.Boolean),
   validation: Schema.optionalKey(ValidationSummary),
+  /** Of a pass all of whose rewrites were found right: see `Verdicts`. */
+  verdict: Schema.optionalKey(Schema.String),
   diagnostics: Schema.Array(Diagnostic)
 })
 export type Entry = typeof Entry.Type

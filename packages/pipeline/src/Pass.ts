@@ -20,6 +20,7 @@ import * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type { Artefacts } from "./Artefact.ts"
+import * as Artefact from "./Artefact.ts"
 import * as Diagnostic from "./Diagnostic.ts"
 import * as Execution from "./Execution.ts"
 import { Graph, mapConstants } from "./Graph.ts"
@@ -30,6 +31,7 @@ import type { Need, StageFailure } from "./Stage.ts"
 import * as Step from "./Step.ts"
 import * as Validate from "./Validate.ts"
 import { Validation } from "./Validation.ts"
+import * as Verdicts from "./Verdicts.ts"
 
 /** A pass that broke a contract of the IR, or could not do what it was asked. */
 export class PassError extends Schema.TaggedError<PassError>()("PassError", {
@@ -130,6 +132,15 @@ const validationIdentity = Effect.gen(function* () {
   ]
 })
 
+/** Regions of this very rewrite that were found right before; undefined: it has to be checked. */
+const verdictBefore = (after: IR.Graph) =>
+  Effect.gen(function* () {
+    const [known, subject] = [yield* Verdicts.Verdicts, yield* Verdicts.Subject]
+    if (known.size === 0 || subject === undefined) return undefined
+    const digest = yield* Effect.option(Artefact.digestOf(Graph, after))
+    return Option.isNone(digest) ? undefined : known.get(Verdicts.digest(subject.stage, subject.before, digest.value))
+  })
+
 /** The rewrite, once checked; or the graph as it was, where a failed check is to be skipped. */
 const checked = (
   pass: string,
@@ -153,6 +164,12 @@ const checked = (
         action: "provide an Oracle layer, or turn validation off"
       })
       return { edited }
+    }
+    const known = yield* verdictBefore(edited.graph)
+    if (known !== undefined) {
+      const summary = { regions: known, memoised: known, failed: 0, notValidated: 0, inferences: 0 }
+      yield* Progress.tell((here) => ({ _tag: "Validated", ...here, ...summary }))
+      return { edited, validation: summary }
     }
     const report = yield* Validate.check({
       pass,
