@@ -242,7 +242,8 @@ export interface MemoryOptions {
   readonly maximumPages: number
 }
 
-type Pending = { readonly func: Func; readonly body: Code }
+/** A function's body as bytes: the tree that it was written as is large, and is not needed any more. */
+type Pending = { readonly func: Func; readonly body: Uint8Array }
 
 export class ModuleBuilder {
   readonly #memory: MemoryOptions
@@ -307,7 +308,7 @@ export class ModuleBuilder {
       builder,
       params.map((type, index) => ({ type, index }))
     )
-    const code = builder.finish()
+    const code = flatten(builder.finish())
     const index = this.#importedFuncs.length + this.#functions.length
     const func: Func = { name, index, params, results }
     this.#functions.push({ func, body: code })
@@ -329,7 +330,13 @@ export class ModuleBuilder {
       ])
     ]
     const types = this.#functions.map(({ func }): Code => unsigned(this.#type(func.params, func.results)))
-    const code: Code = [
+    const count = unsigned(this.#functions.length)
+    const sizes = this.#functions.map(({ body }) => Uint8Array.from(unsigned(body.length)))
+    const content = this.#functions.reduce(
+      (sum, { body }, place) => sum + body.length + (sizes[place]?.length ?? 0),
+      count.length
+    )
+    const head: Code = [
       [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
       section(1, this.#typeCodes),
       section(2, imports),
@@ -342,11 +349,18 @@ export class ModuleBuilder {
         7,
         this.#exports.map(({ index, kind, name }): Code => [text(name), kind, unsigned(index)])
       ),
-      section(
-        10,
-        this.#functions.map(({ body }) => sized(body))
-      )
+      this.#functions.length === 0 ? [] : [10, unsigned(content), count]
     ]
-    return new Uint8Array(flatten(code))
+    const before = flatten(head)
+    const bytes = new Uint8Array(before.length + (this.#functions.length === 0 ? 0 : content - count.length))
+    bytes.set(before)
+    let at = before.length
+    for (const [place, { body }] of this.#functions.entries()) {
+      const size = sizes[place] ?? new Uint8Array()
+      bytes.set(size, at)
+      bytes.set(body, at + size.length)
+      at += size.length + body.length
+    }
+    return bytes
   }
 }
