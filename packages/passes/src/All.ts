@@ -18,6 +18,7 @@ import { cancelReshapes } from "./CancelReshapes.ts"
 import { cancelTransposes } from "./CancelTransposes.ts"
 import { captureConstants } from "./CaptureConstants.ts"
 import { combineConcatSlice } from "./CombineConcatSlice.ts"
+import { delayActivation } from "./DelayActivation.ts"
 import * as Driver from "./Driver.ts"
 import { eliminateCommonSubexpressions } from "./EliminateCommonSubexpressions.ts"
 import { eliminateDeadCode } from "./EliminateDeadCode.ts"
@@ -77,6 +78,8 @@ export const passes: ReadonlyArray<Listed> = [
   recognizeSilu,
   recognizeRotaryEmbedding,
   recognizeAttention,
+  // Less to compute.
+  delayActivation,
   // Arithmetic into the weights.
   foldBatchNorm,
   absorbPad,
