@@ -2,8 +2,8 @@
  * FloatPreference: products that run faster on f32 than on 8-bit integers here, by what was measured of their kernels (x86-64,
  * 128-bit; f32 time by integer time):
  *
- *   matrices, 1×1, strided        1.4 – 2.4        3×3, 32 channels and more     1.3 – 1.6
- *   depthwise                     0.4              3×3, up to 16 channels        0.6 – 1
+ *   matrices, 1×1, strided        1.4 – 2.4        3×3, 16 channels and more     1.1 – 1.8
+ *   depthwise                     0.4              3×3, up to 8 channels         1.0 – 1.1
  *   1 – 3 channels                0.5 – 0.65       sums of 16 terms              0.7 – 1
  */
 import * as Dim from "@anneal/ir/Dim"
@@ -13,14 +13,14 @@ import * as Ops from "@anneal/ir/Ops"
 import type { TensorType } from "@anneal/ir/Type"
 
 /** Of the rules here: what was decided by others is decided again. */
-export const version = 2
+export const version = 3
 
 /** Channels of a group from which patches are gathered in whole words. */
 const enoughChannels = 4
 /** Terms of a sum below which its rounding to 8 bits takes longer than multiplying integers saves. */
 const enoughTerms = 32
-/** Channels up to which minimal filtering on floats, with its larger tiles, is faster. */
-const fewFiltered = 16
+/** Channels up to which minimal filtering of bytes does not pay for rounding to them. */
+const fewFiltered = 8
 /** Weights of a matrix below which quantising its rows takes longer than the product. */
 const fewWeights = 1024
 /** Multiplications from which it does not. */
@@ -48,7 +48,7 @@ export const reason = (node: Node, operands: ReadonlyArray<TensorType | undefine
       const isOne = (by: number): boolean => by === 1
       const isFiltered = kernel.length === 2 && kernel.every((taps) => taps === 3)
       if (isFiltered && strides.every(isOne) && dilations.every(isOne) && channels <= fewFiltered)
-        return `3×3 filters of ${channels} channels are minimal in larger tiles on floats`
+        return `3×3 filters of ${channels} channels are minimal on floats as well`
       return undefined
     }
     return channels === 1 && node.attributes.groups > 1

@@ -37,8 +37,9 @@ describe("FloatPreference", () => {
   it("is for short sums, and for minimal filters of few channels", () => {
     expect(reasonOf(convolution(1, 16, 1))).toMatch(/16 terms/)
     expect(reasonOf(convolution(1, 32, 1))).toBeUndefined()
-    expect(reasonOf(convolution(1, 16))).toMatch(/3×3 filters of 16/)
-    expect(reasonOf(convolution(1, 16, 3, 2))).toBeUndefined()
+    expect(reasonOf(convolution(1, 8))).toMatch(/3×3 filters of 8/)
+    expect(reasonOf(convolution(1, 8, 3, 2))).toBeUndefined()
+    expect(reasonOf(convolution(1, 16))).toBeUndefined()
     expect(reasonOf(convolution(1, 16, 5))).toBeUndefined()
   })
 

@@ -79,7 +79,7 @@ const packedOf = (plan: WinogradPlan): Packed => {
   const [byLines, byTaps] = [forms[0].weights, forms[1].weights]
   return {
     read: 1,
-    layout: `integer-winograd ${nameOf(forms)} ${Panels.layoutOf(shape)} taken=${region.zero.b}`,
+    layout: `integer-winograd ${transformOf(forms)} ${Panels.layoutOf(shape)} taken=${region.zero.b}`,
     bytes: Panels.bytesOf(shape),
     pack: (elements) => {
       const steps = Tensor.strides(elements.shape)
@@ -109,21 +109,28 @@ const packedOf = (plan: WinogradPlan): Packed => {
   }
 }
 
+/** Bytes from one point's part to the next: not such a multiple that all points of a tile share few lines of the cache. */
+const apart = (bytes: number): number => (bytes % 512 === 0 ? bytes + 64 : bytes)
+
 /** Bytes of scratch memory, one part after another. */
 const partsOf = (plan: WinogradPlan) => {
   const { across, columns, down, forms } = plan
   const channels = paddedChannels(plan)
   const [blockLines, blockPositions] = [down * forms[0].outputs, across * forms[1].outputs]
-  const line = (blockPositions + forms[1].taps - 1) * channels * 2
-  const strip = (blockLines + forms[0].taps - 1) * line
+  const inputLines = (down - 1) * forms[0].step + Forms.reachOf(forms[0])
+  const inputPositions = (across - 1) * forms[1].step + Forms.reachOf(forms[1])
+  const line = inputPositions * channels * 2
+  const strip = inputLines * line
   const tiles = down * across
-  const point = tiles * channels * 2
+  const point = apart(tiles * channels * 2)
   const inputs = pointCount(plan) * point
-  const panelPoint = tiles * columns * 4
+  const panelPoint = apart(tiles * columns * 4)
   const products = pointCount(plan) * panelPoint
   const outputLine = blockPositions * columns * 4
   const outputs = blockLines * outputLine
   return {
+    inputLines,
+    inputPositions,
     line,
     point,
     panelPoint,
@@ -174,8 +181,8 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
     const outputs = place(parts.strip + parts.inputs + parts.products)
     const blockLines = down * forms[0].outputs
     const blockPositions = across * forms[1].outputs
-    const inputLines = blockLines + forms[0].taps - 1
-    const inputPositions = blockPositions + forms[1].taps - 1
+    const { inputLines, inputPositions } = parts
+    const [strideDown, strideAcross] = two(region.strides, 1)
     const inExtents = two(input.shape.slice(3), 1)
     const pads = two(region.padsBegin, 0)
     const inSteps = spatial === 2 ? [byteStride(input, 3), byteStride(input, 4)] : [0, byteStride(input, 3)]
@@ -197,8 +204,8 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
       // The strip.
       f.do(memoryFill(f.get(strip), i32.const(0), i32.const(parts.strip)))
       const a = f.let(i32.add(parameter(0), i32.mul(batch, emission.dim(byteStride(input, 0)))))
-      const firstLine = f.get(f.let(i32.sub(top, extents.pad[0])))
-      const firstPosition = f.get(f.let(i32.sub(right, extents.pad[1])))
+      const firstLine = f.get(f.let(i32.sub(i32.mul(top, i32.const(strideDown)), extents.pad[0])))
+      const firstPosition = f.get(f.let(i32.sub(i32.mul(right, i32.const(strideAcross)), extents.pad[1])))
       const begin = f.get(f.let(greatest(i32.const(0), i32.sub(i32.const(0), firstPosition))))
       const end = f.get(f.let(least(i32.const(inputPositions), i32.sub(extents.in[1], firstPosition))))
       f.range(0, inputLines, 1, (line) => {
@@ -235,8 +242,8 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
               i32.add(
                 f.get(strip),
                 i32.add(
-                  i32.mul(f.get(y), i32.const(forms[0].outputs * parts.line)),
-                  i32.mul(f.get(x), i32.const(forms[1].outputs * padded * 2))
+                  i32.mul(f.get(y), i32.const(forms[0].step * parts.line)),
+                  i32.mul(f.get(x), i32.const(forms[1].step * padded * 2))
                 )
               )
             )
@@ -244,11 +251,11 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
           f.range(0, padded * 2, lanes * 2, (channel) => {
             const from = f.get(f.let(i32.add(tileAt, f.get(channel))))
             const to = f.get(f.let(i32.add(f.get(target), f.get(channel))))
-            const byColumn = Array.from({ length: sidePositions }, (_, column) =>
+            const byColumn = Array.from({ length: Forms.reachOf(forms[1]) }, (_, column) =>
               Forms.transformInput(
                 w,
                 forms[0].input,
-                Array.from({ length: sideLines }, (__, line) =>
+                Array.from({ length: Forms.reachOf(forms[0]) }, (__, line) =>
                   v128.load(from, line * parts.line + column * padded * 2)
                 )
               ).map((value) => w.keep(value))
@@ -382,6 +389,9 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
 
 /** `4x4`, `1x2`: outputs of a tile. */
 const nameOf = (forms: WinogradPlan["forms"]): string => `${forms[0].outputs}x${forms[1].outputs}`
+/** What weights were transformed by. */
+const transformOf = (forms: WinogradPlan["forms"]): string =>
+  forms.map(({ outputs, step, taps }) => `${outputs}.${taps}/${step / outputs}`).join(" ")
 
 /** Whether every number stays where it must. */
 const isExact = (region: Convolution, forms: WinogradPlan["forms"], channels: number): boolean => {
@@ -405,17 +415,21 @@ export const candidates = (region: Convolution, typical: TypicalSizes, features:
   const [, filters, channels, ...kernel] = region.weight.shape
   const isOne = (value: number): boolean => value === 1
   if (region.groups !== 1 || kernel.length < 1 || kernel.length > 2) return []
-  if (!region.strides.every(isOne) || !region.dilations.every(isOne)) return []
+  if (!region.dilations.every(isOne)) return []
   if (typeof filters !== "number" || typeof channels !== "number" || channels < 4) return []
-  const taps = two(kernel, 1)
-  const formsOf = (extent: Dim.Dim): ReadonlyArray<IntegerWinogradForm> =>
-    extent === 1 ? [Forms.one] : Forms.forms.filter((form) => form.taps === extent)
+  const [taps, strides] = [two(kernel, 1), two(region.strides, 1)]
+  const formsOf = (axis: 0 | 1): ReadonlyArray<IntegerWinogradForm> => {
+    const [extent, stride] = [taps[axis], strides[axis]]
+    if (typeof extent !== "number") return []
+    if (extent === 1) return stride === 1 ? [Forms.one] : []
+    return Forms.formsFor(extent, stride)
+  }
   const [outLines, outPositions] = two(region.out, 1)
   const [lines, positions] = [expected(outLines, typical), expected(outPositions, typical)]
   const batch = expected(region.batch, typical)
-  const pairs = formsOf(taps[0]).flatMap((a) => formsOf(taps[1]).map((b) => [a, b] as const))
+  const pairs = formsOf(0).flatMap((a) => formsOf(1).map((b) => [a, b] as const))
   return pairs
-    .filter(([a, b]) => a.outputs * b.outputs > 1 && (a === Forms.one || b === Forms.one || a === b))
+    .filter(([a, b]) => a.outputs * b.outputs > 1 && (a === Forms.one || b === Forms.one || a.outputs === b.outputs))
     .filter((forms) => isExact(region, forms, channels))
     .map((forms): Kernel => {
       const [high, wide] = [Math.ceil(lines / forms[0].outputs), Math.ceil(positions / forms[1].outputs)]
@@ -432,7 +446,7 @@ export const candidates = (region: Convolution, typical: TypicalSizes, features:
       const filled = Math.ceil(filters / columns) * columns
       const work = (tiles * points * channels * filled) / (features.wide ? 95 : 48)
       const transforms =
-        ((tiles * paddedChannels(plan)) / lanes) * points * 1.1 + ((tiles * filters) / 4) * points * 1.3
+        ((tiles * paddedChannels(plan)) / lanes) * points * 0.55 + ((tiles * filters) / 4) * points * 0.5
       return {
         name: `integer-winograd-${nameOf(forms)}`,
         config: { down, across, rows, columns },

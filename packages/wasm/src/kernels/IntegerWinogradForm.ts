@@ -1,10 +1,12 @@
 /**
  * IntegerWinogradForm: minimal filtering along one axis in integers, exact.
  *
- * The transforms of F(m, taps) have fractions. Each row of the inputs' and of the weights' transform is multiplied by its
- * denominator, and the outputs' transform by what is missing to one common factor L: everything is an integer, and the
- * outputs are L times the convolution's. All sums are taken modulo 2³²; L = odd · 2^shift, so a product with the odd part's
- * inverse modulo 2³² and a shift give the convolution, as long as |result| · 2^shift < 2³¹.
+ * The transforms of F(m, taps) have fractions. Each row of the inputs' transform is multiplied by its denominator, and the
+ * weights' by what is missing to one common factor L, as far as 16 bits go (the outputs' transform has the rest): everything
+ * is an integer, and the outputs are L times the convolution's. All sums are taken modulo 2³²; L = odd · 2^shift, so a product
+ * with the odd part's inverse modulo 2³² and a shift give the convolution, as long as |result| · 2^shift < 2³¹.
+ *
+ * A filter in steps of s is s filters side by side, of every s-th tap on every s-th input (see `WinogradTransform`).
  *
  * Sources: Lavin and Gray, Fast algorithms for convolutional neural networks, 2015; Cook–Toom with the points 0, ±1, ±2,
  * ±1/2, ∞.
@@ -17,8 +19,9 @@ type Matrix = ReadonlyArray<ReadonlyArray<number>>
 
 export interface IntegerWinogradForm {
   readonly taps: number
-  /** Outputs of one tile. */
+  /** Outputs of one tile, and inputs from one tile's first to the next one's. */
   readonly outputs: number
+  readonly step: number
   /** A row for each point; of as many columns as a tile has inputs, taps, and points. */
   readonly input: Matrix
   readonly weights: Matrix
@@ -31,6 +34,7 @@ export interface IntegerWinogradForm {
 export const one: IntegerWinogradForm = {
   taps: 1,
   outputs: 1,
+  step: 1,
   input: [[1]],
   weights: [[1]],
   output: [[1]],
@@ -46,30 +50,33 @@ const sixPoints: Matrix = [
   [0, 4, 0, -5, 0, 1]
 ]
 
+/** Filters that move by one input. */
 export const forms: ReadonlyArray<IntegerWinogradForm> = [
   {
     taps: 3,
     outputs: 4,
+    step: 4,
     input: sixPoints,
     weights: [
-      [1, 0, 0],
-      [-1, -1, -1],
-      [-1, 1, -1],
+      [6, 0, 0],
+      [-4, -4, -4],
+      [-4, 4, -4],
       [1, 2, 4],
       [1, -2, 4],
-      [0, 0, 1]
+      [0, 0, 12]
     ],
     output: [
-      [6, 4, 4, 1, 1, 0],
-      [0, 4, -4, 2, -2, 0],
-      [0, 4, 4, 4, 4, 0],
-      [0, 4, -4, 8, -8, 24]
+      [1, 1, 1, 1, 1, 0],
+      [0, 1, -1, 2, -2, 0],
+      [0, 1, 1, 4, 4, 0],
+      [0, 1, -1, 8, -8, 2]
     ],
     factor: 24
   },
   {
     taps: 3,
     outputs: 2,
+    step: 2,
     input: [
       [1, 0, -1, 0],
       [0, 1, 1, 0],
@@ -77,20 +84,21 @@ export const forms: ReadonlyArray<IntegerWinogradForm> = [
       [0, 1, 0, -1]
     ],
     weights: [
-      [1, 0, 0],
+      [2, 0, 0],
       [1, 1, 1],
       [1, -1, 1],
-      [0, 0, 1]
+      [0, 0, 2]
     ],
     output: [
-      [2, 1, 1, 0],
-      [0, 1, -1, -2]
+      [1, 1, 1, 0],
+      [0, 1, -1, -1]
     ],
     factor: 2
   },
   {
     taps: 5,
     outputs: 4,
+    step: 4,
     input: [
       [4, 0, -21, 0, 21, 0, -4, 0],
       [0, 4, 4, -17, -17, 4, 4, 0],
@@ -102,42 +110,143 @@ export const forms: ReadonlyArray<IntegerWinogradForm> = [
       [0, -4, 0, 21, 0, -21, 0, 4]
     ],
     weights: [
-      [1, 0, 0, 0, 0],
-      [-1, -1, -1, -1, -1],
-      [-1, 1, -1, 1, -1],
+      [90, 0, 0, 0, 0],
+      [-20, -20, -20, -20, -20],
+      [-20, 20, -20, 20, -20],
       [1, 2, 4, 8, 16],
       [1, -2, 4, -8, 16],
       [16, 8, 4, 2, 1],
       [16, -8, 4, -2, 1],
-      [0, 0, 0, 0, 1]
+      [0, 0, 0, 0, 90]
     ],
     output: [
-      [90, 20, 20, 1, 1, 8, 8, 0],
-      [0, 20, -20, 2, -2, 4, -4, 0],
-      [0, 20, 20, 4, 4, 2, 2, 0],
-      [0, 20, -20, 8, -8, 1, -1, 90]
+      [1, 1, 1, 1, 1, 8, 8, 0],
+      [0, 1, -1, 2, -2, 4, -4, 0],
+      [0, 1, 1, 4, 4, 2, 2, 0],
+      [0, 1, -1, 8, -8, 1, -1, 1]
     ],
     factor: 360
   },
   {
     taps: 5,
     outputs: 2,
+    step: 2,
     input: sixPoints,
     weights: [
-      [1, 0, 0, 0, 0],
-      [-1, -1, -1, -1, -1],
-      [-1, 1, -1, 1, -1],
+      [6, 0, 0, 0, 0],
+      [-4, -4, -4, -4, -4],
+      [-4, 4, -4, 4, -4],
       [1, 2, 4, 8, 16],
       [1, -2, 4, -8, 16],
-      [0, 0, 0, 0, 1]
+      [0, 0, 0, 0, 24]
     ],
     output: [
-      [6, 4, 4, 1, 1, 0],
-      [0, 4, -4, 2, -2, 24]
+      [1, 1, 1, 1, 1, 0],
+      [0, 1, -1, 2, -2, 1]
     ],
     factor: 24
+  },
+  {
+    taps: 2,
+    outputs: 4,
+    step: 4,
+    input: [
+      [2, -1, -2, 1, 0],
+      [0, -2, -1, 1, 0],
+      [0, 2, -3, 1, 0],
+      [0, -1, 0, 1, 0],
+      [0, 2, -1, -2, 1]
+    ],
+    weights: [
+      [3, 0],
+      [-3, -3],
+      [-1, 1],
+      [1, 2],
+      [0, 6]
+    ],
+    output: [
+      [1, 1, 1, 1, 0],
+      [0, 1, -1, 2, 0],
+      [0, 1, 1, 4, 0],
+      [0, 1, -1, 8, 1]
+    ],
+    factor: 6
+  },
+  {
+    taps: 2,
+    outputs: 2,
+    step: 2,
+    input: [
+      [-1, 1, 0],
+      [0, 1, 0],
+      [0, -1, 1]
+    ],
+    weights: [
+      [-1, 0],
+      [1, 1],
+      [0, 1]
+    ],
+    output: [
+      [1, 1, 0],
+      [0, 1, 1]
+    ],
+    factor: 1
   }
 ]
+
+const identity = (size: number): Matrix =>
+  Array.from({ length: size }, (_, i) => Array.from({ length: size }, (__, j) => (i === j ? 1 : 0)))
+
+/** A product for each output. */
+const single = (outputs: number): IntegerWinogradForm => ({
+  taps: 1,
+  outputs,
+  step: outputs,
+  input: identity(outputs),
+  weights: Array.from({ length: outputs }, () => [1]),
+  output: identity(outputs),
+  factor: 1
+})
+
+const spread = (matrix: Matrix, phase: number, stride: number, length: number): Matrix =>
+  matrix.map((row) => {
+    const wide = new Array<number>(length).fill(0)
+    row.forEach((value, at) => (wide[phase + at * stride] = value))
+    return wide
+  })
+
+/** The filters of every s-th tap, with weights that bring their factors to the greatest, which the others divide. */
+const sideBySide = (outputs: number, taps: number, stride: number): IntegerWinogradForm | undefined => {
+  const parts = Array.from({ length: stride }, (_, phase) => {
+    const own = Math.ceil((taps - phase) / stride)
+    return own === 1 ? single(outputs) : forms.find((form) => form.taps === own && form.outputs === outputs)
+  })
+  const all = parts.flatMap((part) => (part === undefined ? [] : [part]))
+  const factor = Math.max(...all.map((part) => part.factor))
+  if (all.length < stride || all.some((part) => factor % part.factor !== 0)) return undefined
+  const reach = (outputs - 1) * stride + taps
+  return {
+    taps,
+    outputs,
+    step: outputs * stride,
+    input: all.flatMap(({ input }, phase) => spread(input, phase, stride, reach)),
+    weights: all.flatMap((part, phase) =>
+      spread(part.weights, phase, stride, taps).map((row) => row.map((value) => (value * factor) / part.factor))
+    ),
+    output: Array.from({ length: outputs }, (_, i) => all.flatMap(({ output }) => output[i] ?? [])),
+    factor
+  }
+}
+
+/** Forms for so many taps in steps of so many inputs; none where no input would be used twice. */
+export const formsFor = (taps: number, stride: number): ReadonlyArray<IntegerWinogradForm> => {
+  if (stride === 1) return forms.filter((form) => form.taps === taps)
+  if (stride >= taps) return []
+  return [4, 2].flatMap((outputs) => sideBySide(outputs, taps, stride) ?? [])
+}
+
+/** Inputs of one tile. */
+export const reachOf = ({ input }: IntegerWinogradForm): number => input[0]?.length ?? 1
 
 export const pointsOf = ({ input }: IntegerWinogradForm): number => input.length
 

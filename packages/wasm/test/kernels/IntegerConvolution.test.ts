@@ -168,6 +168,18 @@ describe("IntegerConvolution", () => {
       expect(names(region)).toContain(`integer-winograd-${name}`)
       check(region, plain)
     }
+    // In steps: a filter for each phase, side by side.
+    for (const [size, kernel, name, last] of [
+      [[16, 9], [3, 3], "4x4", true],
+      [[7, 12], [3, 3], "2x2", false],
+      [[12, 11], [5, 5], "2x2", true],
+      [[31], [3], "1x4", true]
+    ] as const) {
+      const shape = { channels: 9, filters: 7, size, kernel, pad: 1, stride: 2, batch: 2, last }
+      const region = convolution({ ...shape, zero: { a: 120, b: 0 } })
+      expect(names(region)).toContain(`integer-winograd-${name}`)
+      check(region, plain)
+    }
     // Every product 255 · −128: 64 times the sum of 114 channels is an i32, of 115 no more.
     const extreme = (channels: number): Convolution =>
       convolution({ channels, filters: 4, size: [4, 5], kernel: [3, 3], pad: 1 })
