@@ -44,6 +44,8 @@ const ln2Low = 1.4286068203094173e-6
 const exponential = [
   0.49999993451679986, 0.16666520689633213, 0.0416683873669606, 0.008368709842718538, 0.001381461298638366
 ]
+/** Of e^−r: the odd powers change their sign. */
+const alternating = exponential.map((c, power) => (power % 2 === 0 ? c : -c))
 
 /**
  * 2ⁿ in two factors, each within f32: so the product rounds once where it is subnormal, and overflows where it must. n + 254 is
@@ -82,20 +84,22 @@ const exp = (w: Writer, x: V128): V128 =>
   expLimited(w, f32x4.pmax(f32x4.pmin(x, w.splatF32(90)), w.splatF32(-105)))
 
 /**
- * e^−|x| / (1 + e^−|x|) below 0, 1 / (1 + e^−|x|) above. What the sum 1 + e loses is put back after the division, at first
- * order: 1/(t + lost) = 1/t − lost/t².
+ * 1 / (1 + e^−x), with e^−x = 2ⁿ · eʳ and a = 2^−⌊n/2⌋, b = 2^⌈n/2⌉: a / (a + b eʳ), where nothing overflows and the division
+ * rounds what is subnormal; a + b is exact wherever the smaller one counts, and r comes to it in one sum.
  */
 const sigmoid = (w: Writer, value: V128): V128 => {
-  const x = w.keep(value)
-  const away = v128.or(x, w.splatI32(-0x80000000))
-  const e = w.keep(expLimited(w, f32x4.pmax(away, w.splatF32(-105))))
-  const one = w.splatF32(1)
-  const below = w.keep(i32x4.shr_s(x, i32.const(31)))
-  const t = w.keep(f32x4.add(one, e))
-  const lost = f32x4.sub(e, f32x4.sub(t, one))
-  const y = w.keep(f32x4.div(v128.bitselect(e, one, below), t))
-  const inverse = v128.bitselect(f32x4.sub(one, y), y, below)
-  return w.nmadd(y, f32x4.mul(lost, inverse), y)
+  // `pmin(x, c)` is c < x ? c : x: NaN stays.
+  const x = w.keep(f32x4.pmax(f32x4.pmin(value, w.splatF32(104)), w.splatF32(-104)))
+  const magic = w.splatF32(12582912 + 254)
+  const shifted = w.keep(w.nmadd(x, w.splatF32(Math.LOG2E), magic))
+  const n = w.keep(f32x4.sub(magic, shifted))
+  // −r: the signs of n and x are as they come.
+  const r = w.keep(w.nmadd(n, w.splatF32(ln2Low), w.nmadd(n, w.splatF32(ln2High), x)))
+  const q = w.nmadd(r, polynomial(w, r, alternating), w.splatF32(1))
+  const half = w.keep(i32x4.shr_u(shifted, i32.const(1)))
+  const a = w.keep(i32x4.shl(i32x4.sub(w.splatI32(254), half), i32.const(23)))
+  const b = w.keep(i32x4.shl(i32x4.sub(shifted, half), i32.const(23)))
+  return f32x4.div(a, w.nmadd(f32x4.mul(b, r), q, f32x4.add(a, b)))
 }
 
 /** The value of `size`, with the sign of `x`. */

@@ -45,7 +45,7 @@ const slow: { readonly [op: string]: number } = { div: 4, mod: 40 }
 
 const heavy: { readonly [op: string]: number } = {
   exp: 18,
-  sigmoid: 40,
+  sigmoid: 22,
   tanh: 35,
   erf: 42,
   log: 42,

@@ -5,7 +5,7 @@
  *
  * With k x = n + r, n an integer and |r| ≤ ½: 2^(k x) − 1 = 2ⁿ r q(r) + (2ⁿ − 1), where nothing cancels at 0. Within 2⁻²³, and
  * in units in the last place, where the host fuses, 3.2 (tanh) and 8 (σ above −20; where it rounds twice, 1.3 |x| more); |tanh| ≤ 1
- * and 0 < σ ≤ 1 always; NaN stays NaN. Elsewhere these functions are those of `VectorMath.ts`, within 2 ulp and twice as long: here
+ * and 0 < σ ≤ 1 always; NaN stays NaN. Elsewhere these functions are those of `VectorMath.ts`, within 2 ulp: here
  * a row of products was added up before, which rounds more.
  */
 import type { V128 } from "../Instruction.ts"
