@@ -12,7 +12,7 @@ import type { Graph } from "@anneal/ir/Graph"
 import * as Numbers from "@anneal/ir/Numbers"
 import * as Tensor from "@anneal/ir/Tensor"
 import * as Reports from "@anneal/lower/Report"
-import type { StepTime } from "@anneal/runtime/Executor"
+import type { MemoryUse, StepTime } from "@anneal/runtime/Executor"
 import * as Profiles from "@anneal/runtime/Profiles"
 import type { ExecutionError, InputError, MemoryError } from "@anneal/runtime/RuntimeError"
 import type { Session, Tensors } from "@anneal/runtime/Session"
@@ -71,8 +71,8 @@ export interface Measured {
   readonly bound: Latency | null
   /** Inferences a second, the better of the two. */
   readonly throughput: number
-  /** Bytes; null where the target does not say. */
-  readonly memory: { readonly weights: number; readonly values: number } | null
+  /** Null where the target does not say. */
+  readonly memory: MemoryUse | null
   /** Bytes of the process. */
   readonly process: number
   /** Null where the target has no steps. */
@@ -253,7 +253,7 @@ export const measure = (
       run,
       bound,
       throughput: 1000 / Math.min(run.mean, bound?.mean ?? Infinity),
-      memory: use === undefined ? null : { weights: use.weights, values: use.values },
+      memory: use ?? null,
       process: process.memoryUsage.rss(),
       profile:
         found === undefined

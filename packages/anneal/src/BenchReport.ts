@@ -79,6 +79,8 @@ export const format = (
     readonly inputs: ReadonlyArray<string>
     readonly origin: string
     readonly first: First
+    /** Bytes of the process before the engine was loaded. */
+    readonly resident: number
     readonly plan: { readonly weights: number; readonly peak: number } | null
   },
   { bound, memory, process, profile, run, throughput }: Measured,
@@ -92,7 +94,11 @@ export const format = (
   const use =
     memory === null
       ? []
-      : [`weights ${Inspect.formatBytes(memory.weights)}`, `values ${Inspect.formatBytes(memory.values)}`]
+      : [
+          `weights ${Inspect.formatBytes(memory.weights)}`,
+          `values ${Inspect.formatBytes(memory.values)}`,
+          `in all ${Inspect.formatBytes(memory.memory)} (${(memory.memory / (memory.weights + memory.values)).toFixed(2)} of both)`
+        ]
   return [
     `${what.engine}: ${what.target}, ${threads}; ${what.inputs.join(", ")}; ${what.origin}`,
     row(
@@ -102,7 +108,14 @@ export const format = (
     row("latency", latencyText(run)),
     ...(bound === null ? [] : [row("bound", latencyText(bound))]),
     row("throughput", `${throughput.toPrecision(4)} inferences/s`),
-    row("memory", [...use, ...plan, `process ${Inspect.formatBytes(process)}`].join(", ")),
+    row(
+      "memory",
+      [
+        ...use,
+        ...plan,
+        `process ${Inspect.formatBytes(process)}, ${Inspect.formatBytes(Math.max(0, process - what.resident))} above what it was before loading`
+      ].join(", ")
+    ),
     ...(profile === null ? [] : profileLines(profile, most))
   ].join("\n")
 }

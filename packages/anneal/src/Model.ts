@@ -139,4 +139,9 @@ export const open = (
   Session.Session,
   EngineError | OnnxError | UsageError | Effect.Error<ReturnType<typeof Session.open>>,
   Executors | FileSystem.FileSystem | Scope.Scope
-> => Effect.flatMap(read(path, plugins), ({ engine }) => Session.open(engine, { ops: plugins.ops, ...options }))
+> =>
+  Effect.flatMap(isEngine(path), (engine) =>
+    engine
+      ? Session.load(path, { ops: plugins.ops, ...options })
+      : Effect.flatMap(read(path, plugins), (model) => Session.open(model.engine, { ops: plugins.ops, ...options }))
+  )

@@ -48,9 +48,12 @@ export interface Bound {
 
 /** Bytes in use. */
 export interface MemoryUse {
+  /** In the forms that code reads them in, once for all sessions of an engine. */
   readonly weights: number
   /** Of this executable alone: values, scratch, inputs and outputs. */
   readonly values: number
+  /** The target's whole memory for the engine: weights, the values of all sessions, tables, and what lies between them. */
+  readonly memory: number
 }
 
 /** What one step of an executable took. */

@@ -443,7 +443,11 @@ export const make = (options: Options = {}): Effect.Effect<ExecutorService, neve
             Effect.try({ try: () => session.allocate(dtype, shape), catch: (cause) => explain(what.engine, cause) }),
           observe: (inputs, onValue, runOptions) => session.observe(inputs, onValue, runOptions?.seed),
           profile: (inputs, profileOptions) => session.profile(inputs, profileOptions),
-          memory: () => ({ weights: entry.loaded.weightBytes, values: session.valueBytes() })
+          memory: () => ({
+            weights: entry.loaded.weightBytes,
+            values: session.valueBytes(),
+            memory: entry.loaded.heap.memory.buffer.byteLength
+          })
         })
       )
     return { target, features, prepare }

