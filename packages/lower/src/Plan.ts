@@ -34,6 +34,7 @@ import * as Storage from "./Storage.ts"
 import * as Table from "./Table.ts"
 import type { View } from "./View.ts"
 import * as Views from "./View.ts"
+import * as Widen from "./Widen.ts"
 
 /** The tactic of a region that nobody has decided yet. */
 export const undecided: Candidate = { name: "undecided", config: null }
@@ -157,7 +158,8 @@ const planScope = (
     record({ ...fusion, taken: !refused && !switchedOff, reason: switchedOff ? "switched off" : fusion.reason })
     return !refused && !switchedOff
   }
-  const simple = Table.rewrite(OneHot.rewrite(Flatten.flatten(graph, Scopes.keeps(rules)), decide), decide)
+  const wide = Widen.rewrite(Flatten.flatten(graph, Scopes.keeps(rules)), rules)
+  const simple = Table.rewrite(OneHot.rewrite(wide, decide), decide)
   const less = Demand.rewrite(simple, Scopes.kindsOf(simple, rules), decide)
   const { flat, products } = Integer.rewrite(less, { kindOf: Scopes.kindsOf(less, rules), has: rules.has }, decide)
   const hosted = new Set([...given].flatMap(([id, place]) => ("host" in place ? [id] : [])))

@@ -19,6 +19,7 @@ import * as Reduction from "./Reduction.ts"
 import type { Rules } from "./Rules.ts"
 import type { Scalar } from "./Scalar.ts"
 import * as Scalars from "./Scalar.ts"
+import * as Widen from "./Widen.ts"
 
 /** The work that a primitive node is. */
 export type Work =
@@ -72,7 +73,10 @@ export const keeps =
   (node: Node, types: ReadonlyArray<TensorType | undefined>): boolean => {
     // The host runs a composite as it is.
     if (rules.refuses?.(node) !== undefined) return true
-    if (Graphs.isOp(node, Ops.attention)) return rules.has("attention", types[0]?.dtype ?? "f32")
+    if (Graphs.isOp(node, Ops.attention)) {
+      const dtype = types[0]?.dtype ?? "f32"
+      return rules.has("attention", dtype) || Widen.isWidened(node, dtype, rules)
+    }
     return rules.claims(node, [...types, ...node.outputs.map(({ type }) => type)])
   }
 
