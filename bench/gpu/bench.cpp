@@ -4,6 +4,31 @@
 #include "Gemm.hpp"
 #include "Tokens.hpp"
 
+// The mean cycles that a block spends between its stamps, and when the blocks begin and end.
+static void print_profile(const Device &device, const Instance &instance, const GemmProblem &p) {
+  const Launch launch = prepare_gemm(device, instance, p);
+  const int blocks = std::min<int>(launch.grid[0], kProfiledBlocks);
+  // With nothing of its operands in the L2.
+  const Buffer other(256 << 20);
+  CHECK_CUDA(cuMemsetD8Async(other.data(), 1, other.bytes(), device.stream));
+  launch(device.stream);
+  CHECK_CUDA(cuStreamSynchronize(device.stream));
+  std::vector<uint64_t> clocks(blocks * 16);
+  CHECK_CUDA(cuMemcpyDtoH_v2(clocks.data(), gemm_profile().data(), clocks.size() * 8));
+  uint64_t first = ~0ull, last_begin = 0, end = 0;
+  for (int b = 0; b < blocks; b++) first = std::min(first, clocks[b * 16]), last_begin = std::max(last_begin, clocks[b * 16]), end = std::max(end, clocks[b * 16 + 8]);
+  const auto mean = [&](int from, int to) {
+    double sum = 0;
+    for (int b = 0; b < blocks; b++) sum += (double)(int64_t)(clocks[b * 16 + to] - clocks[b * 16 + from]);
+    return sum / blocks;
+  };
+  const bool split = instance.number("SPLIT_K", 1) > 1;
+  std::printf("profile %s %dx%dx%d, %d blocks: begin within %.2f us, all %.2f us; cycles: set-up %.0f, wait for the kernel before %.0f, first stage %.0f, products %.0f, ", instance.name.c_str(), p.m, p.n, p.k,
+              blocks, (last_begin - first) * 1e-3, (end - first) * 1e-3, mean(9, 1), mean(1, 2), mean(2, 3), mean(3, 4));
+  if (split) std::printf("sums laid out %.0f, arrived %.0f, added and stored %.0f, end %.0f\n", mean(4, 5), mean(5, 6), mean(6, 7), mean(7, 10));
+  else std::printf("epilogue %.0f, end %.0f\n", mean(4, 7), mean(7, 10));
+}
+
 int main(int count, char **arguments) {
   if (count < 4) return std::fprintf(stderr, "bench FOLDER PEER.so OUT.jsonl [--only SECTION] [--verbose 1]\n"), 2;
   std::string only, product, chosen;
@@ -33,6 +58,8 @@ int main(int count, char **arguments) {
       if (i.name == chosen)
         for (int n = 0; n < 5; n++) prepare_gemm(device, i, p)(device.stream);
     CHECK_CUDA(cuStreamSynchronize(device.stream));
+    for (const Instance &i : instances)
+      if (i.name == chosen && i.number("PROFILE", 0)) print_profile(device, i, p);
     return 0;
   }
   double copy_gb_s = 0;

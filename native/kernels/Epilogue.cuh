@@ -5,6 +5,8 @@
 // `v` is the accumulator as float; `row`, `column` and `batch` are its place. Inputs are named:
 //   COLUMN(i, T, name)  a vector over columns      MATRIX(i, T, name)  shaped and laid out like the output
 //   ROW(i, T, name)     a vector over rows         SCALAR(i, T, name)  one element read from memory
+//   TILE(i, T, name)    one 16-bit matrix shaped and laid out like the output, whose elements the kernel hands in as pairs, having
+//                       fetched them by a tensor map under the products (EPILOGUE_TILE=1; PersistentSm90.cuh)
 // `i` is the slot of its pointer in `EpilogueInputs`. Loads are masked by the output's shape.
 #pragma once
 #include "Element.cuh"
@@ -23,6 +25,9 @@ struct EpilogueInputs {
 };
 
 #define EPILOGUE_ARGUMENT(i, T, name) , const float name
+#if EPILOGUE_TILE
+#define TILE EPILOGUE_ARGUMENT
+#endif
 #define COLUMN EPILOGUE_ARGUMENT
 #define ROW EPILOGUE_ARGUMENT
 #define MATRIX EPILOGUE_ARGUMENT
@@ -59,7 +64,13 @@ template <class T, bool Whole = false> __device__ __forceinline__ float2 load_pa
 // `Whole`: the pair lies inside and starts at an even offset, so its loads need no branch and can all be in flight together.
 template <bool Whole = false>
 __device__ __forceinline__ float2 epilogue_pair(float2 v, int row, int column, int batch, long long at, bool row_inside,
-                                                int columns, bool even, const EpilogueInputs &inputs) {
+                                                int columns, bool even, const EpilogueInputs &inputs
+#if EPILOGUE_TILE
+                                                , u32 tile_pair
+#undef TILE
+#define TILE(i, T, name) const float2 name = unpack2<T>(tile_pair);
+#endif
+) {
   const int left = columns - column;
   const int count = left < 0 ? 0 : (left > 2 ? 2 : left);
   (void)at, (void)even, (void)inputs, (void)count, (void)row_inside;
@@ -78,6 +89,10 @@ __device__ __forceinline__ float2 epilogue_pair(float2 v, int row, int column, i
 #undef MATRIX
 #undef SCALAR
   float2 r;
+#if EPILOGUE_TILE
+#undef TILE
+#define TILE COLUMN
+#endif
 #define COLUMN(i, T, name) , name.x
 #define ROW COLUMN
 #define MATRIX COLUMN
@@ -93,6 +108,10 @@ __device__ __forceinline__ float2 epilogue_pair(float2 v, int row, int column, i
   return r;
 }
 
+#if EPILOGUE_TILE
+#undef TILE
+#define TILE(i, T, name)
+#endif
 // How many of the inputs are matrices.
 #define COLUMN(i, T, name)
 #define ROW(i, T, name)

@@ -45,12 +45,19 @@ const skinnies: ReadonlyArray<Instance> = [
 ]
 
 /** Weights through a ring in shared memory; `rows` of X, `perSm` blocks a multiprocessor. */
-const ring = (weight: string, rows: number, stages: number, perSm: number, warps = 8): Instance => ({
-  name: `skinny90-${weight}-x${rows}-w${warps}-s${stages}-o${perSm}`,
+const ring = (weight: string, rows: number, stages: number, perSm: number, warps = 8, resident = 0): Instance => ({
+  name: `skinny90-${weight}-x${rows}-w${warps}-s${stages}-o${perSm}${resident === 0 ? "" : `-r${resident}`}`,
   template: "SkinnySm90",
   entry: "skinny90",
   architecture: "90a",
-  defines: { WEIGHT: weight, XROWS: rows, STAGES: stages, WARPS: warps, PER_SM: perSm }
+  defines: {
+    WEIGHT: weight,
+    XROWS: rows,
+    STAGES: stages,
+    WARPS: warps,
+    PER_SM: perSm,
+    ...(resident === 0 ? {} : { RESIDENT: resident })
+  }
 })
 
 const rings: ReadonlyArray<Instance> = ["s4", "s8"].flatMap((weight) =>
@@ -63,7 +70,13 @@ const rings: ReadonlyArray<Instance> = ["s4", "s8"].flatMap((weight) =>
 )
 const singleRowRings: ReadonlyArray<Instance> = ["s4", "s8"].flatMap((weight) => [
   ring(weight, 1, 4, 1, 16),
-  ring(weight, 1, 2, 2, 16)
+  ring(weight, 1, 2, 2, 16),
+  ring(weight, 1, 3, 1, 16, 3),
+  ring(weight, 1, 4, 1, 16, 2),
+  ring(weight, 1, 7, 1, 8, 3),
+  ring(weight, 1, 2, 2, 16, 3),
+  ring(weight, 1, 3, 2, 8, 5),
+  ring(weight, 4, 3, 1, 16, 3)
 ])
 
 /** A first layer: channels, square filter, stride. */
@@ -157,25 +170,47 @@ const decode = (
   perSm: number,
   warps = 4,
   cluster = 0,
-  kv = input
+  kv = input,
+  early = 0
 ): Instance => ({
-  name: `decode-${input}${kv === input ? "" : `-${kv}`}-d${dim}-p${page}-w${warps}-o${perSm}${cluster === 1 ? "-cluster" : ""}`,
+  name: [
+    `decode-${input}${kv === input ? "" : `-${kv}`}-d${dim}-p${page}-w${warps}-o${perSm}`,
+    ...(cluster === 1 ? ["cluster"] : []),
+    ...(early === 1 ? ["early"] : [])
+  ].join("-"),
   template: "PagedDecodeSm80",
   entry: "decode",
   architecture: "90a",
-  defines: { INPUT: input, PAGE: page, HEAD_DIM: dim, WARPS: warps, BLOCKS_PER_SM: perSm, CLUSTER: cluster, KV: kv }
+  defines: {
+    INPUT: input,
+    PAGE: page,
+    HEAD_DIM: dim,
+    WARPS: warps,
+    BLOCKS_PER_SM: perSm,
+    CLUSTER: cluster,
+    KV: kv,
+    CONSTANT_HISTORY: early,
+    DENSE_TOKENS: page === 64 ? 1 : 0
+  }
 })
 
 const decodes: ReadonlyArray<Instance> = [
-  decode("f16", 64, 128, 2),
-  decode("f16", 64, 128, 1, 8),
-  decode("f16", 64, 128, 4, 2),
-  decode("f16", 64, 128, 1, 8, 1),
-  decode("f16", 64, 128, 2, 4, 1),
-  decode("f16", 64, 128, 1, 4, 1),
+  decode("f16", 64, 128, 4),
+  decode("f16", 64, 128, 2, 8),
+  decode("f16", 64, 128, 2, 8, 1),
+  decode("f16", 64, 128, 4, 4, 1),
+  decode("f16", 64, 128, 4, 4, 0, "f16", 1),
+  decode("f16", 64, 128, 8, 2, 0, "f16", 1),
+  decode("f16", 64, 128, 2, 8, 0, "f16", 1),
+  decode("f16", 64, 128, 3, 4, 0, "f16", 1),
+  decode("f16", 64, 128, 2, 8, 1, "f16", 1),
+  decode("f16", 64, 128, 4, 4, 1, "f16", 1),
   decode("f16", 16, 64, 1, 8, 1),
-  decode("f16", 64, 128, 1, 8, 0, "e4m3"),
-  decode("f16", 64, 128, 1, 8, 0, "s8"),
+  ...["e4m3", "s8"].flatMap((kv) => [
+    decode("f16", 64, 128, 2, 8, 0, kv),
+    decode("f16", 64, 128, 2, 8, 0, kv, 1),
+    decode("f16", 64, 128, 4, 4, 0, kv, 1)
+  ]),
   decode("f16", 16, 128, 2, 4, 0, "s8"),
   decode("bf16", 32, 128, 2, 4, 0, "e4m3"),
   decode("bf16", 64, 128, 1, 8, 1, "s8"),
@@ -250,7 +285,7 @@ const portables: ReadonlyArray<Instance> = [
   fewChannels(3, 7, 2, 4, 3),
   skinny("f16", 8, 2, 4, 0),
   skinny("s4", 8, 2, 4, 0),
-  decode("f16", 64, 128, 1, 8),
+  decode("f16", 64, 128, 2, 8),
   rows("layernorm", 4, 4, 1),
   rows("softmax", 1, 3, 4),
   pointwise(256, 4),

@@ -18,15 +18,36 @@ template <class T> __device__ __forceinline__ void store_masked(T *to, float2 v,
   if (count >= 2) to[1] = from_float<T>(v.y);
 }
 
+// PROFILE=1: a block's clock at nine places, by its first thread, to shape.partial as [block][16] of 64 bits.
+#if PROFILE
+#define STAMP(i)                                                                                                       \
+  if (threadIdx.x == 0) {                                                                                              \
+    u64 now;                                                                                                           \
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now)::"memory");                                                \
+    ((u64 *)shape.partial)[blockIdx.x * 16 + i] = i == 0 || i == 8 ? now : (u64)clock64();                             \
+  }
+#else
+#define STAMP(i)
+#endif
+
 extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, BLOCKS_PER_SM)
     KERNEL(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b, const __grid_constant__ TensorMap map_d,
-           const __grid_constant__ GemmShape shape) {
+           const __grid_constant__ GemmShape shape
+#if EPILOGUE_TILE
+           , const __grid_constant__ TensorMap map_tile
+#endif
+    ) {
   extern __shared__ char raw[];
+  STAMP(0)
+  STAMP(9)
   // Dynamic shared memory starts on 1024 bytes, as the swizzle needs, so no padding is asked for.
   const u32 base = shared_address(raw);
   if (base & 1023) __trap();
   const u32 smem_a = base, smem_b = base + STAGES * kABytes, smem_d = base + STAGES * kStageBytes;
   const u32 full = smem_d + kStoreBytes, empty = full + 8 * STAGES;
+#if EPILOGUE_TILE
+  const u32 tile_full = empty + 8 * STAGES; // a barrier for each consumer
+#endif
   [[maybe_unused]] const u32 receive = kApart ? smem_d : base + SPLIT_K * kOwnerBytes, arrived = empty + 8 * STAGES;
 
   const int warpgroup = __shfl_sync(0xffffffff, threadIdx.x / 128, 0);
@@ -46,6 +67,9 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
       barrier_init(full + 8 * i, 1);
       barrier_init(empty + 8 * i, 4 * kTogether * kSharers);
     }
+#if EPILOGUE_TILE
+    for (int i = 0; i < CONSUMERS; i++) barrier_init(tile_full + 8 * i, 1);
+#endif
     if (SPLIT_K > 1) {
       barrier_init(arrived, 1);
       barrier_expect(arrived, kReceiveBytes);
@@ -55,6 +79,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
   if (kCluster > 1) cluster_sync();
   else __syncthreads();
   dependents_launch();
+  STAMP(1)
   if (!CONSTANT_B || warpgroup != CONSUMERS) dependency_wait();
   const int tiles = all_tiles(shape);
 
@@ -97,6 +122,36 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
 #else
         const int batch_a = shape.a_batched && !GROUPED ? tile.batch : 0, batch_b = shape.b_batched ? tile.batch : 0;
 #endif
+#if SWAPPED
+        // A's rows are the product's columns, weights: they are announced and loaded first.
+        auto load_a = [&](const Slab &at, int to_stage) {
+          const u32 ready = full + 8 * to_stage, to_a = smem_a + to_stage * kABytes + rank_n * kPartM * 128;
+          barrier_expect(ready, kStageBytes);
+          if (CLUSTER_N > 1) tensor_load_3d_multicast(to_a, &map_a, ready, at.k0, m0 + rank_n * kPartM, batch_a, a_mask);
+          else tensor_load_3d(to_a, &map_a, ready, at.k0, m0 + rank_n * kPartM, batch_a);
+        };
+        int early = 0;
+        if (CONSTANT_B && first) {
+          early = min(STAGES, segment.to - segment.from);
+          Slab at = slab_at(segment.from, shape);
+          for (int i = 0; i < early; i++, next_slab(at, shape)) load_a(at, i);
+          dependency_wait();
+          first = false;
+        }
+        Slab at = slab_at(segment.from, shape);
+        for (int slab = segment.from; slab < segment.to; slab++, next_slab(at, shape)) {
+          const u32 ready = full + 8 * stage, to_b = smem_b + stage * kBBytes + rank_m * kPartN * 128;
+          if (early > 0) {
+            early--;
+          } else {
+            barrier_wait(empty + 8 * stage, phase ^ 1);
+            load_a(at, stage);
+          }
+          if (CLUSTER_M > 1) tensor_load_3d_multicast(to_b, &map_b, ready, at.k0, n0 + rank_m * kPartN, batch_b, b_mask);
+          else tensor_load_3d(to_b, &map_b, ready, at.k0, n0 + rank_m * kPartN, batch_b);
+          if (++stage == STAGES) stage = 0, phase ^= 1;
+        }
+#else
         // A stage's part of B, whose whole loads are announced first.
         auto load_b = [&](const Slab &at, int to_stage) {
           const u32 ready = full + 8 * to_stage, to_b = smem_b + to_stage * kBBytes + rank_m * kPartN * 128;
@@ -152,6 +207,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
 #endif
           if (++stage == STAGES) stage = 0, phase ^= 1;
         }
+#endif
       }
     }
     if (kCluster > 1) {
@@ -166,6 +222,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     const int consumer = warpgroup;
     const int quarter = warp % 4;
     Accumulator d[BLOCKS_M][TILE_N / 2];
+    STAMP(2)
     int stage = 0;
     u32 phase = 0;
     // Where this lane's release of a stage goes: the blocks whose loads write into this block's shared memory.
@@ -183,6 +240,9 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     constexpr int kStepA = A_ALONG_M ? 2048 / 16 : 32 / 16, kStepB = B_ALONG_N ? 2048 / 16 : 32 / 16;
 
     [[maybe_unused]] int chunk_count = 0;
+#if EPILOGUE_TILE
+    u32 tile_phase = 0;
+#endif
     int turn = 0;
     // Named barriers 8 and 9: whose tile it is. A warpgroup that ran ahead would take a phase of the same parity for its own.
     if (PING_PONG && consumer == 1) named_barrier_arrive(8, 256);
@@ -223,7 +283,24 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
       }
 #endif
       for (int slab = segment.from; slab < segment.to; slab++) {
+#if EPILOGUE_TILE
+        // The other matrix's tile comes to the slots under the products, once the results before have left them.
+        if (slab == min(segment.from + 4, segment.to - 1) && threadIdx.x % 128 == 0) {
+          constexpr int kChunks = TILE_N / kChunk;
+          const int tile_m0 = (tile.m * CLUSTER_M + rank_m) * kTileM + consumer % kTogether * BLOCKS_M * 64, tile_n0 = (tile.n * CLUSTER_N + rank_n) * TILE_N;
+          store_wait_read<0>();
+          barrier_expect(tile_full + 8 * consumer, BLOCKS_M * kChunks * kSlotBytes);
+          for (int i = 0; i < BLOCKS_M * kChunks; i++)
+            tensor_load_3d(smem_d + (consumer * STORE_SLOTS + i) * kSlotBytes, &map_tile, tile_full + 8 * consumer, tile_n0 + i % kChunks * kChunk, tile_m0 + i / kChunks * 64, tile.batch);
+        }
+        __syncwarp();
+#endif
         barrier_wait(full + 8 * stage, phase);
+#if PROFILE
+        if (slab == segment.from) {
+          STAMP(3)
+        }
+#endif
         mma_fence();
         const u64 a_stage = a0 + (u64)(stage * (kABytes / 16)), b_stage = b0 + (u64)(stage * (kBBytes / 16));
 #pragma unroll
@@ -270,6 +347,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
 #pragma unroll
       for (int mi = 0; mi < BLOCKS_M; mi++) hold(d[mi]);
 #endif
+      STAMP(4)
 
 #if STREAM_K
       {
@@ -336,7 +414,9 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
             const u32 block = rank_m + rank_n * CLUSTER_M + q * CLUSTER_M * CLUSTER_N, slot = rank_k < q ? rank_k : rank_k - 1;
             cluster_copy(cluster_address(receive + slot * kOwnerBytes, block), base + q * kOwnerBytes, kOwnerBytes, cluster_address(arrived, block));
           }
+        STAMP(5)
         barrier_wait(arrived, 0);
+        STAMP(6)
         constexpr int kQuads = TILE_N / 4;
         const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;
 #pragma unroll 2
@@ -361,7 +441,55 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
           }
         }
         __syncwarp();
+        STAMP(7)
         cluster_sync(); // no block leaves while its sums are on their way
+        STAMP(10)
+        STAMP(8)
+      }
+#elif SWAPPED
+      // Rows of the sums are columns of D: 64 of them, for all TILE_N rows of D, make a chunk, transposed on the way to shared memory.
+      const bool storer = threadIdx.x % 128 == 0, over_stages = STORE_SLOTS == 0 || (kOverStages && segments.at >= segments.end);
+      if (over_stages && CONSUMERS > 1) named_barrier(7, 128 * CONSUMERS);
+#pragma unroll
+      for (int mi = 0; mi < BLOCKS_M; mi++) {
+        constexpr int kSlots = STORE_SLOTS == 0 ? 1 : STORE_SLOTS;
+        const u32 slot = over_stages ? smem_a + (consumer * BLOCKS_M + mi) * kSlotBytes : smem_d + (consumer * kSlots + chunk_count % kSlots) * kSlotBytes;
+        chunk_count++;
+        if (!over_stages) {
+          if (storer) store_wait_read<kSlots - 1>();
+          named_barrier(1 + consumer, 128);
+        }
+        u32 packed[TILE_N / 8][2];
+#pragma unroll
+        for (int j = 0; j < TILE_N / 8; j++)
+#pragma unroll
+          for (int h = 0; h < 2; h++) {
+            float2 v = make_float2((float)d[mi][4 * j + 2 * h], (float)d[mi][4 * j + 2 * h + 1]);
+#ifdef EPILOGUE_TEXT
+            const int column = m0 + mi * 64 + quarter * 16 + lane / 4 + h * 8, r = n0 + j * 8 + lane % 4 * 2;
+            const int columns = column < shape.m ? column + 1 : column; // one element a call
+            const long long at = tile.batch * shape.batch_stride + r * shape.row_stride + column;
+            v.x = epilogue_pair(make_float2(v.x, 0.0f), r, column, tile.batch, at, r < shape.n, columns, false, shape.inputs).x;
+            v.y = epilogue_pair(make_float2(v.y, 0.0f), r + 1, column, tile.batch, at + shape.row_stride, r + 1 < shape.n, columns, false, shape.inputs).x;
+#endif
+            packed[j][h] = pack2<OUTPUT>(v.x, v.y);
+          }
+#pragma unroll
+        for (int j = 0; j < TILE_N / 8; j += 2) {
+          // Lane l gives the address of row l % 8 of matrix l / 8: matrices (j, h = 0), (j, 1), (j + 1, 0), (j + 1, 1).
+          const u32 to = slot + ((j + lane / 16) * 8 + lane % 8) * 128 + ((quarter * 2 + lane / 8 % 2) ^ (lane % 8)) * 16;
+          if (j + 1 < TILE_N / 8) {
+            asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(packed[j][0]), "r"(packed[j][1]), "r"(packed[j + 1][0]), "r"(packed[j + 1][1]) : "memory");
+          } else {
+            asm volatile("stmatrix.sync.aligned.m8n8.x2.trans.shared.b16 [%0], {%1, %2};" ::"r"(to), "r"(packed[j][0]), "r"(packed[j][1]) : "memory");
+          }
+        }
+        async_proxy_fence();
+        named_barrier(1 + consumer, 128);
+        if (storer) {
+          tensor_store_3d(&map_d, slot, m0 + mi * 64, n0, tile.batch);
+          store_commit();
+        }
       }
 #else
       const bool even = (shape.row_stride & 1) == 0 && (shape.batch_stride & 1) == 0;
@@ -379,9 +507,28 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
 #pragma unroll
         for (int chunk = 0; chunk < TILE_N / kChunk; chunk++) {
           constexpr int kChunks = TILE_N / kChunk;
+#if EPILOGUE_TILE
+          const u32 slot = smem_d + (consumer * STORE_SLOTS + mi * kChunks + chunk) * kSlotBytes;
+#else
           const u32 slot = over_stages ? smem_a + ((consumer * BLOCKS_M + mi) * kChunks + chunk) * kSlotBytes
                                        : smem_d + (consumer * STORE_SLOTS + chunk_count % STORE_SLOTS) * kSlotBytes;
           chunk_count++;
+#endif
+#if EPILOGUE_TILE
+          u32 other[kChunk / 8][2];
+          if (mi == 0 && chunk == 0) {
+            barrier_wait(tile_full + 8 * consumer, tile_phase);
+            tile_phase ^= 1;
+          }
+#pragma unroll
+          for (int j = 0; j < kChunk / 8; j += 2) {
+            const u32 offset = (quarter * 16 + (lane / 8 % 2) * 8 + lane % 8) * kLine + (j + lane / 16) * 16;
+            asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                         : "=r"(other[j][0]), "=r"(other[j][1]), "=r"(other[j + 1][0]), "=r"(other[j + 1][1])
+                         : "r"(slot + (offset ^ ((offset >> 7 & (kLine / 16 - 1)) << 4)))
+                         : "memory");
+          }
+#endif
           u32 packed[kChunk / 8][2];
           float2 wide[kChunk / 8][2];
           auto apply = [&]<bool Whole>() {
@@ -389,6 +536,10 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
           for (int j = 0; j < kChunk / 8; j++)
 #pragma unroll
             for (int h = 0; h < 2; h++) {
+#if EPILOGUE_GROUP
+              // Bounds the loads in flight, and the registers that they take.
+              if (h == 0 && j % EPILOGUE_GROUP == 0) asm volatile("" ::: "memory");
+#endif
               const int column = n0 + chunk * kChunk + j * 8 + lane % 4 * 2;
               const int i = 4 * (chunk * kChunk / 8 + j) + 2 * h;
               const int r = row + h * 8;
@@ -400,7 +551,11 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
 #endif
               const long long at = row_at + (h ? 8 * shape.row_stride : 0) + column;
               const float2 v = epilogue_pair<Whole>(make_float2((float)d[mi][i], (float)d[mi][i + 1]), r, column_0 + column, tile.batch, at, r < tile.rows, column_0 + shape.n, even,
-                                                     shape.inputs);
+                                                     shape.inputs
+#if EPILOGUE_TILE
+                                                     , other[j][h]
+#endif
+              );
               if (by_rows) {
                 if (r < tile.rows) store_masked((OUTPUT *)shape.d + at, v, shape.n - column, even);
                 continue;
@@ -412,10 +567,12 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
           if (whole) apply.template operator()<true>();
           else apply.template operator()<false>();
           if (by_rows) continue;
+#if !EPILOGUE_TILE
           if (!over_stages) {
             if (storer) store_wait_read<STORE_SLOTS - 1>();
             named_barrier(1 + consumer, 128);
           }
+#endif
           if constexpr (kOutBytes == 2) {
 #pragma unroll
             for (int j = 0; j < kChunk / 8; j += 2) {
@@ -447,11 +604,14 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     }
 #if SPLIT_K == 1
     // The stores must have read shared memory before the block ends; that they reach memory is the kernel's end.
+    STAMP(7)
     if (threadIdx.x % 128 == 0) store_wait_read<0>();
     if (kCluster > 1) {
       __syncwarp();
       cluster_sync();
     }
+    STAMP(10)
+    STAMP(8)
 #endif
   }
 }

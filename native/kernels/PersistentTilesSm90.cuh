@@ -64,6 +64,12 @@
 #ifndef CONVOLUTION
 #define CONVOLUTION 0
 #endif
+#ifndef SWAPPED
+#define SWAPPED 0
+#endif
+#ifndef PROFILE
+#define PROFILE 0
+#endif
 #ifndef KERNEL
 #define KERNEL gemm
 #endif
@@ -125,7 +131,13 @@ constexpr int kOutBytes = (int)sizeof(OUTPUT);
 // The store goes in chunks of 64 rows; a row of a chunk is one 128-, 64- or 32-byte swizzled line.
 constexpr int kChunk = TILE_N % (128 / kOutBytes) == 0 ? 128 / kOutBytes : TILE_N % (64 / kOutBytes) == 0 ? 64 / kOutBytes : 32 / kOutBytes;
 constexpr int kLine = kChunk * kOutBytes;
+#if SWAPPED
+// A slot holds 64 columns of all TILE_N rows of D.
+constexpr int kSlotBytes = TILE_N * 128;
+static_assert(SPLIT_K == 1 && !STREAM_K && !GROUPED && !CONVOLUTION && !A_ALONG_M && !B_ALONG_N && !PROMOTE && sizeof(OUTPUT) == 2, "swapped: whole products, 16-bit results");
+#else
 constexpr int kSlotBytes = 64 * kLine < 1024 ? 1024 : 64 * kLine;
+#endif
 // SPLIT_K: a block's sums are laid out over its stages, kOwnerBytes for each block that finishes a part of the rows, and travel
 // as bulk copies to where they arrive: beside the stages if they fit there, behind the laid out sums if not.
 constexpr int kPartialStride = TILE_N + 8, kRows = kTileM / SPLIT_K;
@@ -137,9 +149,21 @@ constexpr int kThreads = 128 * (CONSUMERS + 1);
 #else
 constexpr int kThreads = 128 * CONSUMERS + 32;
 #endif
+#if SWAPPED
+constexpr bool kPrefetch = false;
+#else
 constexpr bool kPrefetch = kEpilogueMatrices > 0;
+#endif
 // Results of a block's last tile may lie where the stages were, except where another warpgroup still reads them in its turn.
+#if SWAPPED
+constexpr bool kOverStages = !PING_PONG && CONSUMERS * BLOCKS_M * kSlotBytes <= STAGES * kStageBytes;
+static_assert(STORE_SLOTS > 0 || kOverStages, "without slots a block has one tile, and its results lie over the stages");
+#elif EPILOGUE_TILE
+constexpr bool kOverStages = false;
+static_assert(STORE_SLOTS == BLOCKS_M * TILE_N / kChunk && SPLIT_K == 1 && sizeof(OUTPUT) == 2 && kChunk % 16 == 0, "a slot for each chunk of the other matrix");
+#else
 constexpr bool kOverStages = SPLIT_K == 1 && !PING_PONG && kTileM * TILE_N / kChunk / 64 * kSlotBytes <= STAGES * kStageBytes;
+#endif
 static_assert(SPLIT_K == 1 || SPLIT_K * kOwnerBytes + (kApart ? 0 : kReceiveBytes) <= STAGES * kStageBytes, "sums are laid out over the stages");
 static_assert(!STREAM_K || (kCluster == 1 && PROMOTE == 0), "stream-K blocks share nothing");
 static_assert(!GROUPED || (kCluster == 1 && !STREAM_K && !A_ALONG_M && !CONSTANT_B && MMA_KIND != 2), "groups: rows of A along k, no cluster, floats");

@@ -8,6 +8,21 @@ import type { Instance } from "./Instance.ts"
 /** The epilogues of the tests and benchmarks; the number is the kind that Reference.cu computes in float64. */
 const epilogues: Readonly<Record<string, { readonly kind: number; readonly inputs: string; readonly text: string }>> = {
   gelu: { kind: 1, inputs: "COLUMN(0, f16, bias) MATRIX(1, f16, residual)", text: "gelu_erf(v + bias) + residual" },
+  gelus: {
+    kind: 1,
+    inputs: "COLUMN(0, f16, bias) MATRIX(1, f16, residual)",
+    text: "gelu_erf_short(v + bias) + residual"
+  },
+  gelutile: {
+    kind: 1,
+    inputs: "COLUMN(0, f16, bias) TILE(1, f16, residual)",
+    text: "gelu_erf(v + bias) + residual"
+  },
+  gelustile: {
+    kind: 1,
+    inputs: "COLUMN(0, f16, bias) TILE(1, f16, residual)",
+    text: "gelu_erf_short(v + bias) + residual"
+  },
   relu: { kind: 2, inputs: "COLUMN(0, f16, bias)", text: "relu(v + bias)" },
   reluadd: { kind: 3, inputs: "COLUMN(0, f16, bias) MATRIX(1, f16, residual)", text: "relu(v + bias + residual)" },
   scale: {
@@ -20,7 +35,9 @@ const epilogues: Readonly<Record<string, { readonly kind: number; readonly input
 /** Macros of a named epilogue, and its kind for the harness. */
 export const epilogue = (name: string): Record<string, string | number> => {
   const e = epilogues[name]
-  return e === undefined ? {} : { EPILOGUE_INPUTS: e.inputs, EPILOGUE: e.text, EPILOGUE_KIND: e.kind }
+  if (e === undefined) return {}
+  const short = e.text.includes("gelu_erf_short") ? { GELU_SHORT: 1 } : {}
+  return { EPILOGUE_INPUTS: e.inputs, EPILOGUE: e.text, EPILOGUE_KIND: e.kind, ...short }
 }
 
 type GemmTile = {
@@ -35,6 +52,7 @@ type GemmTile = {
   readonly perSm?: number
   readonly stream?: boolean
   readonly pingPong?: boolean
+  readonly swapped?: boolean
 }
 
 // Registers of the loading and the consuming warpgroups where two consumers hold many sums; a convolution's loads compute more.
@@ -65,6 +83,7 @@ const gemm = (
     ...(tile.perSm === undefined ? [] : [`o${tile.perSm}`]),
     ...(tile.stream === true ? ["sk"] : []),
     ...(tile.pingPong === true ? ["pp"] : []),
+    ...(tile.swapped === true ? ["sw"] : []),
     ...(suffix === "" ? [] : [suffix])
   ].join("-")
   return {
@@ -87,6 +106,7 @@ const gemm = (
       ...(tile.perSm === undefined ? {} : { BLOCKS_PER_SM: tile.perSm }),
       ...(tile.stream === true ? { STREAM_K: 1 } : {}),
       ...(tile.pingPong === true ? { PING_PONG: 1 } : {}),
+      ...(tile.swapped === true ? { SWAPPED: 1 } : {}),
       ...(output === "f16" ? { CONSTANT_B: 1 } : {}),
       ...(moved === undefined ? {} : { PRODUCER_REGISTERS: moved[0], CONSUMER_REGISTERS: moved[1] }),
       ...extra
@@ -236,6 +256,7 @@ const lightTiles: ReadonlyArray<GemmTile> = [
 
 /** Parts of k beside one another in a cluster, for few tiles and long k. */
 const splitTiles: ReadonlyArray<GemmTile> = [
+  { consumers: 2, n: 192, stages: 3, split: 4 },
   { consumers: 2, n: 96, stages: 6, split: 2 },
   { consumers: 2, n: 64, stages: 6, split: 2 },
   { consumers: 2, n: 128, stages: 5, split: 4 },
@@ -332,7 +353,90 @@ const convolutions: ReadonlyArray<Instance> = [
   ])
 ]
 
+/**
+ * Tiles whose 64-row side lies along the product's columns, so that its rows, 197 or 1,576 of them, are divided by any multiple of
+ * 8: name and parameters say columns x rows.
+ */
+const swappedTiles: ReadonlyArray<GemmTile> = [
+  { consumers: 2, n: 72, stages: 9, slots: 0, cluster: [1, 2] },
+  { consumers: 2, n: 72, stages: 9, slots: 0 },
+  { consumers: 2, n: 72, stages: 4, slots: 1 },
+  { consumers: 2, n: 72, stages: 9, slots: 0, cluster: [1, 4] },
+  { consumers: 2, blocks: 2, n: 144, stages: 4, slots: 0 },
+  { consumers: 2, blocks: 2, n: 144, stages: 4, slots: 0, cluster: [2, 1] },
+  { consumers: 2, blocks: 2, n: 144, stages: 4, slots: 0, cluster: [1, 2] },
+  { consumers: 3, n: 144, stages: 5, slots: 0 },
+  { consumers: 3, n: 144, stages: 5, slots: 0, cluster: [2, 1] },
+  { consumers: 2, n: 144, stages: 5, slots: 1 },
+  { consumers: 2, n: 104, stages: 7, slots: 0 },
+  { consumers: 1, n: 104, stages: 5, slots: 0, perSm: 2 },
+  { consumers: 1, n: 104, stages: 10, slots: 0 },
+  { consumers: 1, n: 72, stages: 6, slots: 0, perSm: 2 },
+  { consumers: 1, n: 72, stages: 12, slots: 0 },
+  { consumers: 1, n: 40, stages: 8, slots: 0, perSm: 2 },
+  { consumers: 2, n: 40, stages: 10, slots: 0 },
+  { consumers: 2, n: 56, stages: 9, slots: 0 },
+  { consumers: 2, n: 56, stages: 4, slots: 0 },
+  { consumers: 3, n: 96, stages: 6, slots: 0 },
+  { consumers: 2, blocks: 2, n: 72, stages: 5, slots: 0 }
+].map((tile) => ({ ...tile, swapped: true }) as const)
+
+/** Tiles with as many stages as fit: where k is long, what is in flight hides the memory's latency. */
+const deepTiles: ReadonlyArray<GemmTile> = [
+  { consumers: 1, n: 96, stages: 10, slots: 1, cluster: [2, 1] },
+  { consumers: 1, n: 96, stages: 10, slots: 1, cluster: [1, 2] },
+  { consumers: 1, n: 96, stages: 10, slots: 1, cluster: [2, 2] },
+  { consumers: 1, n: 96, stages: 10, slots: 1, cluster: [4, 1] },
+  { consumers: 1, n: 96, stages: 10, slots: 1 },
+  { consumers: 2, n: 96, stages: 7, slots: 1, cluster: [1, 2] },
+  { consumers: 2, n: 96, stages: 7, slots: 1, cluster: [2, 1] },
+  { consumers: 1, n: 64, stages: 12, cluster: [4, 2] },
+  { consumers: 1, n: 64, stages: 12, cluster: [2, 2] },
+  { consumers: 1, n: 48, stages: 14, cluster: [2, 2] },
+  { consumers: 2, n: 192, stages: 5, slots: 1, cluster: [2, 1] },
+  { consumers: 3, n: 192, stages: 4, slots: 1, cluster: [2, 1] }
+]
+
+/** Tiles of products whose epilogue is long. */
+const longEpilogueTiles: ReadonlyArray<GemmTile> = [
+  large,
+  { ...large, stages: 3, slots: 4 },
+  { consumers: 2, blocks: 2, n: 128, stages: 4, cluster: [2, 1] },
+  { consumers: 2, blocks: 2, n: 192, stages: 4, pingPong: true },
+  { consumers: 2, blocks: 2, n: 192, stages: 4, pingPong: true, cluster: [2, 1] },
+  { consumers: 2, blocks: 2, n: 128, stages: 5, pingPong: true, cluster: [2, 1] },
+  { consumers: 2, blocks: 2, n: 160, stages: 5, pingPong: true, cluster: [2, 1] }
+]
+
+/** What became of a block's time, written beside the result. */
+const profiled: ReadonlyArray<GemmTile> = [
+  { consumers: 2, n: 128, stages: 5, split: 2 },
+  { consumers: 2, n: 64, stages: 8, cluster: [1, 4] },
+  { consumers: 1, n: 96, stages: 10, slots: 1 },
+  { consumers: 1, n: 96, stages: 10, slots: 1, cluster: [2, 1] },
+  { consumers: 2, n: 72, stages: 9, slots: 0, swapped: true },
+  { consumers: 2, n: 72, stages: 9, slots: 0, cluster: [1, 2], swapped: true }
+]
+
 const gemms: ReadonlyArray<Instance> = [
+  ...longEpilogueTiles.map((tile) =>
+    gemm("f16", "f16", tile, { ...epilogue("gelus"), ...(tile.n === 192 ? { EPILOGUE_GROUP: 2 } : {}) }, "gelus")
+  ),
+  ...[
+    { ...large, stages: 3, slots: 4 },
+    { consumers: 2, blocks: 2, n: 128, stages: 5, slots: 4, pingPong: true, cluster: [2, 1] as const },
+    { consumers: 2, blocks: 2, n: 160, stages: 4, slots: 10, pingPong: true, cluster: [2, 1] as const },
+    { consumers: 2, blocks: 2, n: 192, stages: 3, slots: 6, pingPong: true, cluster: [2, 1] as const },
+    { consumers: 2, blocks: 2, n: 192, stages: 3, slots: 6, pingPong: true, cluster: [1, 2] as const },
+    { consumers: 2, blocks: 2, n: 128, stages: 3, slots: 4, cluster: [2, 1] as const }
+  ].flatMap((tile) => [
+    gemm("f16", "f16", tile, { ...epilogue("gelutile"), EPILOGUE_TILE: 1 }, "gelutile"),
+    gemm("f16", "f16", tile, { ...epilogue("gelustile"), EPILOGUE_TILE: 1 }, "gelustile")
+  ]),
+  gemm("f16", "f16", { consumers: 2, n: 72, stages: 4, slots: 1, swapped: true }, epilogue("gelu"), "gelu"),
+  ...swappedTiles.map((tile) => gemm("f16", "f16", tile)),
+  ...deepTiles.map((tile) => gemm("f16", "f16", tile)),
+  ...profiled.map((tile) => gemm("f16", "f16", tile, { PROFILE: 1 }, "profile")),
   ...pingPongTiles.map((tile) => gemm("f16", "f16", tile)),
   ...pingPongTiles.slice(0, 2).map((tile) => gemm("f16", "f16", tile, epilogue("gelu"), "gelu")),
   ...largeTiles.map((tile) => gemm("f16", "f16", tile)),

@@ -12,7 +12,8 @@
 // Needs      sm_90; n a multiple of 8 (s4); k a multiple of 128 (s4) or 64 (s8); W, scales on 16 bytes; XROWS * k * 2 bytes of
 //            shared memory beside the ring.
 // Floor      bytes of W and scales once at copy bandwidth.
-// Parameters WEIGHT, XROWS 1 | 4 | 8 | 16, STAGES, WARPS. docs/kernels/skinny-sm80.md.
+// Parameters WEIGHT, XROWS 1 | 4 | 8 | 16, STAGES, WARPS, RESIDENT (blocks a multiprocessor that registers leave room for: with
+//            three, the kernel after the next has its weights on the way as well). docs/kernels/skinny-sm80.md.
 #include "AsyncCopy.cuh"
 #include "Epilogue.cuh"
 
@@ -28,6 +29,9 @@
 #ifndef WARPS
 #define WARPS 8
 #endif
+#ifndef RESIDENT
+#define RESIDENT 0
+#endif
 #define IS_S4_s8 0
 #define IS_S4_s4 1
 #define JOIN_(a, b) a##b
@@ -41,7 +45,7 @@ constexpr int kStageBytes = kRows * kPieceBytes + 1024 * (kScaleBytes > 0); // a
 constexpr int kSteps = kUnitK / 16;
 constexpr int kColumns = XROWS > 8 ? 2 : 1;       // of eight rows of X
 constexpr int kHeld = XROWS > 8 ? 8 : XROWS;      // rows of a column block in shared memory
-constexpr int kSumRows = XROWS > 8 ? 16 : 8;
+constexpr int kSumRows = XROWS; // of a warp's sums, those of X's rows
 constexpr int kXUnitBytes = kSteps / 2 * kColumns * kHeld * 64;
 
 struct SkinnyShape {
@@ -89,7 +93,7 @@ __device__ __forceinline__ void unpack(u32 word, u32 (&pair)[kPairs]) {
 }
 #endif
 
-extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1)) skinny90(const __grid_constant__ TensorMap map_w, const __grid_constant__ TensorMap map_scales,
+extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1), RESIDENT) skinny90(const __grid_constant__ TensorMap map_w, const __grid_constant__ TensorMap map_scales,
                                                                         const __grid_constant__ SkinnyShape s) {
   extern __shared__ char raw[];
   const u32 ring = (shared_address(raw) + 1023) & ~1023u, full = ring + STAGES * kStageBytes, empty = full + 8 * STAGES;
@@ -196,7 +200,8 @@ extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1)) skinny90(const _
 #pragma unroll
     for (int c = 0; c < kColumns; c++)
 #pragma unroll
-      for (int e = 0; e < 4; e++) sums[turn][warp][c * 8 + q * 2 + e % 2][row + e / 2 * 8] = d[c][e];
+      for (int e = 0; e < 4; e++)
+        if (XROWS >= 8 || q * 2 + e % 2 < XROWS) sums[turn][warp][c * 8 + q * 2 + e % 2][row + e / 2 * 8] = d[c][e];
     named_barrier(1, 32 * kWarps);
     for (int i = threadIdx.x; i < s.m * (kRows / 2); i += 32 * kWarps) {
       const int of_x = i / (kRows / 2), c = i % (kRows / 2) * 2, column = group * kRows + c;

@@ -298,6 +298,48 @@ template <> struct MMA_NAME<256> {
                  : "l"(a), "l"(b), "r"(accumulate));
   }
 };
+#if SWAPPED
+template <> struct MMA_NAME<56> {
+  static __device__ __forceinline__ void shared(MMA_ACC (&d)[28], u64 a, u64 b, u32 accumulate) {
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %30, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n56" MMA_SHAPE_TYPES " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27}, %28, %29, p" MMA_TAIL_SHARED ";\n}"
+                 : ACC(d[0]), ACC(d[1]), ACC(d[2]), ACC(d[3]), ACC(d[4]), ACC(d[5]), ACC(d[6]), ACC(d[7]), ACC(d[8]), ACC(d[9]), ACC(d[10]), ACC(d[11]), ACC(d[12]), ACC(d[13]), ACC(d[14]), ACC(d[15]), ACC(d[16]), ACC(d[17]), ACC(d[18]), ACC(d[19]), ACC(d[20]), ACC(d[21]), ACC(d[22]), ACC(d[23]), ACC(d[24]), ACC(d[25]), ACC(d[26]), ACC(d[27])
+                 : "l"(a), "l"(b), "r"(accumulate));
+  }
+};
+template <> struct MMA_NAME<72> {
+  static __device__ __forceinline__ void shared(MMA_ACC (&d)[36], u64 a, u64 b, u32 accumulate) {
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %38, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n72" MMA_SHAPE_TYPES " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35}, %36, %37, p" MMA_TAIL_SHARED ";\n}"
+                 : ACC(d[0]), ACC(d[1]), ACC(d[2]), ACC(d[3]), ACC(d[4]), ACC(d[5]), ACC(d[6]), ACC(d[7]), ACC(d[8]), ACC(d[9]), ACC(d[10]), ACC(d[11]), ACC(d[12]), ACC(d[13]), ACC(d[14]), ACC(d[15]), ACC(d[16]), ACC(d[17]), ACC(d[18]), ACC(d[19]), ACC(d[20]), ACC(d[21]), ACC(d[22]), ACC(d[23]), ACC(d[24]), ACC(d[25]), ACC(d[26]), ACC(d[27]), ACC(d[28]), ACC(d[29]), ACC(d[30]), ACC(d[31]), ACC(d[32]), ACC(d[33]), ACC(d[34]), ACC(d[35])
+                 : "l"(a), "l"(b), "r"(accumulate));
+  }
+};
+template <> struct MMA_NAME<88> {
+  static __device__ __forceinline__ void shared(MMA_ACC (&d)[44], u64 a, u64 b, u32 accumulate) {
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %46, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n88" MMA_SHAPE_TYPES " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43}, %44, %45, p" MMA_TAIL_SHARED ";\n}"
+                 : ACC(d[0]), ACC(d[1]), ACC(d[2]), ACC(d[3]), ACC(d[4]), ACC(d[5]), ACC(d[6]), ACC(d[7]), ACC(d[8]), ACC(d[9]), ACC(d[10]), ACC(d[11]), ACC(d[12]), ACC(d[13]), ACC(d[14]), ACC(d[15]), ACC(d[16]), ACC(d[17]), ACC(d[18]), ACC(d[19]), ACC(d[20]), ACC(d[21]), ACC(d[22]), ACC(d[23]), ACC(d[24]), ACC(d[25]), ACC(d[26]), ACC(d[27]), ACC(d[28]), ACC(d[29]), ACC(d[30]), ACC(d[31]), ACC(d[32]), ACC(d[33]), ACC(d[34]), ACC(d[35]), ACC(d[36]), ACC(d[37]), ACC(d[38]), ACC(d[39]), ACC(d[40]), ACC(d[41]), ACC(d[42]), ACC(d[43])
+                 : "l"(a), "l"(b), "r"(accumulate));
+  }
+};
+template <> struct MMA_NAME<104> {
+  static __device__ __forceinline__ void shared(MMA_ACC (&d)[52], u64 a, u64 b, u32 accumulate) {
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %54, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n104" MMA_SHAPE_TYPES " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51}, %52, %53, p" MMA_TAIL_SHARED ";\n}"
+                 : ACC(d[0]), ACC(d[1]), ACC(d[2]), ACC(d[3]), ACC(d[4]), ACC(d[5]), ACC(d[6]), ACC(d[7]), ACC(d[8]), ACC(d[9]), ACC(d[10]), ACC(d[11]), ACC(d[12]), ACC(d[13]), ACC(d[14]), ACC(d[15]), ACC(d[16]), ACC(d[17]), ACC(d[18]), ACC(d[19]), ACC(d[20]), ACC(d[21]), ACC(d[22]), ACC(d[23]), ACC(d[24]), ACC(d[25]), ACC(d[26]), ACC(d[27]), ACC(d[28]), ACC(d[29]), ACC(d[30]), ACC(d[31]), ACC(d[32]), ACC(d[33]), ACC(d[34]), ACC(d[35]), ACC(d[36]), ACC(d[37]), ACC(d[38]), ACC(d[39]), ACC(d[40]), ACC(d[41]), ACC(d[42]), ACC(d[43]), ACC(d[44]), ACC(d[45]), ACC(d[46]), ACC(d[47]), ACC(d[48]), ACC(d[49]), ACC(d[50]), ACC(d[51])
+                 : "l"(a), "l"(b), "r"(accumulate));
+  }
+};
+template <> struct MMA_NAME<120> {
+  static __device__ __forceinline__ void shared(MMA_ACC (&d)[60], u64 a, u64 b, u32 accumulate) {
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %62, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n120" MMA_SHAPE_TYPES " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59}, %60, %61, p" MMA_TAIL_SHARED ";\n}"
+                 : ACC(d[0]), ACC(d[1]), ACC(d[2]), ACC(d[3]), ACC(d[4]), ACC(d[5]), ACC(d[6]), ACC(d[7]), ACC(d[8]), ACC(d[9]), ACC(d[10]), ACC(d[11]), ACC(d[12]), ACC(d[13]), ACC(d[14]), ACC(d[15]), ACC(d[16]), ACC(d[17]), ACC(d[18]), ACC(d[19]), ACC(d[20]), ACC(d[21]), ACC(d[22]), ACC(d[23]), ACC(d[24]), ACC(d[25]), ACC(d[26]), ACC(d[27]), ACC(d[28]), ACC(d[29]), ACC(d[30]), ACC(d[31]), ACC(d[32]), ACC(d[33]), ACC(d[34]), ACC(d[35]), ACC(d[36]), ACC(d[37]), ACC(d[38]), ACC(d[39]), ACC(d[40]), ACC(d[41]), ACC(d[42]), ACC(d[43]), ACC(d[44]), ACC(d[45]), ACC(d[46]), ACC(d[47]), ACC(d[48]), ACC(d[49]), ACC(d[50]), ACC(d[51]), ACC(d[52]), ACC(d[53]), ACC(d[54]), ACC(d[55]), ACC(d[56]), ACC(d[57]), ACC(d[58]), ACC(d[59])
+                 : "l"(a), "l"(b), "r"(accumulate));
+  }
+};
+#endif
 #endif
 #undef ACC
 #undef MMA_NAME

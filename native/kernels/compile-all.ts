@@ -56,7 +56,7 @@ const sourceOf = (file: string, seen: Set<string> = new Set()): string => {
 
 /**
  * What the compiler is left with once this instance's macros have chosen: a change under an `#if` that it does not take leaves its
- * cubin as it is. Without a preprocessor the whole text counts.
+ * cubin as it is, and so does white space. Without a preprocessor the whole text counts.
  */
 const preprocessed = (instance: Instance): string => {
   const defines = Object.entries(instance.defines).map(([name, value]) => `#define ${name} ${value}\n`)
@@ -66,7 +66,7 @@ const preprocessed = (instance: Instance): string => {
     input: text,
     encoding: "utf8"
   })
-  return cpp.status === 0 ? cpp.stdout : text
+  return (cpp.status === 0 ? cpp.stdout : text).replaceAll(/\s+/g, "")
 }
 
 const commandOf = (instance: Instance, output: string): ReadonlyArray<string> => [

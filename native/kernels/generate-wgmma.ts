@@ -9,6 +9,8 @@ import { writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
 const widths = [8, 16, 24, 32, 40, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 256]
+// Widths of SWAPPED tiles, whose rows are B's: any multiple of 8 may divide them evenly.
+const swappedWidths = [56, 72, 88, 104, 120]
 const variants = ["shared", "registers"] as const
 
 const wrapper = (n: number, a: (typeof variants)[number]): string => {
@@ -48,6 +50,9 @@ const text = [
   ...widths.map((n) => wrapper(n, "registers")),
   "#else",
   ...widths.map((n) => wrapper(n, "shared")),
+  "#if SWAPPED",
+  ...swappedWidths.map((n) => wrapper(n, "shared")),
+  "#endif",
   "#endif",
   "#undef ACC",
   "#undef MMA_NAME",

@@ -131,7 +131,7 @@ inline std::string skinny_refusal(const Instance &i, const SkinnyProblem &p) {
   const bool s4 = i.text("WEIGHT", "s4") == "s4";
   if (p.m > i.number("XROWS", 1)) return "more rows than the instance has";
   if (p.k % (s4 ? 128 : 64) || (s4 && p.n % 8)) return "k must be a multiple of 128 (s8: 64), n of 8 (s4)";
-  const int sums = 2 * i.number("WARPS", 8) * (i.number("XROWS", 1) > 8 ? 16 : 8) * 18 * 4;
+  const int sums = 2 * i.number("WARPS", 8) * i.number("XROWS", 1) * 18 * 4;
   return SkinnyRing(i, p.k).shared_bytes + sums > 232448 ? "X does not fit beside the ring" : "";
 }
 inline Launch prepare_skinny(const Device &device, const Instance &i, const SkinnyProblem &p) {

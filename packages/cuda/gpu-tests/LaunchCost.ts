@@ -43,6 +43,7 @@ export const run = (image: Uint8Array) =>
       )
     const one = yield* graphOf(1)
     const twenty = yield* graphOf(20)
+    const resolved = yield* Graph.resolve(small, stream)
 
     const costs: Array<Cost> = []
     const measure = (what: string, calls: number, batch: Effect.Effect<void>) =>
@@ -77,6 +78,11 @@ export const run = (image: Uint8Array) =>
       "launch as an Effect",
       400,
       Effect.orDie(Effect.forEach(Array.from({ length: 400 }), () => Launch.submit(small, stream), { discard: true }))
+    )
+    yield* measure(
+      "launch with three arguments, resolved",
+      100,
+      times(100, () => Graph.replayNow(resolved, stream))
     )
     yield* measure(
       "replay of a graph of 1 kernel",
