@@ -34,6 +34,7 @@ import { UnreadableImage } from "./ImageReader.ts"
 import { Loaded } from "./Loaded.ts"
 import * as Places from "./Places.ts"
 import { Meter } from "./Profile.ts"
+import * as Results from "./Results.ts"
 import type { PoolOptions } from "./Threads.ts"
 import { ThreadFailure, ThreadPool } from "./Threads.ts"
 import { host } from "./WebAssembly.ts"
@@ -177,7 +178,7 @@ class WasmSession {
       for (let part = 0; part < binding.program.parts.length; part++) binding.part(part)
       return binding.outputs.map((port) => {
         if (port === undefined) throw new Error("an output is left to the host")
-        return { dtype: port.dtype, shape: port.shape, data: port.data.slice() }
+        return Results.tensor(port)
       })
     } catch (cause) {
       throw explain(this.#what.engine, cause, binding)

@@ -21,6 +21,7 @@ import type { Heap } from "./Heap.ts"
 import type * as Image from "./Image.ts"
 import * as Places from "./Places.ts"
 import type { Meter } from "./Profile.ts"
+import * as Results from "./Results.ts"
 
 type Attempt = <A>(f: () => A, binding?: Binding) => Effect.Effect<A, ExecutionError>
 
@@ -145,7 +146,7 @@ export const run = (
       (what.boundary ?? what.graph).outputs.map(({ name }, place): Tensor.Tensor => {
         const port = binding.outputs[place]
         const operand = image.outputs[place]
-        if (port !== undefined) return { dtype: port.dtype, shape: port.shape, data: port.data.slice() }
+        if (port !== undefined) return Results.tensor(port)
         if (operand === undefined) throw new Error(`output ${name} is nowhere`)
         return valueOf(operand)
       })
