@@ -117,7 +117,7 @@ const evaluateAll = <V>(
   given: ReadonlyArray<Scalar>,
   environment: Environment<V>
 ): ReadonlyArray<V> => {
-  const scalars = ScalarFolding.fold(given)
+  const scalars = ScalarFolding.fold(given, w.emission.features.relaxed)
   const structure = new Structure()
   const uses = new Map<number, number>()
   const count = (scalar: Scalar): void => {

@@ -6,10 +6,13 @@
  *   x − 0                                        ⇒  x
  *   cast(max(round(x / s) + 0, c), u8)           ⇒  cast(max(round(x / s), c), u8)
  *   cast(max(round(max(x, 0) / s), c), u8)       ⇒  cast(max(round(x / s), c), u8)        c ≥ 0, s > 0
+ *   cast(max(round(x / s), c), u8)               ⇒  … round(fma(x, h, x · l)) …           h + l = 1 / s; where sums of
+ *                                                                                         products are rounded once
  */
 import * as DTypes from "@anneal/ir/DType"
 import type { Scalar } from "@anneal/lower/Scalar"
 import * as Scalars from "@anneal/lower/Scalar"
+import * as Quotient from "./Quotient.ts"
 
 const isNumber = (scalar: Scalar, value: number): boolean =>
   scalar.kind === "constant" && typeof scalar.value === "number" && Object.is(scalar.value, value)
@@ -55,8 +58,49 @@ const withoutRelu = (scalar: Scalar): Scalar => {
 
 const reluOf = (a: Scalar, b: Scalar): Scalar | undefined => (isNumber(b, 0) ? a : isNumber(a, 0) ? b : undefined)
 
-/** Results with constants folded; what they share stays shared. */
-export const fold = (scalars: ReadonlyArray<Scalar>): ReadonlyArray<Scalar> => {
+/** Greatest size of an integer whose neighbours a clamp to 8 bits tells apart, whatever the zero point is. */
+const eightBits = 511
+
+/** An integer made of a quotient and clamped: without the division. */
+const withoutDivision = (scalar: Scalar): Scalar => {
+  if (scalar.kind === "binary" && (scalar.op === "min" || scalar.op === "max" || scalar.op === "add")) {
+    const { b } = scalar
+    const isSmall = b.kind === "constant" && Math.abs(Number(b.value)) <= 255
+    return isSmall ? { ...scalar, a: withoutDivision(scalar.a) } : scalar
+  }
+  if (scalar.kind !== "unary" || scalar.op !== "round" || scalar.x.kind !== "binary" || scalar.x.op !== "div")
+    return scalar
+  const { a, b } = scalar.x
+  if (b.kind !== "constant" || b.dtype !== "f32" || a.dtype !== "f32") return scalar
+  const by = Quotient.reciprocal(Number(b.value), eightBits)
+  if (by === undefined) return scalar
+  const times = (factor: number): Scalar => Scalars.binary("mul", a, Scalars.constant("f32", factor))
+  const high = Scalars.constant("f32", by.high)
+  return { ...scalar, x: by.low === 0 ? times(by.high) : { kind: "fma", dtype: "f32", a, b: high, c: times(by.low) } }
+}
+
+/** Clamped on both sides within what 8 bits tell apart: beyond it, all quotients are the same. */
+const isClamped = ({ a, b, op }: Extract<Scalar, { readonly kind: "binary" }>): boolean =>
+  (op === "min" || op === "max") &&
+  b.kind === "constant" &&
+  a.kind === "binary" &&
+  a.op === (op === "min" ? "max" : "min")
+
+const undivided = (scalar: Scalar): Scalar =>
+  scalar.kind === "cast" &&
+  DTypes.isInteger(scalar.dtype) &&
+  DTypes.bits(scalar.dtype) <= 8 &&
+  scalar.x.kind === "binary" &&
+  isClamped(scalar.x)
+    ? { ...scalar, x: withoutDivision(scalar.x) }
+    : scalar
+
+/**
+ * Results with constants folded; what they share stays shared. `fuses`: sums of products are rounded once, where the host
+ * can.
+ */
+export const fold = (scalars: ReadonlyArray<Scalar>, fuses = false): ReadonlyArray<Scalar> => {
   const seen = new Map<Scalar, Scalar>()
-  return scalars.map((scalar) => Scalars.map(scalar, folded, seen))
+  const all = (scalar: Scalar): Scalar => (fuses ? undivided(folded(scalar)) : folded(scalar))
+  return scalars.map((scalar) => Scalars.map(scalar, all, seen))
 }

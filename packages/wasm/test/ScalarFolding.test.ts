@@ -43,4 +43,30 @@ describe("ScalarFolding", () => {
     const large = Scalars.cast(Scalars.constant("i32", 2 ** 24 + 1), "f32")
     expect(ScalarFolding.fold([large])).toEqual([large])
   })
+
+  it("multiplies by reciprocals where products are fused with sums, and only what is rounded to 8 bits", () => {
+    const third = Math.fround(1 / 3)
+    const [made] = ScalarFolding.fold([quantized(x, 0, third)], true)
+    const high = 3 - 2 ** -22
+    const low = Math.fround(1 / third - high)
+    const product: Scalars.Scalar = {
+      kind: "fma",
+      dtype: "f32",
+      a: x,
+      b: number(high),
+      c: Scalars.binary("mul", x, number(low))
+    }
+    expect(made).toEqual(clamped(Scalars.unary("round", product)))
+    expect(ScalarFolding.fold([quantized(x, 0)], true)).toEqual([
+      clamped(Scalars.unary("round", Scalars.binary("mul", x, number(2))))
+    ])
+    // Not where products are rounded, nor a quotient that stays a float, nor one of 16 bits.
+    const divided = Scalars.binary("div", x, number(third))
+    expect(ScalarFolding.fold([quantized(x, 0, third)])).toEqual([clamped(Scalars.unary("round", divided))])
+    const wide = Scalars.cast(
+      Scalars.binary("min", Scalars.binary("max", Scalars.unary("round", divided), number(-9)), number(9)),
+      "i16"
+    )
+    expect(ScalarFolding.fold([divided, wide], true)).toEqual([divided, wide])
+  })
 })

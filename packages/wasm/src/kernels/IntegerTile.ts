@@ -13,6 +13,7 @@
 import type { I32, V128 } from "../Instruction.ts"
 import { i16x8, i32, i32x4, v128 } from "../Instruction.ts"
 import type { FunctionBuilder, Func, Local, ModuleBuilder } from "../ModuleBuilder.ts"
+import { zeros } from "./GemmTile.ts"
 
 export type IntegerArithmetic =
   | { readonly kind: "widened"; readonly storedBytes: 1 | 2 }
@@ -67,6 +68,26 @@ export const tileFunction = (
     tile(f, shape, given, parameter(0), parameter(1), f.get(parameter(2)))
   })
 
+/**
+ * `name(a, b, tiles, count)`: `count` tiles one below another, rows of a and sums without a gap between them. One call for
+ * all: where k is short, calls take as long as products.
+ */
+export const columnOfTiles = (
+  module: ModuleBuilder,
+  name: string,
+  shape: TileShape,
+  sizes: { readonly rowBytes: number; readonly steps: number }
+): Func =>
+  module.func(name, ["i32", "i32", "i32", "i32"], [], (f) => {
+    const parameter = (index: number): Local<"i32"> => ({ type: "i32", index })
+    const [a, b, target] = [parameter(0), parameter(1), parameter(2)]
+    f.range(0, f.get(parameter(3)), 1, () => {
+      tile(f, shape, sizes, f.let(f.get(a)), f.let(f.get(b)), f.get(target))
+      f.set(a, i32.add(f.get(a), i32.const(shape.rows * sizes.rowBytes)))
+      f.set(target, i32.add(f.get(target), i32.const(shape.rows * shape.columns * 4)))
+    })
+  })
+
 const tile = (
   f: FunctionBuilder,
   shape: TileShape,
@@ -80,6 +101,8 @@ const tile = (
   const rowStep = stepOf(arithmetic) * rowElementBytes(arithmetic)
   const panelStep = columns * columnStepBytes(arithmetic)
   const accumulators = Array.from({ length: rows }, () => Array.from({ length: vectors }, () => f.local("v128")))
+  // In a loop, they hold the sums of the tile before.
+  for (const acc of accumulators.flat()) f.set(acc, zeros)
   const { rowBytes, steps } = sizes
   // Rows at a constant distance are reached from one pointer; others have a pointer each.
   const pointers = isNumber(rowBytes)

@@ -17,13 +17,15 @@ import { i32, i32x4, memoryFill, select, v128 } from "../Instruction.ts"
 import type { Kernel, Packed, TypicalSizes } from "../Kernel.ts"
 import type { Func, Local } from "../ModuleBuilder.ts"
 import { Writer } from "../Writer.ts"
+import { evenly } from "./GemmProduct.ts"
 import { expected } from "./IntegerBlocking.ts"
 import { byteStride, costOf as epilogueCost, emitEpilogue, viewsOf } from "./IntegerEpilogue.ts"
 import * as Panels from "./IntegerPanels.ts"
 import type { PanelShape } from "./IntegerPanels.ts"
 import { copyRun, gatherRun, type RowFormat } from "./IntegerRows.ts"
 import { type IntegerScheme, rangeOf } from "./IntegerScheme.ts"
-import { tileFunction } from "./IntegerTile.ts"
+import type { TileShape } from "./IntegerTile.ts"
+import { columnOfTiles } from "./IntegerTile.ts"
 import type { IntegerWinogradForm } from "./IntegerWinogradForm.ts"
 import * as Forms from "./IntegerWinogradForm.ts"
 
@@ -161,13 +163,12 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
   const [sideLines, sidePositions] = sides(plan)
   const tiles = down * across
   const sizes = { rowBytes: padded * 2, steps: Panels.stepsOf(shape) }
-  const tileOf = (tileRows: number): Func => {
-    const text = `integer-tile ${tileRows}x${columns} widened ${sizes.rowBytes} ${sizes.steps}`
-    return emission.shared(text, () =>
-      tileFunction(emission.module, text, { rows: tileRows, columns, arithmetic: scheme.arithmetic, unroll: 4 }, sizes)
-    )
+  const tilesOf = (tileRows: number): Func => {
+    const text = `integer-tiles ${tileRows}x${columns} widened ${sizes.rowBytes} ${sizes.steps}`
+    const made: TileShape = { rows: tileRows, columns, arithmetic: scheme.arithmetic, unroll: 4 }
+    return emission.shared(text, () => columnOfTiles(emission.module, text, made, sizes))
   }
-  const [whole, rest] = [tiles >= rows ? tileOf(rows) : undefined, tiles % rows > 0 ? tileOf(tiles % rows) : undefined]
+  const cuts = evenly(tiles, rows).map(({ count: times, size }) => ({ func: tilesOf(size), times, size }))
   const format: RowFormat = { unsigned: input.dtype === "u8" || input.dtype === "u4", offset: region.zero.a, bytes: 2 }
 
   return emission.module.func(name, new Array<"i32">(count).fill("i32"), [], (f) => {
@@ -281,13 +282,12 @@ const emit = (emission: Emission, name: string, plan: WinogradPlan): Func => {
         const sums = f.let(f.get(products))
         f.range(0, pointCount(plan), 1, () => {
           const [row, tile] = [f.let(f.get(source)), f.let(f.get(sums))]
-          const run = (func: Func, taken: number): void => {
-            f.run(func, [f.get(row), f.get(weights), f.get(tile)])
-            f.set(row, i32.add(f.get(row), i32.const(taken * sizes.rowBytes)))
-            f.set(tile, i32.add(f.get(tile), i32.const(taken * columns * 4)))
-          }
-          if (whole !== undefined) f.range(0, Math.floor(tiles / rows), 1, () => run(whole, rows))
-          if (rest !== undefined) run(rest, tiles % rows)
+          cuts.forEach(({ func, size, times }, cut) => {
+            f.run(func, [f.get(row), f.get(weights), f.get(tile), i32.const(times)])
+            if (cut === cuts.length - 1) return
+            f.set(row, i32.add(f.get(row), i32.const(times * size * sizes.rowBytes)))
+            f.set(tile, i32.add(f.get(tile), i32.const(times * size * columns * 4)))
+          })
           f.set(weights, i32.add(f.get(weights), i32.const(onePanel)))
           f.set(source, i32.add(f.get(source), i32.const(parts.point)))
           f.set(sums, i32.add(f.get(sums), i32.const(parts.panelPoint)))
