@@ -40,6 +40,7 @@ import { recognizeSilu } from "./RecognizeSilu.ts"
 import { recognizeSoftmax } from "./RecognizeSoftmax.ts"
 import { simplifyAlgebra } from "./SimplifyAlgebra.ts"
 import { simplifyLoop } from "./SimplifyLoop.ts"
+import { trimRecurrent } from "./TrimRecurrent.ts"
 
 /** A pass with its configuration hidden. */
 export interface Listed {
@@ -80,6 +81,7 @@ export const passes: ReadonlyArray<Listed> = [
   recognizeAttention,
   // Less to compute.
   delayActivation,
+  trimRecurrent,
   // Arithmetic into the weights.
   foldBatchNorm,
   absorbPad,
