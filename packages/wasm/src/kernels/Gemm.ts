@@ -20,6 +20,7 @@ import * as GemmEpilogue from "./GemmEpilogue.ts"
 import { panels } from "./GemmPack.ts"
 import type { Axis, Product, Right, Stage } from "./GemmProduct.ts"
 import { byteStride, emitProduct, joinedRows, tileScratch, unitsOf, viewsOf } from "./GemmProduct.ts"
+import * as GemmStrassen from "./GemmStrassen.ts"
 import { packPanels } from "./GemmStage.ts"
 import type { Tile } from "./GemmTile.ts"
 
@@ -180,6 +181,17 @@ const kernelOf = (
   }
 }
 
+/** With seven products of halves instead of eight, where b is packed. */
+const halvedOf = (orientation: Orientation, typical: TypicalSizes, features: Features): ReadonlyArray<Kernel> => {
+  const { left, region } = orientation
+  return formsOf(orientation)
+    .filter(({ name }) => name === "gemm-packed")
+    .flatMap(({ packed, right }) => {
+      const kernel = GemmStrassen.kernelOf(productOf(region, right, 0), packed, left, typical, features)
+      return kernel === undefined ? [] : [kernel]
+    })
+}
+
 /** Whether results lie side by side along m and not along n, for most of them. */
 const prefersTurned = ({ batch, epilogue }: Contraction): boolean => {
   const m = batch.length
@@ -202,11 +214,12 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
     const rows = joinedRows(productOf(oriented, { kind: "panels", from: "packed" }, 0).rows)
     const last = typicalSize(rows.at(-1)?.extent ?? 1, typical)
     const tiles = tilesFor(last, typicalSize(oriented.n, typical), features)
-    return formsOf(orientation).flatMap((form) =>
+    const direct = formsOf(orientation).flatMap((form) =>
       varied(
         tiles.map((tile) => ({ tile, kernel: kernelOf(orientation, form, tile, typical, features) })),
         place === 0 && form.name !== "gemm-packing" ? 4 : 1
       )
     )
+    return place === 0 ? direct.concat(halvedOf(orientation, typical, features)) : direct
   })
 }

@@ -285,6 +285,8 @@ export interface TileOperands {
   /** Points at the panel's first vector; is not changed. */
   readonly b: Local<"i32">
   readonly reduction: ReadonlyArray<Reduction>
+  /** What the sums begin with, one phase; left out: zeros. `kept`: what the last tile of the same shape left. */
+  readonly initial?: "kept" | ((row: number, vector: number) => V128)
 }
 
 /** Writes the loop over k; the sums. */
@@ -307,6 +309,9 @@ export const emitTile = (
   )
   const fixed = isImmediate(operands.rowBytes)
   const inPlace = offsets !== undefined && isImmediate(panel.step)
+  const { initial } = operands
+  if (initial !== undefined && tile.phases > 1) throw new RangeError("sums that begin with something have one phase")
+  if (typeof initial === "function") sums[0]?.forEach((row, r) => row.forEach((sum, v) => f.set(sum, initial(r, v))))
   const loop: Loop = {
     f,
     features,
@@ -319,7 +324,7 @@ export const emitTile = (
       : Array.from({ length: tile.rows }, (_, row) => f.let(step(f, f.get(operands.a), row, operands.rowBytes))),
     rowBytes: isImmediate(operands.rowBytes) ? operands.rowBytes : 0,
     b: inPlace ? operands.b : f.let(f.get(operands.b)),
-    zero: { pending: true }
+    zero: { pending: initial === undefined }
   }
   if (offsets !== undefined && isImmediate(panel.step)) {
     const bytes = panel.step
