@@ -1,19 +1,22 @@
 #!/usr/bin/env node
-// The `anneal` command. Node keeps what it compiled (in its own cache folder; NODE_DISABLE_COMPILE_CACHE=1 says no), which
-// halves the start: so the modules are imported after that is switched on.
+// The `anneal` command. Most of a short command's time is Node finding and reading some eight hundred modules: the published
+// package has them in a few files too (`command/`), and Node keeps what it compiled (in its own cache folder;
+// NODE_DISABLE_COMPILE_CACHE=1 says no). Modules of the user's import the packages, so that a command line which names some
+// is run by those, not by a second copy of them.
+import { existsSync } from "node:fs"
 import { enableCompileCache } from "node:module"
+import type * as Main from "./Main.ts"
 
 enableCompileCache()
 
-const [NodeRuntime, NodeServices, Effect, Cli] = await Promise.all([
-  import("@effect/platform-node/NodeRuntime"),
-  import("@effect/platform-node/NodeServices"),
-  import("effect/Effect"),
-  import("./Cli.ts")
-])
+/** Options whose values may be modules of the user's. */
+const modules = ["--plugin", "--pipeline", "--tuner", "--calibrate", "--evaluate"]
 
-Cli.main(process.argv.slice(2)).pipe(
-  Effect.tap((code) => Effect.sync(() => void (process.exitCode = code))),
-  Effect.provide(NodeServices.layer),
-  NodeRuntime.runMain({ disableErrorReporting: true })
-)
+const args = process.argv.slice(2)
+const namesModules = args.some((arg) => modules.some((option) => arg === option || arg.startsWith(`${option}=`)))
+const bundled = new URL("./command/Main.js", import.meta.url)
+const load = async (): Promise<typeof Main> =>
+  namesModules || !existsSync(bundled) ? import("./Main.ts") : import(bundled.href)
+
+const { run } = await load()
+run(args)
