@@ -42,8 +42,10 @@ const wasmOptions = ({ threads, wide }: Host): Wasm.Options => ({
 })
 
 /** Generated WebAssembly first, then the reference. */
-const executors = (options: Wasm.Options): Effect.Effect<ReadonlyArray<Executor.ExecutorService>, never, Oracle> =>
-  Effect.all([Wasm.make(options), Executor.reference])
+const executors = (
+  options: Wasm.Options
+): Effect.Effect<ReadonlyArray<Executor.ExecutorService>, never, Oracle | Scope.Scope> =>
+  Effect.all([Wasm.scoped(options), Executor.reference])
 
 /** The oracle and the executors, with the plug-ins' kernels. */
 export const execution = ({ kernels }: Plugins, host: Host = plain): Layer.Layer<Oracle | Executors> =>

@@ -11,7 +11,7 @@ import { alignment } from "./Heap.ts"
 import type * as Image from "./Image.ts"
 import type { Program, Size } from "./Loaded.ts"
 import * as Loaded from "./Loaded.ts"
-import type { ThreadPool } from "./Threads.ts"
+import type { Team } from "./Threads.ts"
 import { place } from "./Placement.ts"
 import type { Place } from "./Places.ts"
 
@@ -149,14 +149,14 @@ export class Binding {
   readonly #arena: Arena
   readonly #table: number
   readonly #offsets: ReadonlyArray<number>
-  readonly #pool: ThreadPool | undefined
+  readonly #team: Team | undefined
   /** Bytes of scratch memory for one thread. */
   readonly #stride: number
   #words: Int32Array
   #arenaAt = -1
 
   /** `symbols`: values of the program's free symbols, in the image's order. Throws `HeapFull`. */
-  constructor(heap: Heap, arena: Arena, program: Program, symbols: ReadonlyArray<number>, pool?: ThreadPool) {
+  constructor(heap: Heap, arena: Arena, program: Program, symbols: ReadonlyArray<number>, team?: Team) {
     const { image } = program
     this.program = program
     this.symbols = symbols
@@ -165,9 +165,9 @@ export class Binding {
     const plan = planOf(program, symbols)
     this.#offsets = plan.offsets
     this.arenaBytes = plan.peak
-    this.#pool = pool
+    this.#team = team
     this.#stride = Math.ceil(program.scratch(symbols) / alignment) * alignment
-    this.scratchBytes = (pool?.threads ?? 1) * this.#stride
+    this.scratchBytes = (team?.threads ?? 1) * this.#stride
     this.#table = heap.allocate(4 * image.words)
     // Two outputs may be one buffer.
     const ports = new Map<number, Port>()
@@ -221,8 +221,8 @@ export class Binding {
 
   /** One stretch of generated code, on all threads where it is worth it. */
   part(number: number): void {
-    const join = this.#pool === undefined ? undefined : this.program.joins[number]
-    if (this.#pool === undefined || join === undefined) {
+    const join = this.#team?.isReady === true ? this.program.joins[number] : undefined
+    if (this.#team === undefined || join === undefined) {
       const { parts, warms, warmth } = this.program
       const warm = warmth.runs < warmingRuns ? warms[number] : undefined
       if (warmth.runs < warmingRuns) warmth.runs++
@@ -232,7 +232,7 @@ export class Binding {
     }
     this.#words.fill(0, this.program.image.meetings)
     const { address: arena, scratch } = this.#arena
-    this.#pool.run(this.program, number, join, { table: this.#table, arena, scratch, stride: this.#stride })
+    this.#team.run(this.program, number, join, { table: this.#table, arena, scratch, stride: this.#stride })
   }
 
   /** Where a view lies, for the host; `sizes`: values of symbols. */

@@ -128,7 +128,10 @@ export class Dispatch {
                 visit(steps)
                 if (last !== "met") meet()
               }
-              f.if(i32.load8_u(this.#parts.address(f, piece.condition)), side(piece.whenTrue), side(piece.whenFalse))
+              // All have read the condition before the first of them may write where it lies: its life ends here.
+              const condition = f.let(i32.load8_u(this.#parts.address(f, piece.condition)))
+              meet()
+              f.if(f.get(condition), side(piece.whenTrue), side(piece.whenFalse))
               last = "met"
             }
         }

@@ -35,7 +35,7 @@ import { Loaded } from "./Loaded.ts"
 import * as Places from "./Places.ts"
 import { Meter } from "./Profile.ts"
 import * as Results from "./Results.ts"
-import type { PoolOptions } from "./Threads.ts"
+import type { PoolOptions, Team } from "./Threads.ts"
 import { ThreadFailure, ThreadPool } from "./Threads.ts"
 import { host } from "./WebAssembly.ts"
 
@@ -61,7 +61,7 @@ const keptBindings = 8
 /** What sessions of one engine share, and how many there are. */
 interface Shared {
   readonly loaded: Loaded
-  readonly pool: ThreadPool | undefined
+  readonly team: Team | undefined
   sessions: number
 }
 
@@ -96,7 +96,7 @@ class WasmSession {
   readonly #what: Prepared
   readonly #boundary: Graph
   readonly #loaded: Loaded
-  readonly #pool: ThreadPool | undefined
+  readonly #team: Team | undefined
   readonly #oracle: OracleService
   readonly #units: ReadonlyArray<Image.Unit>
   readonly #arena: Arena
@@ -106,11 +106,11 @@ class WasmSession {
   /** Runs that wait for the host in between must not meet. */
   readonly #exclusive = Semaphore.makeUnsafe(1)
 
-  constructor(what: Prepared, { loaded, pool }: Shared, oracle: OracleService, units: ReadonlyArray<Image.Unit>) {
+  constructor(what: Prepared, { loaded, team }: Shared, oracle: OracleService, units: ReadonlyArray<Image.Unit>) {
     this.#what = what
     this.#boundary = what.boundary ?? what.graph
     this.#loaded = loaded
-    this.#pool = pool
+    this.#team = team
     this.#oracle = oracle
     this.#units = units
     this.#arena = new Arena(loaded.heap)
@@ -147,7 +147,7 @@ class WasmSession {
       )
     const program = this.#loaded.program(unit)
     const symbols = program.image.symbols.map((name) => bindings.get(name) ?? 0)
-    return new Binding(this.#loaded.heap, this.#arena, program, symbols, this.#pool)
+    return new Binding(this.#loaded.heap, this.#arena, program, symbols, this.#team)
   }
 
   /** Puts the inputs where the code reads them. */
@@ -389,19 +389,37 @@ const runnable = (
   return here.filter((unit) => rank(unit) === best)
 }
 
-/** The executor of this host. What sessions share lives as long as one of them does. */
-export const make = (options: Options = {}): Effect.Effect<ExecutorService, never, Oracle> =>
+/** The executor of this host, on one thread. What sessions share lives as long as one of them does. */
+export const make = (options: Omit<Options, "threads"> = {}): Effect.Effect<ExecutorService, never, Oracle> =>
+  over(options, undefined)
+
+/** The same on as many threads as `options` say; they end with the scope. */
+export const scoped = (options: Options = {}): Effect.Effect<ExecutorService, never, Oracle | Scope.Scope> => {
+  const { threads } = options
+  if (threads === undefined || threads.threads <= 1) return make(options)
+  return Effect.flatMap(
+    Effect.acquireRelease(
+      Effect.sync(() => new ThreadPool(threads)),
+      (pool) => Effect.promise(() => pool.end())
+    ),
+    (pool) => over(options, pool)
+  )
+}
+
+const over = (
+  options: Omit<Options, "threads">,
+  pool: ThreadPool | undefined
+): Effect.Effect<ExecutorService, never, Oracle> =>
   Effect.map(Oracle, (oracle) => {
     const features = Features.ofHost().filter((name) => options.without?.includes(name) !== true)
     const shared = new Map<Engine, Map<string, Shared>>()
     const share = (engine: Engine, variant: string): Shared => {
-      const { memoryLimit: limit, threads } = options
-      const divides = threads !== undefined && threads.threads > 1
-      const heap = new Heap({ shared: divides, ...(limit === undefined ? {} : { limit }) })
+      const { memoryLimit: limit } = options
+      const heap = new Heap({ shared: pool !== undefined, ...(limit === undefined ? {} : { limit }) })
       const found = variantOf(engine, variant)
       if (found.payload.length === 0) throw failure(engine, `variant ${variant} holds no code; build it again`)
       const loaded = new Loaded(engine, found, heap)
-      return { loaded, pool: divides ? new ThreadPool(heap, threads) : undefined, sessions: 0 }
+      return { loaded, team: pool?.team(heap), sessions: 0 }
     }
     const acquire = (what: Prepared): { readonly session: WasmSession; readonly entry: Shared } => {
       const { engine, variant } = what
@@ -425,11 +443,18 @@ export const make = (options: Options = {}): Effect.Effect<ExecutorService, neve
     const release = ({ engine, variant }: Prepared, session: WasmSession, entry: Shared): void => {
       session.release()
       if (--entry.sessions > 0) return
-      entry.pool?.dispose()
+      entry.team?.release()
       shared.get(engine)?.delete(variant)
       if (shared.get(engine)?.size === 0) shared.delete(engine)
     }
+    /** Workers start while the engine is read; a session is there when they are. */
+    const started = (engine: Engine): Effect.Effect<void, ExecutionError> =>
+      pool === undefined
+        ? Effect.void
+        : Effect.tryPromise({ try: () => pool.start(), catch: (cause) => explain(engine, cause) })
     const prepare = (what: Prepared): Effect.Effect<Executable, ExecutionError, Scope.Scope> =>
+      Effect.tap(prepared(what), () => started(what.engine))
+    const prepared = (what: Prepared): Effect.Effect<Executable, ExecutionError, Scope.Scope> =>
       Effect.map(
         Effect.acquireRelease(
           Effect.try({ try: () => acquire(what), catch: (cause) => explain(what.engine, cause) }),
@@ -458,5 +483,5 @@ export const make = (options: Options = {}): Effect.Effect<ExecutorService, neve
 export const layer = (options: Options = {}): Layer.Layer<Runtime.Executors, never, Oracle> =>
   Layer.effect(
     Runtime.Executors,
-    Effect.map(make(options), (one) => [one])
+    Effect.map(scoped(options), (one) => [one])
   )

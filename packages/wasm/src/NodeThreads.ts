@@ -17,10 +17,14 @@ export const spawn: Spawn = () => {
   return {
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker of Node, no window
     post: (message) => worker.postMessage(message),
+    onReady: (ready) => void worker.once("message", ready),
     onExit: (ended) => {
-      worker.on("exit", ended)
-      worker.on("error", ended)
+      let why: string | undefined
+      worker.on("error", (error) => {
+        why = error instanceof Error ? error.message : String(error)
+      })
+      worker.on("exit", (code) => ended(why ?? `it ended with code ${code}`))
     },
-    terminate: () => void worker.terminate()
+    terminate: () => worker.terminate().then(() => undefined)
   }
 }
