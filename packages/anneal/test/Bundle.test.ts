@@ -27,8 +27,13 @@ describe("the command in a few files", () => {
         yield* files.writeFileString(`${folder}/package.json`, `{"type":"module"}`)
         yield* files.writeFile(`${folder}/net.onnx`, OnnxFile.encode(OnnxFile.small))
         const options = (name: string) => [
-          ...["build", `${folder}/net.onnx`, "-o", `${folder}/${name}.engine`],
-          ...["--lock", `${folder}/${name}.lock`, "--no-use-cache"]
+          "build",
+          `${folder}/net.onnx`,
+          "-o",
+          `${folder}/${name}.engine`,
+          "--lock",
+          `${folder}/${name}.lock`,
+          "--no-use-cache"
         ]
         const main = JSON.stringify(pathToFileURL(`${folder}/command/Main.js`).href)
         const args = JSON.stringify(options("bundled"))
