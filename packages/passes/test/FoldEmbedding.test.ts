@@ -1,7 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Builders from "@anneal/ir/Builder"
+import * as Dim from "@anneal/ir/Dim"
+import type { Graph, Value } from "@anneal/ir/Graph"
+import * as Numbers from "@anneal/ir/Numbers"
+import * as Ops from "@anneal/ir/Ops"
+import * as Tensor from "@anneal/ir/Tensor"
+import * as Type from "@anneal/ir/Type"
+import * as Verify from "@anneal/ir/Verify"
 import { foldEmbedding } from "@anneal/passes/FoldEmbedding"
+import * as Reference from "@anneal/reference/Reference"
 import * as Effect from "effect/Effect"
-import { becomes, opsAfter, stays } from "./Rewriting.ts"
+import { becomes, opsAfter, stays, validate } from "./Rewriting.ts"
 
 /** Numbers of a tensor, small and of both signs. */
 const numbers = (size: number, seed: number): string =>
@@ -19,10 +28,83 @@ const conv = (stride: number, dilation = 1, pads = 0): string =>
 const activations = (directions: number, names: ReadonlyArray<string>): string =>
   JSON.stringify(Array.from({ length: directions }, () => names.map((name) => ({ name, alpha: 0, beta: 0 }))).flat())
 
+/** Lookups of tables, things done to their rows and places, and something that multiplies them, all made at random. */
+const random = (seed: number): Graph => {
+  let state = (seed * 2_654_435_761 + 1) >>> 0
+  const draw = (limit: number): number => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((state / 4_294_967_296) * limit)
+  }
+  const b = Builders.make("random")
+  const weights = (...shape: ReadonlyArray<number>): Value =>
+    b.tensor(
+      Numbers.fromNumbers(
+        "f32",
+        shape,
+        Array.from({ length: Tensor.size(shape) }, () => (draw(33) - 16) / 24)
+      )
+    )
+  const width = 16
+  const places = [draw(2) === 0 ? Dim.symbol("n") : 2, 6]
+  const lookup = (name: string): Value =>
+    b.one(Ops.gather, [weights(3 + draw(5), width), b.input(name, Type.make("i64", places))], { axis: 0 })
+  let x = lookup("i")
+  const count = draw(2)
+  if (count === 1) x = b.one(Ops.add, [x, lookup("j")], {})
+  for (let step = draw(4); step > 0; step--) {
+    const last = x.type.shape.length - 1
+    const way = draw(5)
+    if (way === 0) x = b.one([Ops.tanh, Ops.relu, Ops.sigmoid, Ops.neg][draw(4)] ?? Ops.abs, [x], {})
+    else if (way === 1) x = b.one([Ops.sub, Ops.mul, Ops.max][draw(3)] ?? Ops.min, [weights(width), x], {})
+    else if (way === 2) x = b.one(Ops.rmsNorm, [x], { axis: last, epsilon: 1e-5 })
+    else if (way === 3) x = b.one(Ops.transpose, [x], { permutation: [1, 0, 2] })
+    else x = b.one(Ops.add, [x, weights(1)], {})
+  }
+  const way = draw(3)
+  if (way === 0) b.output("y", b.one(Ops.linear, [x, weights(width, 5), weights(5)], {}))
+  else if (way === 1) {
+    const turned = b.one(Ops.transpose, [x], { permutation: [0, 2, 1] })
+    const attributes = { strides: [1 + draw(2)], padsBegin: [0], padsEnd: [0], dilations: [1], groups: 1 }
+    b.output("y", b.one(Ops.conv, [turned, weights(4, width, 1 + draw(2))], attributes))
+  } else {
+    const direction = draw(2) === 0 ? ("bidirectional" as const) : ("reverse" as const)
+    const ways = direction === "bidirectional" ? 2 : 1
+    const cell = ["sigmoid" as const, "tanh" as const].map((one) => ({ name: one, alpha: 0, beta: 0 }))
+    const activations = Array.from({ length: ways }, () => cell).flat()
+    const attributes = { hidden: 2, direction, activations, clip: null, linearBeforeReset: draw(2) === 0 }
+    const [y] = b.node(Ops.gru, [x, weights(ways, 6, width), weights(ways, 6, 2), weights(ways, 12)], attributes)
+    if (y !== undefined) b.output("y", y)
+  }
+  return b.finish()
+}
+
 const ops = (body: string, expected: ReadonlyArray<string>) =>
   Effect.map(opsAfter(foldEmbedding, body), (found) => assert.deepStrictEqual(found, expected))
 
 describe("foldEmbedding", () => {
+  it.live(
+    "graphs made at random mean the same",
+    () =>
+      Effect.gen(function* () {
+        let fired = 0
+        for (let seed = 0; seed < 80; seed++) {
+          const before = random(seed)
+          const edited = yield* foldEmbedding.rewrite(before)
+          if (!edited.changed) continue
+          fired++
+          assert.deepStrictEqual(Verify.verify(edited.graph), [], `seed ${seed}`)
+          const { failures } = yield* validate(foldEmbedding, before, edited)
+          assert.deepStrictEqual(
+            failures.map(({ message }) => message),
+            [],
+            `seed ${seed}`
+          )
+        }
+        assert.isAbove(fired, 40)
+      }).pipe(Effect.provide(Reference.layer())),
+    60_000
+  )
+
   it.effect("a linear of rows of a table", () =>
     becomes(
       foldEmbedding,
