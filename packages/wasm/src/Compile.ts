@@ -27,7 +27,7 @@ import * as Assemble from "./Assemble.ts"
 import * as Candidates from "./Candidates.ts"
 import type { Features } from "./Emission.ts"
 import type { Kernel } from "./Kernel.ts"
-import type { Subject } from "./measure/Measure.ts"
+import type { Subject } from "./measure/Trial.ts"
 import type { Validate } from "./measure/Validation.ts"
 import type { Packs } from "./PackedConstants.ts"
 import * as Payloads from "./Payloads.ts"
@@ -110,13 +110,16 @@ export class Offers {
   }
 
   #make(region: Region, program: Program, point: Point, features: Features): ReadonlyArray<Kernel> {
-    return Candidates.candidates(region, point.typical, features, this.#sources).filter((kernel) =>
-      // What is not a constant of the model cannot be packed before it is loaded.
-      kernel.packed.every(({ read }) => {
-        const view = Candidates.readOf(region, read)
-        return view !== undefined && program.buffers.get(view.buffer)?.kind === "constant"
-      })
-    )
+    const from = (sources: ReadonlyArray<Candidates.Source>): ReadonlyArray<Kernel> =>
+      Candidates.candidates(region, point.typical, features, sources).filter((kernel) =>
+        // What is not a constant of the model cannot be packed before it is loaded.
+        kernel.packed.every(({ read }) => {
+          const view = Candidates.readOf(region, read)
+          return view !== undefined && program.buffers.get(view.buffer)?.kind === "constant"
+        })
+      )
+    const found = from(this.#sources)
+    return found.length > 0 ? found : from(Candidates.lastResorts)
   }
 }
 

@@ -9,12 +9,10 @@ import type { Answer, Request } from "./Protocol.ts"
 
 let loaded: { readonly memory: Memory; readonly instance: Instance } | undefined
 
-const load = ({ fill, module, pages, pieces, symbols }: Extract<Request, { readonly kind: "load" }>): Answer => {
+const load = ({ image, module, symbols }: Extract<Request, { readonly kind: "load" }>): Answer => {
   try {
-    const memory = new host.Memory({ initial: pages, maximum: 65_536 })
-    const bytes = new Uint8Array(memory.buffer)
-    bytes.fill(fill)
-    for (const { address, bytes: piece } of pieces) bytes.set(piece, address)
+    const memory = new host.Memory({ initial: image.length / 65_536, maximum: 65_536 })
+    new Uint8Array(memory.buffer).set(image)
     loaded = { memory, instance: new host.Instance(new host.Module(module), { env: { memory, ...symbols } }) }
     return { kind: "loaded" }
   } catch (cause) {

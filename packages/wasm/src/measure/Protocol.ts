@@ -6,13 +6,11 @@
 export type Call = ReadonlyArray<number>
 
 export type Request =
-  /** A module over a memory of so many pages, filled with a byte and then with these pieces. */
+  /** A module over a memory that begins as `image`: whole pages, shared, which nobody changes. */
   | {
       readonly kind: "load"
       readonly module: Uint8Array
-      readonly pages: number
-      readonly fill: number
-      readonly pieces: ReadonlyArray<{ readonly address: number; readonly bytes: Uint8Array }>
+      readonly image: Uint8Array
       readonly symbols: Readonly<Record<string, number>>
     }
   /** Makes the calls and gives the memory back, as it is after them. */

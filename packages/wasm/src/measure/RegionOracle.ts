@@ -12,10 +12,11 @@ import * as Evaluate from "@anneal/lower/Evaluate"
 import type { Elements, Placed } from "@anneal/lower/Interpret"
 import * as Interpret from "@anneal/lower/Interpret"
 import * as MainLoops from "@anneal/lower/MainLoops"
-import type { Attention, Loop, Region, Rows, Stage } from "@anneal/lower/Region"
+import type { Attention, Contraction, Convolution, Loop, Region, Rows, Stage, Window } from "@anneal/lower/Region"
 import type { View } from "@anneal/lower/View"
 import type { Approximate } from "./ErrorBound.ts"
 import * as ErrorBound from "./ErrorBound.ts"
+import * as ProductSums from "./ProductSums.ts"
 
 /** What an element of a buffer must be. */
 export interface Expected {
@@ -127,50 +128,54 @@ const pass = ({ cost, previous, reads, results, shape }: Pass, setting: Setting)
 const magnitudes = (elements: Elements): Elements =>
   elements instanceof Float64Array ? elements.map(Math.abs) : elements
 
-const depthOf = (region: MainLoops.Anchored, size: Setting["size"]): number => {
-  switch (region.kind) {
-    case "contraction":
-      return size(region.k)
-    case "convolution":
-      return Tensors.size(region.weight.shape.slice(2).map(size))
-    case "window":
-      return Tensors.size(region.kernel)
-  }
+/** Contractions and convolutions: γ(k) Σ|a·b|; algorithms that add and take away are bound by the greatest |a|, too. */
+const products = (region: Contraction | Convolution, setting: Setting): ReadonlyArray<Expected> => {
+  const { amplification = 0, size } = setting
+  const sums = ProductSums.prepare(region, (view) => place(view, setting), size)
+  const depth = region.kind === "contraction" ? size(region.k) : Tensors.size(region.weight.shape.slice(2).map(size))
+  const dtype = region.accumulate
+  const roundoff = ErrorBound.unitRoundoff(dtype)
+  const factor = DTypes.isFloat(dtype) ? gamma(depth, roundoff) : 0
+  const greatest = amplification === 0 ? 0 : sums.greatest()
+  return pass(
+    {
+      shape: sums.shape,
+      reads: region.epilogue.operands,
+      results: region.epilogue.results,
+      cost: 2 * depth + 20,
+      previous: (_, point) => {
+        const { sizes, total, weights } = sums.at(point)
+        return {
+          value: Evaluate.convert(dtype, total),
+          error:
+            factor === 0
+              ? 0
+              : factor * sizes +
+                (amplification === 0 ? Number.MIN_VALUE : 2 * amplification * roundoff * greatest * weights)
+        }
+      }
+    },
+    setting
+  )
 }
 
-const anchored = (region: MainLoops.Anchored, setting: Setting): ReadonlyArray<Expected> => {
+const windows = (region: Window, setting: Setting): ReadonlyArray<Expected> => {
   const { size } = setting
   const loop = MainLoops.prepare(region, (view) => place(view, setting), size)
-  const absolute = MainLoops.prepare(
-    region,
-    (view) => {
-      const placed = place(view, setting)
-      return { ...placed, data: magnitudes(placed.data) }
-    },
-    size
-  )
-  const { amplification = 0 } = setting
-  const levelled = (): MainLoops.MainLoop =>
-    MainLoops.prepare(
-      region,
-      (view) => {
-        const placed = place(view, setting)
-        if (
-          region.kind === "window" ||
-          view.buffer !== (region.kind === "contraction" ? region.a : region.input).buffer
+  const depth = Tensors.size(region.kernel)
+  const { dtype } = region.input
+  const factor = !DTypes.isFloat(dtype) || region.combine === "max" ? 0 : gamma(depth, ErrorBound.unitRoundoff(dtype))
+  const absolute =
+    factor === 0
+      ? undefined
+      : MainLoops.prepare(
+          region,
+          (view) => {
+            const placed = place(view, setting)
+            return { ...placed, data: magnitudes(placed.data) }
+          },
+          size
         )
-          return { ...placed, data: magnitudes(placed.data) }
-        let greatest = 0
-        for (const value of placed.data) greatest = Math.max(greatest, Math.abs(Number(value)))
-        return { ...placed, data: new Float64Array(placed.data.length).fill(greatest) }
-      },
-      size
-    )
-  const level = amplification === 0 ? undefined : levelled()
-  const depth = depthOf(region, size)
-  const dtype = region.kind === "window" ? region.input.dtype : region.accumulate
-  const exact = !DTypes.isFloat(dtype) || (region.kind === "window" && region.combine === "max")
-  const factor = exact ? 0 : gamma(depth, ErrorBound.unitRoundoff(dtype))
   return pass(
     {
       shape: loop.shape,
@@ -179,12 +184,7 @@ const anchored = (region: MainLoops.Anchored, setting: Setting): ReadonlyArray<E
       cost: 2 * depth + 20,
       previous: (_, point) => ({
         value: loop.sum(point),
-        error: exact
-          ? 0
-          : factor * Math.abs(Number(absolute.sum(point))) +
-            (level === undefined
-              ? Number.MIN_VALUE
-              : 2 * amplification * ErrorBound.unitRoundoff(dtype) * Math.abs(Number(level.sum(point))))
+        error: absolute === undefined ? 0 : factor * Math.abs(Number(absolute.sum(point))) + Number.MIN_VALUE
       })
     },
     setting
@@ -387,8 +387,9 @@ export const expectations = (region: Region, setting: Setting): ReadonlyArray<Ex
       return rows(region, setting)
     case "contraction":
     case "convolution":
+      return products(region, setting)
     case "window":
-      return anchored(region, setting)
+      return windows(region, setting)
     case "attention":
       return attention(region, setting)
     case "recurrent":

@@ -12,7 +12,7 @@ import * as Tuners from "@anneal/pipeline/Tuner"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Features } from "../Emission.ts"
-import type { Subject } from "./Measure.ts"
+import type { Subject } from "./Trial.ts"
 import * as Measure from "./Measure.ts"
 
 /** What is decided, and how the regions of the decisions are found. */
