@@ -2,6 +2,7 @@
 // `--product MxNxK --instance NAME` launches one f16 product a few times and times nothing: what a profiler is put around.
 #include "Conv.hpp"
 #include "Gemm.hpp"
+#include "Others.hpp"
 #include "Tokens.hpp"
 
 // The mean cycles that a block spends between its stamps, and when the blocks begin and end.
@@ -103,6 +104,7 @@ int main(int count, char **arguments) {
   if (wanted("rows"))
     for (const auto &[r, c] : {std::pair{16384, 4096}, {128, 768}})
       for (const char *kind : {"layernorm", "rmsnorm", "softmax", "gelu", "addnorm"}) tokens.rows(kind, r, c);
+  if (wanted("others")) OtherBench(device, instances, reference, copy_gb_s, json).run();
   std::fclose(json);
   return 0;
 }

@@ -536,10 +536,6 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
           for (int j = 0; j < kChunk / 8; j++)
 #pragma unroll
             for (int h = 0; h < 2; h++) {
-#if EPILOGUE_GROUP
-              // Bounds the loads in flight, and the registers that they take.
-              if (h == 0 && j % EPILOGUE_GROUP == 0) asm volatile("" ::: "memory");
-#endif
               const int column = n0 + chunk * kChunk + j * 8 + lane % 4 * 2;
               const int i = 4 * (chunk * kChunk / 8 + j) + 2 * h;
               const int r = row + h * 8;

@@ -393,6 +393,9 @@ const deepTiles: ReadonlyArray<GemmTile> = [
   { consumers: 1, n: 64, stages: 12, cluster: [4, 2] },
   { consumers: 1, n: 64, stages: 12, cluster: [2, 2] },
   { consumers: 1, n: 48, stages: 14, cluster: [2, 2] },
+  { consumers: 2, n: 96, stages: 7, slots: 1, cluster: [1, 8] },
+  { consumers: 2, n: 96, stages: 7, slots: 1, cluster: [2, 4] },
+  { consumers: 1, n: 96, stages: 10, slots: 1, cluster: [1, 8] },
   { consumers: 2, n: 192, stages: 5, slots: 1, cluster: [2, 1] },
   { consumers: 3, n: 192, stages: 4, slots: 1, cluster: [2, 1] }
 ]
@@ -402,8 +405,6 @@ const longEpilogueTiles: ReadonlyArray<GemmTile> = [
   large,
   { ...large, stages: 3, slots: 4 },
   { consumers: 2, blocks: 2, n: 128, stages: 4, cluster: [2, 1] },
-  { consumers: 2, blocks: 2, n: 192, stages: 4, pingPong: true },
-  { consumers: 2, blocks: 2, n: 192, stages: 4, pingPong: true, cluster: [2, 1] },
   { consumers: 2, blocks: 2, n: 128, stages: 5, pingPong: true, cluster: [2, 1] },
   { consumers: 2, blocks: 2, n: 160, stages: 5, pingPong: true, cluster: [2, 1] }
 ]
@@ -419,15 +420,11 @@ const profiled: ReadonlyArray<GemmTile> = [
 ]
 
 const gemms: ReadonlyArray<Instance> = [
-  ...longEpilogueTiles.map((tile) =>
-    gemm("f16", "f16", tile, { ...epilogue("gelus"), ...(tile.n === 192 ? { EPILOGUE_GROUP: 2 } : {}) }, "gelus")
-  ),
+  ...longEpilogueTiles.map((tile) => gemm("f16", "f16", tile, epilogue("gelus"), "gelus")),
   ...[
     { ...large, stages: 3, slots: 4 },
     { consumers: 2, blocks: 2, n: 128, stages: 5, slots: 4, pingPong: true, cluster: [2, 1] as const },
     { consumers: 2, blocks: 2, n: 160, stages: 4, slots: 10, pingPong: true, cluster: [2, 1] as const },
-    { consumers: 2, blocks: 2, n: 192, stages: 3, slots: 6, pingPong: true, cluster: [2, 1] as const },
-    { consumers: 2, blocks: 2, n: 192, stages: 3, slots: 6, pingPong: true, cluster: [1, 2] as const },
     { consumers: 2, blocks: 2, n: 128, stages: 3, slots: 4, cluster: [2, 1] as const }
   ].flatMap((tile) => [
     gemm("f16", "f16", tile, { ...epilogue("gelutile"), EPILOGUE_TILE: 1 }, "gelutile"),
