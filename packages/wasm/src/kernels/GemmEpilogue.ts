@@ -75,8 +75,19 @@ const isLong = (epilogue: Epilogue): boolean =>
 export const usesIndices = (epilogue: Epilogue): boolean =>
   Scalars.parts(epilogue.results.map(({ value }) => value)).some(({ kind }) => kind === "index")
 
-/** Whether tiles need scratch memory. */
-export const needsMemory = (epilogue: Epilogue, knownWidth: boolean): boolean => !knownWidth || isLong(epilogue)
+/**
+ * Whether no two vectors of a result are stored side by side, by the bytes from column to column of each view. V8's revectorizer
+ * begins at neighbouring stores: without any, the loop over k would keep its 128 bits.
+ */
+const isScattered = (epilogue: Epilogue, columnBytes: ReadonlyArray<unknown>): boolean =>
+  gathers(epilogue) || columnBytes.slice(epilogue.operands.length).every((bytes) => bytes !== 4)
+
+/** Whether tiles need scratch memory: on some hosts, at least. `columnBytes`: of each view, operands first. */
+export const needsMemory = (
+  epilogue: Epilogue,
+  knownWidth: boolean,
+  columnBytes: ReadonlyArray<unknown> = []
+): boolean => !knownWidth || isLong(epilogue) || (columnBytes.length > 0 && isScattered(epilogue, columnBytes))
 
 /** Elements that the data picks are read one by one. */
 const gathers = (epilogue: Epilogue): boolean =>
@@ -265,7 +276,9 @@ export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: E
     usesIndices: usesIndices(epilogue),
     tile: (point) => {
       const { memory, sums, views, width } = point
-      if (typeof width === "number" && !isLong(epilogue))
+      const apart = emission.features.wide && memory !== undefined && isScattered(epilogue, point.columnBytes)
+      const viaMemory = isLong(epilogue) || apart
+      if (typeof width === "number" && !viaMemory)
         sums.forEach((vectors, r) =>
           row(point, width, { views, row: r, rowIndex: undefined }, (vector) => {
             const sum = vectors[vector]

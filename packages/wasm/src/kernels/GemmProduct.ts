@@ -369,7 +369,7 @@ export interface ProductCode {
 
 /** Scratch bytes for tiles that leave the registers; 0 where none does. */
 export const tileScratch = (product: Product, blocking: Blocking): number =>
-  needsMemory(product.epilogue, typeof product.columns.extent === "number")
+  needsMemory(product.epilogue, typeof product.columns.extent === "number", product.columns.views)
     ? blocking.tile.rows * blocking.tile.vectors * 16
     : 0
 
