@@ -212,7 +212,10 @@ const recurrent = make("recurrent", (site) => {
   const ways = direction === "bidirectional" ? 2 : 1
   const kind = random.integer(0, 2)
   const gates = [4, 3, 1][kind] ?? 1
-  const w = weights(site, "f32", [ways, gates * hidden, features])
+  // Sometimes what the inputs give to the gates, and no weights for it.
+  const columns = ways * gates * hidden
+  const given = random.chance(0.25) ? b.one(Ops.matmul, [x, weights(site, "f32", [features, columns])], {}) : undefined
+  const w = given === undefined ? weights(site, "f32", [ways, gates * hidden, features]) : undefined
   const r = weights(site, "f32", [ways, gates * hidden, hidden])
   const bias = random.chance(0.7) ? weights(site, "f32", [ways, 2 * gates * hidden]) : undefined
   const lengths = random.chance(0.5)
@@ -229,7 +232,7 @@ const recurrent = make("recurrent", (site) => {
   const cell = activationOf(anyOf(site, "tanh" as const, "relu" as const, "softsign" as const, "elu" as const))
   const clip = random.chance(0.2) ? 1.5 : null
   const shared = { hidden, direction, clip }
-  const operands = [x, w, r, bias, lengths, state()]
+  const operands = [given ?? x, w, r, bias, lengths, state()]
   const activations = (list: ReadonlyArray<Activation>) => Array.from({ length: ways }, () => list).flat()
   if (kind === 0) {
     const peepholes = random.chance(0.3) ? weights(site, "f32", [ways, 3 * hidden]) : undefined
