@@ -44,7 +44,12 @@ const numberAt = (view: Placed, at: number): number => {
   return Number(value)
 }
 
+/** A product more: floats in float64, integers as 32 bits wrap (a product of two is more than float64 holds). */
+const added = (total: number, a: number, b: number, wraps: boolean): number =>
+  wraps ? (total + Math.imul(a, b)) | 0 : total + a * b
+
 const contraction = (region: Contraction, place: Place, size: Size): MainLoop => {
+  const wraps = region.accumulate === "i32"
   const [a, b] = [place(region.a), place(region.b)]
   const shape = [...region.batch.map(size), size(region.m), size(region.n)]
   const rank = region.batch.length
@@ -59,7 +64,7 @@ const contraction = (region: Contraction, place: Place, size: Size): MainLoop =>
       const right = addressOf(b, [...batch, point[rank + 1] ?? 0])
       let total = 0
       for (let k = 0; k < depth; k++)
-        total += (numberAt(a, left + k * aStep) - zero.a) * (numberAt(b, right + k * bStep) - zero.b)
+        total = added(total, numberAt(a, left + k * aStep) - zero.a, numberAt(b, right + k * bStep) - zero.b, wraps)
       return Evaluate.convert(region.accumulate, total)
     }
   }
@@ -73,6 +78,7 @@ const tapsOf = (kernel: ReadonlyArray<number>): ReadonlyArray<ReadonlyArray<numb
   )
 
 const convolution = (region: Convolution, place: Place, size: Size): MainLoop => {
+  const wraps = region.accumulate === "i32"
   const [input, weight] = [place(region.input), place(region.weight)]
   const out = region.out.map(size)
   const before = region.padsBegin.map(size)
@@ -104,9 +110,12 @@ const convolution = (region: Convolution, place: Place, size: Size): MainLoop =>
         const x0 = addressOf(input, [batch, group, 0, ...from])
         const w0 = addressOf(weight, [group, channel, 0, ...tap])
         for (let c = 0; c < channels; c++)
-          total +=
-            (numberAt(input, x0 + c * (input.strides[2] ?? 0)) - zero.a) *
-            (numberAt(weight, w0 + c * (weight.strides[2] ?? 0)) - zero.b)
+          total = added(
+            total,
+            numberAt(input, x0 + c * (input.strides[2] ?? 0)) - zero.a,
+            numberAt(weight, w0 + c * (weight.strides[2] ?? 0)) - zero.b,
+            wraps
+          )
       }
       return Evaluate.convert(region.accumulate, total)
     }

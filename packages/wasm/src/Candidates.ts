@@ -17,6 +17,7 @@ import * as Gemv from "./kernels/Gemv.ts"
 import * as IntegerContraction from "./kernels/IntegerContraction.ts"
 import * as IntegerConvolution from "./kernels/IntegerConvolution.ts"
 import * as Loop from "./kernels/Loop.ts"
+import * as ProductRows from "./kernels/ProductRows.ts"
 import * as Recurrent from "./kernels/Recurrent.ts"
 import * as Rows from "./kernels/Rows.ts"
 import * as Whole from "./kernels/Whole.ts"
@@ -41,6 +42,9 @@ export const sources: ReadonlyArray<Source> = [
   Window.candidates,
   Whole.candidates
 ]
+
+/** Kernels that are offered where there is no other: they take every product, and are slower than those of one kind. */
+export const lastResorts: ReadonlyArray<Source> = [ProductRows.candidates]
 
 /**
  * Kernels of somebody else's, offered beside ours. They stand in locks, journals and reports under their owner's name

@@ -34,7 +34,7 @@ const has: Rules["has"] = (kind, dtype) => {
       return true
     case "contraction":
     case "convolution":
-      return dtype === "f32" || dtype === "i32" || dtype === "i8" || dtype === "u8"
+      return dtype === "f32" || dtype === "f64" || dtype === "i32" || dtype === "i8" || dtype === "u8"
     case "window":
       return dtype === "f32" || dtype === "i8" || dtype === "u8"
     case "attention":
