@@ -11,9 +11,9 @@
  * The products of a panel follow one another: each has its own panel of b in the first cache, and goes on with sums that the
  * last ones left in memory. b is packed as for other kernels, and is in the engine once.
  *
- * Error: of norms, |C − Ĉ| ≤ amplification · γ(k) · max|A| · max|B| · k, not of each result's own terms, and an infinity
- * reaches all four quarters. It is offered for constants only, whose values are known to be finite: products of two
- * activations (attention with its masks) are left to others.
+ * Error: |C − Ĉ| ≤ 9 · γ(2k + 6) · k · max|A| · max|B|: of norms, not of each result's own terms, and an infinity reaches all
+ * four quarters. It is offered for constants only, whose values are known to be finite: products of two activations are
+ * left to others.
  *
  * Source: Winograd 1971; Higham, Accuracy and Stability of Numerical Algorithms, ch. 23.
  */
@@ -34,8 +34,8 @@ import { unitLoop } from "./UnitLoop.ts"
 /** By how much roundings of the greatest operand grow: C₂₂ is A₁₁B₁₁ + S₂T₂ + S₃T₃ + S₁T₁, 1 + 9 + 4 + 4 products of halves. */
 const amplification = 9
 
-/** Halves below this leave too little to save. */
-const leastHalf = 96
+/** Halves below these leave too little to save: sums of b are for all rows, a product's begin and end for all of k. */
+const leastHalf = { rows: 48, k: 96, columns: 64 } as const
 /** Rows of sums of A, seven operands together, that stay in the second cache. */
 const cachedBytes = 700_000
 
@@ -79,13 +79,15 @@ const shapeOf = (product: Product, features: Features): Shape | undefined => {
   const [m = 0, k = 0, n = 0, rowBytes = 0] = sizes
   const tile = tileOf(features)
   const nr = tile.vectors * 4
-  if (m % 2 !== 0 || k % 16 !== 0 || n % (2 * nr) !== 0 || Math.min(m, k, n) < 2 * leastHalf) return undefined
+  if (m % 2 !== 0 || k % 16 !== 0 || n % (2 * nr) !== 0) return undefined
+  if (m < 2 * leastHalf.rows || k < 2 * leastHalf.k || n < 2 * leastHalf.columns) return undefined
   const [half, panels] = [m / 2, n / 2 / nr]
   const atMost = Math.max(4 * tile.rows, Math.floor(cachedBytes / (7 * (k / 2) * 4)))
   const unitRows = Math.ceil(half / Math.ceil(half / atMost) / tile.rows) * tile.rows
-  // Units enough for some threads; each makes the sums of A again.
+  // Units enough for some threads; each makes the sums of A again, for eight panels at least, or else for half of them.
   const blocks = Math.ceil(half / unitRows)
-  const unitPanels = Math.ceil(panels / Math.min(Math.max(1, Math.ceil(4 / blocks)), Math.ceil(panels / 8)))
+  const most = Math.max(Math.ceil(panels / 8), blocks === 1 ? 2 : 1)
+  const unitPanels = Math.ceil(panels / Math.min(Math.ceil(4 / blocks), most))
   return { product, tile, rows: half, k: k / 2, panels, rowBytes, viewRows, viewColumns, unitRows, unitPanels }
 }
 
