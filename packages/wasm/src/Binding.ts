@@ -11,6 +11,7 @@ import { alignment } from "./Heap.ts"
 import type * as Image from "./Image.ts"
 import type { Program, Size } from "./Loaded.ts"
 import * as Loaded from "./Loaded.ts"
+import { ThreadChoice } from "./ThreadChoice.ts"
 import type { Team } from "./Threads.ts"
 import { place } from "./Placement.ts"
 import type { Place } from "./Places.ts"
@@ -152,6 +153,8 @@ export class Binding {
   readonly #team: Team | undefined
   /** Bytes of scratch memory for one thread. */
   readonly #stride: number
+  /** By part, where there are threads. */
+  readonly #choices: Array<ThreadChoice | undefined> = []
   #words: Int32Array
   #arenaAt = -1
 
@@ -219,20 +222,29 @@ export class Binding {
     for (const output of this.outputs) if (output !== undefined) words[output.slot] = output.address
   }
 
-  /** One stretch of generated code, on all threads where it is worth it. */
+  /** One stretch of generated code, on all threads where there is something to share and that is faster. */
   part(number: number): void {
-    const join = this.#team?.isReady === true ? this.program.joins[number] : undefined
-    if (this.#team === undefined || join === undefined) {
-      const { parts, warms, warmth } = this.program
-      const warm = warmth.runs < warmingRuns ? warms[number] : undefined
-      if (warmth.runs < warmingRuns) warmth.runs++
-      const run = warm ?? parts[number]
-      run?.(this.#table, this.#arena.address, this.#arena.scratch)
-      return
+    const team = this.#team
+    const join = this.program.joins[number]
+    if (team === undefined || join === undefined || !team.isReady) return this.#alone(number)
+    const choice = (this.#choices[number] ??= new ThreadChoice())
+    const way = choice.next()
+    const begin = performance.now()
+    if (way === "alone") this.#alone(number)
+    else {
+      this.#words.fill(0, this.program.image.meetings)
+      const { address: arena, scratch } = this.#arena
+      team.run(this.program, number, join, { table: this.#table, arena, scratch, stride: this.#stride })
     }
-    this.#words.fill(0, this.program.image.meetings)
-    const { address: arena, scratch } = this.#arena
-    this.#team.run(this.program, number, join, { table: this.#table, arena, scratch, stride: this.#stride })
+    choice.took(way, performance.now() - begin)
+  }
+
+  #alone(number: number): void {
+    const { parts, warms, warmth } = this.program
+    const warm = warmth.runs < warmingRuns ? warms[number] : undefined
+    if (warmth.runs < warmingRuns) warmth.runs++
+    const run = warm ?? parts[number]
+    run?.(this.#table, this.#arena.address, this.#arena.scratch)
   }
 
   /** Where a view lies, for the host; `sizes`: values of symbols. */

@@ -1,5 +1,5 @@
 // The laws of an executable on generated graphs: reference and wasm agree, with fused multiply-adds and without, on one
-// thread and on two. ANNEAL_GRAPHS says how many graphs; the check of everything runs thousands.
+// thread and on two, with each. ANNEAL_GRAPHS says how many graphs; the check of everything runs thousands.
 import type { Graph } from "@anneal/ir/Graph"
 import * as Reference from "@anneal/reference/Reference"
 import type { Executable } from "@anneal/runtime/Executor"
@@ -44,7 +44,8 @@ const prepare =
 const hosts: ReadonlyArray<readonly [name: string, options: Executor.Options, seed: number]> = [
   ["relaxed SIMD", {}, 1],
   ["plain SIMD", { without: ["relaxed-simd"] }, 2],
-  ["two threads", { threads: { threads: 2, spawn: NodeThreads.spawn } }, 3]
+  ["two threads", { threads: { threads: 2, spawn: NodeThreads.spawn } }, 3],
+  ["two threads, plain SIMD", { threads: { threads: 2, spawn: NodeThreads.spawn }, without: ["relaxed-simd"] }, 4]
 ]
 
 for (const [name, options, seed] of hosts)
