@@ -107,7 +107,7 @@ const rank = (products: ReadonlyArray<Graph.Node>, noise: ReadonlyMap<string, nu
 
 export const fitBudget = Stage.make({
   name: "fitBudget",
-  version: 2,
+  version: 3,
   config: Schema.Struct({
     /** Greatest loss allowed, in units of the metric. */
     maxDrop: Schema.Finite,
@@ -140,7 +140,7 @@ export const fitBudget = Stage.make({
     })
     const before = yield* evaluate(graph, evaluator, inference)
     const first = yield* Stream.runCollect(Stream.take(samples.stream, rankingSamples))
-    const noise = yield* Sensitivity.measure(graph, optionsKeeping([]), first, oracle)
+    const noise = yield* Sensitivity.measure(graph, optionsKeeping([]), first, oracle, inference)
     const ranked = rank(Placement.place(graph, always).products, noise)
     /** The full set's score with the k worst products float. */
     const scores = new Map<number, Score>()

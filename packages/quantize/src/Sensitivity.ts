@@ -6,6 +6,7 @@ import * as Graph from "@anneal/ir/Graph"
 import * as Numbers from "@anneal/ir/Numbers"
 import * as Op from "@anneal/ir/Op"
 import type * as Tensor from "@anneal/ir/Tensor"
+import type { InferenceService } from "@anneal/pipeline/Inference"
 import type { OracleError, OracleService } from "@anneal/pipeline/Oracle"
 import * as Progress from "@anneal/pipeline/Progress"
 import type { Sample, SampleError } from "@anneal/pipeline/Samples"
@@ -71,24 +72,31 @@ const powers = (a: Tensor.Tensor, b: Tensor.Tensor): Powers => {
   return { noise, signal }
 }
 
-/** Noise power over signal power of each product's result, by the result's id. */
+/**
+ * Noise power over signal power of each product's result, by the result's id. `inference` runs the whole graph for what
+ * products are given; each product alone runs on the oracle, rounded and not.
+ */
 export const measure = (
   graph: Graph.Graph,
   options: InsertQuantization.Options,
   samples: ReadonlyArray<Sample>,
-  oracle: OracleService
+  oracle: OracleService,
+  inference: InferenceService = oracle
 ): Effect.Effect<ReadonlyMap<string, number>, OracleError | SampleError> =>
   Effect.gen(function* () {
     const { products } = Placement.place(graph, options.keep)
     const own = { ...options, ranges: InsertQuantization.sharedRanges(graph, options) }
     const totals = new Map<string, Powers>()
-    const wanted = new Set(products.flatMap((node) => [...node.inputs, node.outputs[0]?.id ?? null]))
+    const wanted = new Set(
+      products.flatMap((node) => [...node.inputs, node.outputs[0]?.id].filter((id) => typeof id === "string"))
+    )
     for (const [position, sample] of samples.entries()) {
       const inputs = yield* Calibrate.inputsOf(graph, sample)
       const values = new Map<string, Tensor.Tensor>()
-      yield* Calibrate.observe(graph, sample, oracle, (id, tensor) => {
+      const keep = (id: string, tensor: Tensor.Tensor): void => {
         if (wanted.has(id)) values.set(id, tensor)
-      })
+      }
+      yield* Calibrate.observe(graph, sample, inference, keep, wanted)
       const bindings = Bind.bind(
         graph,
         inputs.map(({ shape }) => shape)
