@@ -6,9 +6,11 @@
  * Values go by their ids, which rewrites keep for what they leave alone; what has another id by lineage: the value of the
  * last of the user's nodes that a node came from, if its shape is the same.
  */
+import * as DTypes from "@anneal/ir/DType"
 import * as Graphs from "@anneal/ir/Graph"
 import type { Graph } from "@anneal/ir/Graph"
 import type { Tensor } from "@anneal/ir/Tensor"
+import { size } from "@anneal/ir/Tensor"
 import { Oracle, type OracleError } from "@anneal/pipeline/Oracle"
 import type { ExecutionError, InputError } from "@anneal/runtime/RuntimeError"
 import type { Session, Tensors } from "@anneal/runtime/Session"
@@ -52,6 +54,28 @@ const observe = (
     const oracle = yield* Oracle
     yield* oracle.observe(graph, inOrder(graph, inputs), (id, tensor) => onValue(id, tensor, undefined))
   })
+
+/**
+ * The part of a value that another one of its name has: generated code leaves out what lies at the end of its axes and nobody
+ * reads. Undefined where the other is no part of it.
+ */
+const partOf = (value: Tensor, { shape }: Tensor): Tensor | undefined => {
+  if (shape.length !== value.shape.length || shape.some((extent, axis) => extent > (value.shape[axis] ?? 0)))
+    return undefined
+  if (shape.join() === value.shape.join()) return value
+  const data = DTypes.allocate(value.dtype, size(shape))
+  for (let at = 0; at < data.length; at++) {
+    let [rest, from, stride] = [at, 0, 1]
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      const extent = shape[axis] ?? 1
+      from += (rest % extent) * stride
+      rest = Math.floor(rest / extent)
+      stride *= value.shape[axis] ?? 1
+    }
+    data[at] = value.data[from] ?? 0
+  }
+  return { dtype: value.dtype, shape, data }
+}
 
 const sameShape = (a: Tensor, b: Tensor): boolean => a.shape.join() === b.shape.join()
 
@@ -98,7 +122,7 @@ export const compare = (
       // By lineage alone, a value of another shape is another value.
       if (other !== id && !sameShape(tensor, value)) return
       compared++
-      const agreement = Compare.compare(tensor, value, tolerance)
+      const agreement = Compare.compare(tensor, partOf(value, tensor) ?? value, tolerance)
       if (agreement.agree) return
       const by = kernel === undefined ? {} : { kernel }
       differing.push({ value: id, node: Graphs.nodeName(node), ...by, agreement })

@@ -63,6 +63,42 @@ describe("the first layer that differs", () => {
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
+  it.effect("is none where code leaves out what nobody reads: the part that it has is compared", () =>
+    Effect.gen(function* () {
+      const netOf = (w: ReadonlyArray<number>): Graph => {
+        const b = Builder.make("net")
+        const image = b.input("x", Type.make("f32", [1, 2, 8, 8]), { id: "x" })
+        const weight = b.tensor(Numbers.fromNumbers("f32", [4, 2, 1, 1], w), { id: "w" })
+        const window = { strides: [1, 1], padsBegin: [0, 0], padsEnd: [0, 0], dilations: [1, 1] }
+        const made = b.one(Ops.conv, [image, weight, undefined], { ...window, groups: 1 }, { ids: ["made"] })
+        const pool = { ...window, kernel: [3, 3], strides: [3, 3], ceil: false, indexOrder: "rowMajor" as const }
+        const [y] = b.node(Ops.maxPool, [made], pool)
+        if (y === undefined) throw new Error("a pool has a result")
+        b.output("y", y)
+        return b.finish()
+      }
+      const inputs = {
+        x: Numbers.fromNumbers(
+          "f32",
+          [1, 2, 8, 8],
+          Array.from({ length: 128 }, (_, i) => Math.sin(i))
+        )
+      }
+      const right = [1, -2, 0.5, 3, -1, 2, 0.25, -0.75]
+      const graph = netOf(right)
+      const session = yield* open(graph, "wasm")
+      const shapes = new Map<string, string>()
+      yield* session.observe(inputs, (id, { shape }) => void shapes.set(id, shape.join()))
+      assert.strictEqual(shapes.get("made"), "1,4,6,6")
+      const same = yield* PerLayer.compare(graph, { graph, session }, inputs, tolerance)
+      assert.deepStrictEqual([same.compared, same.differing], [2, []])
+      const wrong = netOf(right.with(3, 3.5))
+      const watched = { graph: wrong, session: yield* open(wrong, "wasm") }
+      const { differing } = yield* PerLayer.compare(graph, watched, inputs, tolerance)
+      assert.strictEqual(differing[0]?.value, "made")
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
   for (const target of ["wasm", "reference"] as const)
     it.effect(`is named with its node, run by ${target}`, () =>
       Effect.gen(function* () {
