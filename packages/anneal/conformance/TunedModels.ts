@@ -151,13 +151,12 @@ const int8 = ({ calibrator, data, most, name }: (typeof quantized)[number]): voi
   const evaluation = all.filter((_, i) => i % 2 === 1).slice(0, most)
   const allowed = Math.max(0.01, 1 / evaluation.length)
   const engine = join(folder, `${name}-int8.engine`)
-  const built = anneal(
-    "build",
-    join(models, name, "model.onnx"),
-    ...["-o", engine, "--json", "--int8", "--calibrator", calibrator, ...tuning(`${name}-int8`)],
-    ...["--calibrate", dataModule(join(folder, `${name}-calibrate.mjs`), calibration, false)],
-    ...["--evaluate", dataModule(join(folder, `${name}-evaluate.mjs`), evaluation, true), "--max-drop", String(allowed)]
-  )
+  const calibrate = dataModule(join(folder, `${name}-calibrate.mjs`), calibration, false)
+  const evaluate = dataModule(join(folder, `${name}-evaluate.mjs`), evaluation, true)
+  const quantizing = ["--int8", "--calibrator", calibrator, "--calibrate", calibrate]
+  const within = ["--evaluate", evaluate, "--max-drop", String(allowed)]
+  const model = join(models, name, "model.onnx")
+  const built = anneal("build", model, "-o", engine, "--json", ...quantizing, ...within, ...tuning(`${name}-int8`))
   if (built.code !== 0) return report(`${name} int8`, false, began, built.err || built.out)
   const { accuracy, decided }: Built = JSON.parse(built.out)
   const [before, after] = [accuracy?.before.value ?? NaN, accuracy?.after.value ?? NaN]
