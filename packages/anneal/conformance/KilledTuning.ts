@@ -4,8 +4,10 @@
 //   node --conditions=@anneal/source packages/anneal/conformance/KilledTuning.ts MODEL.onnx [KILLS] [SEED]
 //
 // Kernels are generated, checked and timed for real, on this machine.
+import * as Tuner from "@anneal/pipeline/Tuner"
 import * as Entry from "@anneal/tune/Entry"
 import * as Seeded from "@anneal/tune/Seeded"
+import type * as Schema from "effect/Schema"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
@@ -54,7 +56,11 @@ const build = async (engine: string, lockFile: string, kill?: { readonly bytes: 
 interface Decided {
   readonly timed: number
   readonly lock: {
-    readonly decisions: ReadonlyArray<{ readonly key: string; readonly candidate: string; readonly config: unknown }>
+    readonly decisions: ReadonlyArray<{
+      readonly key: string
+      readonly candidate: string
+      readonly config: Schema.Json
+    }>
   }
 }
 
@@ -92,12 +98,12 @@ try {
     const rows = entries.flatMap((entry) => (entry.kind === "timing" && entry.key === key ? [entry] : []))
     const [fastest] = rows.toSorted((a, b) => a.timing.relative - b.timing.relative)
     if (fastest === undefined) continue
-    const chosen = rows.find(
-      (one) => one.candidate.name === candidate && JSON.stringify(one.candidate.config) === JSON.stringify(config)
-    )
+    const wanted = Tuner.identify({ name: candidate, config })
+    const chosen = rows.find((one) => Tuner.identify(one.candidate) === wanted)
+    const ratio = (chosen?.timing.relative ?? Infinity) / fastest.timing.relative
     must(
-      chosen !== undefined && chosen.timing.relative <= fastest.timing.relative * 1.04,
-      `${key}: ${candidate} is not what the journal says`
+      ratio <= 1.04,
+      `${key}: ${wanted} is ${ratio} of ${Tuner.identify(fastest.candidate)}, the fastest in the journal`
     )
   }
   // And once more from the journal alone: the same engine, byte for byte, nothing measured where nothing was open.
