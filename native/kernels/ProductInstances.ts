@@ -353,6 +353,8 @@ const convolutions: ReadonlyArray<Instance> = [
   ])
 ]
 
+const swapped = (tile: GemmTile): GemmTile => ({ ...tile, swapped: true })
+
 /**
  * Tiles whose 64-row side lies along the product's columns, so that its rows, 197 or 1,576 of them, are divided by any multiple of
  * 8: name and parameters say columns x rows.
@@ -379,7 +381,7 @@ const swappedTiles: ReadonlyArray<GemmTile> = [
   { consumers: 2, n: 56, stages: 4, slots: 0 },
   { consumers: 3, n: 96, stages: 6, slots: 0 },
   { consumers: 2, blocks: 2, n: 72, stages: 5, slots: 0 }
-].map((tile) => ({ ...tile, swapped: true }) as const)
+].map(swapped)
 
 /** Tiles with as many stages as fit: where k is long, what is in flight hides the memory's latency. */
 const deepTiles: ReadonlyArray<GemmTile> = [
