@@ -393,14 +393,14 @@ const runnable = (
 export const make = (options: Omit<Options, "threads"> = {}): Effect.Effect<ExecutorService, never, Oracle> =>
   over(options, undefined)
 
-/** The same on as many threads as `options` say; they end with the scope. */
+/** The same on as many threads as `options` say; they end with the scope and the last of the sessions. */
 export const scoped = (options: Options = {}): Effect.Effect<ExecutorService, never, Oracle | Scope.Scope> => {
   const { threads } = options
   if (threads === undefined || threads.threads <= 1) return make(options)
   return Effect.flatMap(
     Effect.acquireRelease(
       Effect.sync(() => new ThreadPool(threads)),
-      (pool) => Effect.promise(() => pool.end())
+      (pool) => Effect.promise(() => pool.release())
     ),
     (pool) => over(options, pool)
   )
@@ -447,13 +447,23 @@ const over = (
       shared.get(engine)?.delete(variant)
       if (shared.get(engine)?.size === 0) shared.delete(engine)
     }
+    /** A session may outlive the layer that made it: it keeps the workers. */
+    const held = (engine: Engine): Effect.Effect<void, ExecutionError, Scope.Scope> =>
+      pool === undefined
+        ? Effect.void
+        : Effect.acquireRelease(Effect.try({ try: () => pool.hold(), catch: (cause) => explain(engine, cause) }), () =>
+            Effect.promise(() => pool.release())
+          )
     /** Workers start while the engine is read; a session is there when they are. */
     const started = (engine: Engine): Effect.Effect<void, ExecutionError> =>
       pool === undefined
         ? Effect.void
         : Effect.tryPromise({ try: () => pool.start(), catch: (cause) => explain(engine, cause) })
     const prepare = (what: Prepared): Effect.Effect<Executable, ExecutionError, Scope.Scope> =>
-      Effect.tap(prepared(what), () => started(what.engine))
+      held(what.engine).pipe(
+        Effect.andThen(prepared(what)),
+        Effect.tap(() => started(what.engine))
+      )
     const prepared = (what: Prepared): Effect.Effect<Executable, ExecutionError, Scope.Scope> =>
       Effect.map(
         Effect.acquireRelease(

@@ -82,6 +82,8 @@ export class ThreadPool {
   readonly #spawn: Spawn
   readonly #patience: number
   #crew: Crew | undefined
+  /** Who may still share runs: the executor, and each session, which may outlive it. */
+  #holders = 1
   /** Ends of former crews. */
   #ending: Promise<unknown> = Promise.resolve()
   #closed = false
@@ -261,8 +263,15 @@ export class ThreadPool {
     }
   }
 
-  /** Resolves when all workers have ended. */
-  async end(): Promise<void> {
+  /** One more who may share runs. Throws `ThreadFailure` where the workers have been ended. */
+  hold(): void {
+    if (this.#closed) throw new ThreadFailure("the executor's threads have been ended")
+    this.#holders++
+  }
+
+  /** One less, the executor being the first; with the last the workers end. Resolves when they have. */
+  async release(): Promise<void> {
+    if (--this.#holders > 0) return
     this.#closed = true
     if (this.#crew !== undefined) this.#dismiss(this.#crew)
     await this.#ending

@@ -160,7 +160,7 @@ it.live("takes one side of a branch on all threads, also when what it writes lie
     const heap = new Heap({ shared: true })
     const pool = yield* Effect.acquireRelease(
       Effect.sync(() => new ThreadPool({ threads: 2, spawn: NodeThreads.spawn, deadline: 1_000 })),
-      (one) => Effect.promise(() => one.end())
+      (one) => Effect.promise(() => one.release())
     )
     const team = pool.team(heap)
     yield* Effect.promise(() => pool.start())
@@ -201,6 +201,28 @@ it.live("starts workers once for all engines, and they have ended when the execu
       expect([workers.length, ended]).toEqual([1, 0])
     }).pipe(Effect.provide(layer(spawn)))
     expect(ended).toBe(1)
+  })
+})
+
+it.live("keeps the workers for a session that outlives its executor's layer, and ends them with it", () => {
+  let [alive, orders] = [0, 0]
+  const spawn: Spawn = () => {
+    const worker = NodeThreads.spawn()
+    alive++
+    worker.onExit(() => alive--)
+    return { ...worker, post: (message) => (orders++, worker.post(message)) }
+  }
+  return Effect.gen(function* () {
+    yield* Effect.gen(function* () {
+      const session = yield* Session.open(engineOf(1000)).pipe(Effect.provide(layer(spawn)))
+      const before = orders
+      const { y } = yield* session.run(x(new Array<number>(1000).fill(1)))
+      expect(y?.data.every((value) => Number(value) === 8)).toBe(true)
+      expect(alive).toBe(1)
+      // The program went to the worker: the run was shared.
+      expect(orders).toBeGreaterThan(before)
+    }).pipe(Effect.scoped)
+    expect(alive).toBe(0)
   })
 })
 
