@@ -7,7 +7,8 @@
 //          | warpgroup 2   |   run under the other's products
 //          +---------------+
 //
-// Types      INPUT f16 | bf16 in and out, float softmax and accumulators. HEAD_DIM 64 | 128.
+// Types      INPUT f16 | bf16 in and out, float softmax and accumulators. HEAD_DIM a multiple of 16
+//            from 32 to 256; tiles lie in columns of 64 elements, of which the last may be filled in part (zeros, never multiplied).
 // Layouts    q, o [batch, queries, heads, dim], k, v [batch, keys, kv heads, dim] by any strides that are multiples of 16
 //            bytes; grouped heads (heads a multiple of kv heads); CAUSAL=1 aligns the last query with the last key.
 // Masks      LENGTHS=1: keys of each sequence, [batch]. WINDOW=1: a query sees the `window` keys up to its own (with CAUSAL).
@@ -74,9 +75,9 @@
 #ifndef OWN_O
 #define OWN_O 1
 #endif
-constexpr int kRows = 128, kSlabs = HEAD_DIM / 64;
-constexpr int kQueryBytes = kRows * HEAD_DIM * 2, kKeyBytes = KEYS * HEAD_DIM * 2;
-static_assert(KEYS % 16 == 0 && HEAD_DIM % 64 == 0, "tiles are whole fragments");
+constexpr int kRows = 128, kSlabs = (HEAD_DIM + 63) / 64;
+constexpr int kQueryBytes = kRows * kSlabs * 128, kKeyBytes = KEYS * kSlabs * 128;
+static_assert(KEYS % 16 == 0 && HEAD_DIM % 16 == 0 && HEAD_DIM <= 256, "tiles are whole fragments");
 static_assert(!WINDOW || CAUSAL, "a window ends at the query's own key");
 
 struct AttentionShape {
@@ -217,6 +218,17 @@ extern "C" __global__ void __launch_bounds__(384, 1)
     float most[2], sum[2];
 
     auto scores = [&] {
+#if HEAD_DIM > 128
+      // O leaves few registers: descriptors are made anew each time, a column of tiles after another, so that none is kept.
+      u64 q_at = q0, k_at = k0 + k_stage * (kKeyBytes / 16);
+      asm volatile("" : "+l"(q_at), "+l"(k_at));
+#pragma unroll
+      for (int slab = 0; slab < kSlabs; slab++, q_at += kRows * 128 / 16, k_at += KEYS * 128 / 16)
+#pragma unroll
+        for (int kk = 0; kk < 4; kk++) ScoreMma<KEYS>::shared(s, q_at + kk * 2, k_at + kk * 2, slab + kk != 0);
+      mma_commit();
+      return;
+#endif
 #pragma unroll
       for (int kk = 0; kk < HEAD_DIM / 16; kk++) {
         const u64 a = q0 + (kk / 4) * (kRows * 128 / 16) + (kk % 4) * 2;
@@ -372,6 +384,10 @@ extern "C" __global__ void __launch_bounds__(384, 1)
       // Without a buffer of its own O goes out through this warpgroup's part of Q's, which its products have finished reading.
       if (OWN_O && threadIdx.x % 128 == 0) store_wait_read<0>();
       named_barrier(3 + me, 128);
+#if HEAD_DIM > 128
+      int lane = threadIdx.x % 32; // addresses that are not kept during the main loop
+      asm volatile("" : "+r"(lane));
+#endif
 #pragma unroll
       for (int j = 0; j < HEAD_DIM / 8; j += 2) {
         const u32 offset = (me * 64 + quarter * 16 + lane / 8 % 2 * 8 + lane % 8) * 128 + (j % 8 + lane / 16) * 16;

@@ -133,7 +133,8 @@ const attention = (
     HEAD_DIM: dim,
     STAGES: 2,
     PING_PONG: pingPong,
-    OWN_O: keys > 160 ? 0 : 1,
+    // Where O's buffer fits beside Q, two K and two V.
+    OWN_O: (256 + 4 * keys) * 128 * Math.ceil(dim / 64) + 80 <= 232448 ? 1 : 0,
     ...Object.fromEntries(masks.map((mask) => [mask, 1]))
   }
 })
@@ -160,7 +161,24 @@ const attentions: ReadonlyArray<Instance> = [
   attention("f16", 176, 0, 128, 1, ["LENGTHS"]),
   attention("f16", 128, 0, 128, 1, ["PACKED"]),
   attention("f16", 128, 1, 128, 1, ["PACKED"]),
-  attention("bf16", 128, 1, 64, 1, ["PACKED", "WINDOW"])
+  attention("bf16", 128, 1, 64, 1, ["PACKED", "WINDOW"]),
+  // Head sizes beside 64 and 128: 32 and 96 leave half of a column of tiles empty, 192 and 256 take fewer keys at a time.
+  attention("f16", 128, 0, 32),
+  attention("f16", 176, 0, 32),
+  attention("f16", 128, 1, 32),
+  attention("f16", 128, 0, 96),
+  attention("f16", 160, 0, 96),
+  attention("f16", 128, 1, 96),
+  attention("f16", 80, 0, 192),
+  attention("f16", 112, 0, 192),
+  attention("f16", 112, 1, 192),
+  attention("f16", 64, 0, 256),
+  attention("f16", 80, 0, 256),
+  attention("f16", 80, 1, 256),
+  attention("f16", 128, 0, 32, 1, ["BIAS", "LENGTHS"]),
+  attention("bf16", 128, 1, 96, 1, ["PACKED", "WINDOW"]),
+  attention("f16", 112, 0, 192, 1, ["LENGTHS"]),
+  attention("bf16", 80, 1, 256, 1, ["PACKED"])
 ]
 
 const decode = (

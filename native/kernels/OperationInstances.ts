@@ -40,7 +40,10 @@ export const operations: ReadonlyArray<Instance> = [
   depthwise(3, 1, 4),
   depthwise(3, 2, 4),
   depthwise(5, 1, 4),
-  depthwise(7, 1, 2)
+  depthwise(5, 1, 8),
+  depthwise(7, 1, 2),
+  depthwise(7, 1, 4),
+  depthwise(7, 1, 8)
 ]
 
 /** What needs sm_89's conversions. */

@@ -143,8 +143,11 @@ const compile = async (instance: Instance): Promise<{ readonly resources: Resour
   return { resources: parseReport(text, instance.entry) }
 }
 
-/** Bytes that an instance may spill: a few registers around an epilogue, never in the main loop. */
-const mostSpilled = 64
+/**
+ * Bytes that an instance may spill: a few registers around an epilogue, never in the main loop. Attention with heads of 256, whose
+ * output takes 128 registers of each thread, spills more of it where a tile begins and ends (docs/kernels/attention-sm90.md).
+ */
+const mostSpilled = (name: string): number => (/^attention-.*-d256-/.test(name) ? 320 : 64)
 
 const check = (): number => {
   const table: { readonly instances: Record<string, Resources> } = JSON.parse(readFileSync(tablePath, "utf8"))
@@ -156,7 +159,7 @@ const check = (): number => {
       .filter((name) => !names.has(name))
       .map((name) => `${name} is in resources.json and no instance`),
     ...Object.entries(table.instances)
-      .filter(([, r]) => r.spillStores > mostSpilled || r.registers === 0)
+      .filter(([name, r]) => r.spillStores > mostSpilled(name) || r.registers === 0)
       .map(([name, r]) => `${name}: ${r.registers} registers, ${r.spillStores} bytes spilled`)
   ]
   console.log(`${instances.length} instances, ${problems.length} problems`)

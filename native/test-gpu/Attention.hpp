@@ -66,7 +66,8 @@ inline Launch prepare_attention(const Device &device, const Instance &i, const A
   const int group = i.number("CAUSAL", 0) ? balanced_group((p.queries + 127) / 128, p.heads * p.batch, device.multiprocessors) : 1;
   Launch l;
   l.dependent = true;
-  l.shared_bytes = (1 + i.number("OWN_O", 1)) * 128 * p.dim * 2 + 2 * stages * keys * p.dim * 2 + 16 + 32 * stages;
+  const int row_bytes = (p.dim + 63) / 64 * 128; // in shared memory, whole columns of 64
+  l.shared_bytes = (1 + i.number("OWN_O", 1)) * 128 * row_bytes + 2 * stages * keys * row_bytes + 16 + 32 * stages;
   l.function = load_function(i, l.shared_bytes);
   l.block[0] = 384;
   l.grid[0] = std::min(device.multiprocessors, (p.queries + 127) / 128 * p.heads * p.batch);
