@@ -16,6 +16,8 @@ import type { DeviceModel } from "./DeviceModel.ts"
 import { expect, type Tile, type Work } from "./TileModel.ts"
 
 const columns: ReadonlyArray<number> = [32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 256]
+/** Rows of D that a SWAPPED tile takes: any multiple of 8, so that 197 or 1,576 rows divide evenly. */
+const swappedRows: ReadonlyArray<number> = [40, 56, 72, 96, 104, 144]
 const clusters: ReadonlyArray<readonly [number, number]> = [
   [1, 1],
   [2, 1],
@@ -33,17 +35,47 @@ interface Sm90Shape {
   readonly splitK: number
   readonly pingPong: boolean
   readonly perSm: number
+  /** The 64-row side lies along the product's columns: `n` counts rows of D, and the cluster's sides change places too. */
+  readonly swapped: boolean
 }
 
-const shapes: ReadonlyArray<Sm90Shape> = columns.flatMap((n) =>
+const uprightShapes: ReadonlyArray<Sm90Shape> = columns.flatMap((n) =>
   [1, 2, 3].flatMap((consumers) =>
     [1, 2].flatMap((blocks) =>
       clusters.flatMap((cluster) =>
         [1, 2, 4, 8].flatMap((splitK) =>
           [false, true].flatMap((pingPong) =>
-            [1, 2].map((perSm): Sm90Shape => ({ consumers, blocks, n, cluster, splitK, pingPong, perSm }))
+            [1, 2].map((perSm): Sm90Shape => ({
+              consumers,
+              blocks,
+              n,
+              cluster,
+              splitK,
+              pingPong,
+              perSm,
+              swapped: false
+            }))
           )
         )
+      )
+    )
+  )
+)
+
+const swappedShapes: ReadonlyArray<Sm90Shape> = swappedRows.flatMap((n) =>
+  [1, 2, 3].flatMap((consumers) =>
+    [1, 2].flatMap((blocks) =>
+      clusters.flatMap((cluster) =>
+        [1, 2].map((perSm): Sm90Shape => ({
+          consumers,
+          blocks,
+          n,
+          cluster,
+          splitK: 1,
+          pingPong: false,
+          perSm,
+          swapped: true
+        }))
       )
     )
   )
@@ -90,6 +122,8 @@ const sumBytes = (s: Sm90Shape): { readonly laidOut: number; readonly arriving: 
 /** Shared memory of a launch with so many stages, undefined where split sums have no place. */
 const sharedWith = (s: Sm90Shape, stages: number, slots: number, outputBytes: number): number | undefined => {
   const stageBytes = stages * (rowsOf(s) + s.n) * 128
+  // A chunk of a swapped tile is 64 columns of D for all of its rows.
+  if (s.swapped) return stageBytes + s.consumers * slots * s.n * 128 + 16 * stages
   if (s.splitK === 1)
     return stageBytes + s.consumers * slots * Math.max(1024, 64 * lineOf(s.n, outputBytes)) + 16 * stages
   const { laidOut, arriving } = sumBytes(s)
@@ -99,17 +133,23 @@ const sharedWith = (s: Sm90Shape, stages: number, slots: number, outputBytes: nu
   return apart ? total + arriving : total
 }
 
-/** The most stages that fit, at most 8, and the store slots with them; undefined where fewer than three fit. */
+const usualStages: ReadonlyArray<number> = [8, 7, 6, 5, 4, 3]
+
+/**
+ * The most stages that fit, at most 8 (SWAPPED: 12), and the store slots with them; undefined where fewer than three fit. `oneTile`:
+ * each block has one tile, so that a swapped one's results may leave over the stages, without slots.
+ */
 const fit = (
   s: Sm90Shape,
   device: DeviceModel,
-  outputBytes: number
+  outputBytes: number,
+  oneTile: boolean
 ): { readonly stages: number; readonly slots: number; readonly sharedBytes: number } | undefined => {
   const most = Math.min(device.sharedBytesPerBlock, Math.floor(device.sharedBytesPerMultiprocessor / s.perSm) - 1024)
-  for (const slots of [2, 1])
-    for (let stages = 8; stages >= 3; stages--) {
+  for (const slots of s.swapped ? [oneTile ? 0 : 1] : [2, 1])
+    for (const stages of s.swapped ? [12, 10, 9, ...usualStages] : usualStages) {
       const sharedBytes = sharedWith(s, stages, slots, outputBytes)
-      if (sharedBytes !== undefined && sharedBytes <= most && (stages > 3 || slots === 1))
+      if (sharedBytes !== undefined && sharedBytes <= most && (stages > 3 || slots < 2))
         return { stages, slots, sharedBytes }
     }
   return undefined
@@ -125,50 +165,55 @@ const persistent = (
   epilogue: Epilogue | undefined,
   device: DeviceModel
 ): ReadonlyArray<KernelCandidate> =>
-  shapes.flatMap((s): ReadonlyArray<KernelCandidate> => {
-    if (!legal(s, device, epilogue)) return []
-    const fits = fit(s, device, elementBytes(output))
-    if (fits === undefined) return []
-    const [cm, cn] = s.cluster
-    const moved = s.consumers === 2 && s.perSm === 1 && s.blocks * s.n > 128
-    const tile: Tile = {
-      m: rowsOf(s),
-      n: s.n,
-      cluster: cm * cn,
-      splitK: s.splitK,
-      perMultiprocessor: s.perSm,
-      pingPong: s.pingPong,
-      lineBytes: lineOf(s.n, elementBytes(output)),
-      sharedBytes: fits.sharedBytes
-    }
-    return [
-      {
-        _tag: "Kernel",
-        template,
-        entry: template === "ConvSm90" ? "convolution" : "gemm",
-        defines: {
-          INPUT: input,
-          OUTPUT: output,
-          CONSUMERS: s.consumers,
-          BLOCKS_M: s.blocks,
-          TILE_N: s.n,
-          STAGES: fits.stages,
-          CLUSTER_M: cm,
-          CLUSTER_N: cn,
-          SPLIT_K: s.splitK,
-          PING_PONG: s.pingPong ? 1 : 0,
-          STORE_SLOTS: fits.slots,
-          BLOCKS_PER_SM: s.perSm,
-          ...(moved ? { PRODUCER_REGISTERS: 56, CONSUMER_REGISTERS: 224 } : {}),
-          ...(epilogue === undefined ? {} : { EPILOGUE_INPUTS: epilogue.inputs, EPILOGUE: epilogue.text }),
-          ...extra
-        },
-        threads: 128 * s.consumers + (moved ? 128 : 32),
-        sharedBytes: fits.sharedBytes,
-        expected: expect(tile, work, device)
+  [...uprightShapes, ...(template === "GemmSm90" && elementBytes(output) === 2 ? swappedShapes : [])].flatMap(
+    (s): ReadonlyArray<KernelCandidate> => {
+      if (!legal(s, device, epilogue)) return []
+      const [cm, cn] = s.cluster
+      const turned: Work = s.swapped ? { ...work, m: work.n, n: work.m } : work
+      const blocks = Math.ceil(turned.m / (rowsOf(s) * cm)) * Math.ceil(turned.n / (s.n * cn)) * cm * cn * work.batch
+      const fits = fit(s, device, elementBytes(output), blocks <= device.multiprocessors * s.perSm)
+      if (fits === undefined) return []
+      const moved = s.consumers === 2 && s.perSm === 1 && s.blocks * s.n > 128
+      const tile: Tile = {
+        m: rowsOf(s),
+        n: s.n,
+        cluster: cm * cn,
+        splitK: s.splitK,
+        perMultiprocessor: s.perSm,
+        pingPong: s.pingPong,
+        lineBytes: s.swapped ? 128 : lineOf(s.n, elementBytes(output)),
+        sharedBytes: fits.sharedBytes
       }
-    ]
-  })
+      return [
+        {
+          _tag: "Kernel",
+          template,
+          entry: template === "ConvSm90" ? "convolution" : "gemm",
+          defines: {
+            INPUT: input,
+            OUTPUT: output,
+            CONSUMERS: s.consumers,
+            BLOCKS_M: s.blocks,
+            TILE_N: s.n,
+            STAGES: fits.stages,
+            CLUSTER_M: cm,
+            CLUSTER_N: cn,
+            SPLIT_K: s.splitK,
+            PING_PONG: s.pingPong ? 1 : 0,
+            STORE_SLOTS: fits.slots,
+            BLOCKS_PER_SM: s.perSm,
+            ...(s.swapped ? { SWAPPED: 1 } : {}),
+            ...(moved ? { PRODUCER_REGISTERS: 56, CONSUMER_REGISTERS: 224 } : {}),
+            ...(epilogue === undefined ? {} : { EPILOGUE_INPUTS: epilogue.inputs, EPILOGUE: epilogue.text }),
+            ...extra
+          },
+          threads: 128 * s.consumers + (moved ? 128 : 32),
+          sharedBytes: fits.sharedBytes,
+          expected: expect(tile, turned, device)
+        }
+      ]
+    }
+  )
 
 const tiled: ReadonlyArray<readonly [number, number, number, number]> = [
   [128, 256, 2, 4],
