@@ -8,7 +8,7 @@
 // Layouts    X [images, h, w, channels], W [FILTER, FILTER, channels], D [images, p, q, channels].
 // Needs      sm_75+; channels a multiple of 8, rows on 16 bytes; dilation 1; any padding.
 // Floor      image read once and output written once at copy bandwidth: 2 * FILTER^2 operations for 4 bytes.
-// Parameters T, FILTER, STRIDE, OUT_W, THREADS. docs/kernels/conv-sm75.md.
+// Parameters T, FILTER, STRIDE, OUT_W, THREADS. docs/kernels/depthwise-sm75.md.
 #include "Epilogue.cuh"
 
 #ifndef T

@@ -7,7 +7,7 @@
 // Types      T f16 | bf16 for tables and output, float inside; indices INDEX s32 | s64.
 // Needs      sm_75+; columns a multiple of 8, 16-byte aligned rows.
 // Floor      the picked rows read once, the output written once.
-// Parameters T, INDEX, INPUTS, EXPRESSION. docs/kernels/rows-sm75.md.
+// Parameters T, INDEX, INPUTS, EXPRESSION. docs/kernels/gather-sm75.md.
 #include "Element.cuh"
 
 #ifndef T

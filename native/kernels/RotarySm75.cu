@@ -8,7 +8,7 @@
 //            The table is float.
 // Needs      sm_75+; dim a multiple of 16 (INTERLEAVED: 8), rows on 16 bytes.
 // Floor      qkv read once, q, k, v written once, the table's rows from the L2.
-// Parameters T, KV, INTERLEAVED, THREADS. docs/kernels/rows-sm75.md.
+// Parameters T, KV, INTERLEAVED, THREADS. docs/kernels/rotary-sm75.md.
 #include "Element.cuh"
 
 #ifndef T

@@ -9,7 +9,7 @@
 // Types      ELEMENT f16 | bf16 | float; places s32.
 // Needs      sm_75+; K at most THREADS; rows of any length >= K.
 // Floor      the row read once; it is read five times (16-bit: three), but for the first from the L2.
-// Parameters ELEMENT, THREADS, SAMPLE. docs/kernels/rows-sm75.md.
+// Parameters ELEMENT, THREADS, SAMPLE. docs/kernels/topk-sm75.md.
 #include "Element.cuh"
 
 #ifndef ELEMENT
