@@ -9,7 +9,7 @@ import type { Tensor } from "@anneal/ir/Tensor"
 import * as Numbers from "@anneal/ir/Numbers"
 import * as Npy from "@anneal/runtime/Npy"
 import { spawnSync } from "node:child_process"
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -17,16 +17,8 @@ import { fileURLToPath } from "node:url"
 const models = fileURLToPath(new URL("../../../../shared/models", import.meta.url))
 const bin = fileURLToPath(new URL("../src/bin.ts", import.meta.url))
 
-const names = [
-  "mnist-8",
-  "resnet8-cifar10",
-  "ultraface-rfb320",
-  "silero-vad-v6",
-  "nnsplit-en",
-  "retsim-v1",
-  "magika-v3_3",
-  "stories260k"
-]
+/** Whatever has recorded outputs. */
+const names = existsSync(models) ? readdirSync(models).filter((name) => existsSync(join(models, name, "golden"))) : []
 
 interface Labelled {
   readonly input: string

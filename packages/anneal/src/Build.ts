@@ -24,6 +24,7 @@ import * as Pipelines from "@anneal/pipeline/Pipeline"
 import { Samples } from "@anneal/pipeline/Samples"
 import { Target } from "@anneal/pipeline/Target"
 import * as Verdicts from "@anneal/pipeline/Verdicts"
+import * as WholeFile from "@anneal/pipeline/WholeFile"
 import * as Budget from "@anneal/quantize/Budget"
 import * as Precision from "@anneal/quantize/Precision"
 import * as MemoryPlan from "@anneal/runtime/MemoryPlan"
@@ -31,7 +32,6 @@ import * as Profiles from "@anneal/runtime/Profiles"
 import { MemoryError } from "@anneal/runtime/RuntimeError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Compiling from "./Compiling.ts"
 import * as DefaultPipeline from "./DefaultPipeline.ts"
@@ -250,10 +250,9 @@ export function build(options: BuildOptions): ReturnType<ReturnType<typeof build
 
 const writeOnnx = (path: string, graph: IR.Graph) =>
   Effect.gen(function* () {
-    const files = yield* FileSystem.FileSystem
     const bytes = yield* Export.exportModel(graph)
     yield* Effect.mapError(
-      files.writeFile(path, bytes),
+      WholeFile.writeBytes(path, bytes),
       (error) => new UsageError({ detail: `${path} cannot be written: ${error.message}` })
     )
   })

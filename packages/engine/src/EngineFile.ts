@@ -2,12 +2,12 @@
  * Engines on disk. Writing: a draft beside the target, synced, then renamed into place, so that the path never names a
  * part of an engine, whatever happens. Reading: one buffer, which the weights are then views of.
  */
+import * as WholeFile from "@anneal/pipeline/WholeFile"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type { PlatformError } from "effect/PlatformError"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
-import { randomUUID } from "node:crypto"
 import { closeSync, fstatSync, openSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import type { Engine } from "./Engine.ts"
@@ -21,11 +21,6 @@ import * as Source from "./Source.ts"
 const ABANDONED = 3_600_000
 /** Bytes of one read; the system's calls take less than 2 GiB. */
 const STEP = 2 ** 30
-
-const codeOf = (error: PlatformError): unknown => {
-  const { cause } = error.reason
-  return Predicate.hasProperty(cause, "code") ? cause.code : undefined
-}
 
 /** What the system says when a file cannot be opened. */
 const unreadable = (cause: unknown, file: string): EngineError => {
@@ -48,8 +43,8 @@ const unreadable = (cause: unknown, file: string): EngineError => {
 const failure =
   (doing: "reading" | "writing", file: string, bytes?: number) =>
   (error: PlatformError): EngineError => {
-    const code = codeOf(error)
-    if (code === "ENOSPC" || code === "EDQUOT")
+    const trouble = WholeFile.troubleOf(error)
+    if (trouble === "Full")
       return new EngineError({
         reason: "DiskFull",
         file,
@@ -57,7 +52,7 @@ const failure =
         detail: `the disk is full${bytes === undefined ? "" : `, the engine needs ${bytes} bytes`}; nothing was left behind`,
         action: "Free some space or write to another disk"
       })
-    if (error.reason._tag === "NotFound")
+    if (trouble === "Missing")
       return new EngineError({
         reason: "Io",
         file,
@@ -65,7 +60,7 @@ const failure =
         detail: doing === "reading" ? "there is no such file" : "there is no such folder",
         action: "Check the path"
       })
-    if (error.reason._tag === "PermissionDenied" || code === "EROFS" || code === "EACCES")
+    if (trouble === "Permission")
       return new EngineError({
         reason: "Permission",
         file,
@@ -81,16 +76,10 @@ export const write = (path: string, layout: Layout): Effect.Effect<void, EngineE
   Effect.gen(function* () {
     const files = yield* FileSystem.FileSystem
     yield* sweep(files, path)
-    const draft = join(dirname(path), `.${basename(path)}.${randomUUID()}.partial`)
-    const fill = Effect.scoped(
+    yield* WholeFile.write(path, (file) =>
       Effect.gen(function* () {
-        const file = yield* files.open(draft, { flag: "wx" })
         for (const chunk of pieces(layout)) yield* Effect.flatMap(chunk, (bytes) => file.writeAll(bytes))
-        yield* file.sync
       })
-    )
-    yield* Effect.onError(Effect.andThen(fill, files.rename(draft, path)), () =>
-      Effect.ignore(files.remove(draft, { force: true }))
     )
   }).pipe(
     Effect.mapError((error) =>
@@ -118,7 +107,7 @@ const sweep = (files: FileSystem.FileSystem, path: string): Effect.Effect<void, 
     const folder = dirname(path)
     const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
     for (const name of yield* files.readDirectory(folder)) {
-      if (!name.startsWith(`.${basename(path)}.`) || !name.endsWith(".partial")) continue
+      if (!name.startsWith(`.${basename(path)}.`) || !name.endsWith(WholeFile.draftEnding)) continue
       const draft = join(folder, name)
       const info = yield* Effect.option(files.stat(draft))
       const touched = info._tag === "Some" && info.value.mtime._tag === "Some" ? info.value.mtime.value.getTime() : now

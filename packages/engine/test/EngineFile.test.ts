@@ -1,40 +1,14 @@
 import * as Engine from "@anneal/engine/Engine"
 import * as EngineFile from "@anneal/engine/EngineFile"
 import * as Safetensors from "@anneal/engine/Safetensors"
+import * as SmallDisk from "@anneal/testing/SmallDisk"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as PlatformError from "effect/PlatformError"
 import * as Model from "./Model.ts"
 
 const folder = Effect.flatMap(FileSystem.FileSystem, (files) => files.makeTempDirectoryScoped())
-
-/** A file system whose disk takes so many bytes and then is full. */
-const smallDisk = (capacity: number) =>
-  Effect.map(FileSystem.FileSystem, (files): FileSystem.FileSystem => {
-    let left = capacity
-    const full = PlatformError.systemError({
-      _tag: "Unknown",
-      module: "FileSystem",
-      method: "writeAll",
-      cause: Object.assign(new Error("no space left on device"), { code: "ENOSPC" })
-    })
-    return {
-      ...files,
-      open: (path, options) =>
-        Effect.map(files.open(path, options), (file) => ({
-          ...file,
-          stat: file.stat,
-          sync: file.sync,
-          writeAll: (bytes: Uint8Array) =>
-            Effect.suspend(() => {
-              left -= bytes.length
-              return left < 0 ? Effect.fail(full) : file.writeAll(bytes)
-            })
-        }))
-    }
-  })
 
 describe("engines on disk", () => {
   it.effect("are written whole and read back", () =>
@@ -58,19 +32,13 @@ describe("engines on disk", () => {
       const layout = Engine.assemble(Model.input())
       yield* files.writeFileString(path, "old")
       for (const capacity of [0, 1, layout.header.length, layout.byteLength - 1]) {
-        const write = Effect.provideServiceEffect(
-          EngineFile.write(path, layout),
-          FileSystem.FileSystem,
-          smallDisk(capacity)
-        )
-        const error = yield* Effect.flip(write)
+        const error = yield* Effect.flip(Effect.provide(EngineFile.write(path, layout), SmallDisk.layer(capacity)))
         assert.strictEqual(error.reason, "DiskFull")
         assert.include(error.message, "Free some space")
         assert.deepStrictEqual(yield* files.readDirectory(directory), ["net.engine"])
         assert.strictEqual(yield* files.readFileString(path), "old")
       }
-      const enough = smallDisk(layout.byteLength)
-      yield* Effect.provideServiceEffect(EngineFile.write(path, layout), FileSystem.FileSystem, enough)
+      yield* Effect.provide(EngineFile.write(path, layout), SmallDisk.layer(layout.byteLength))
       assert.strictEqual((yield* EngineFile.read(path)).manifest.model.name, "net")
     }).pipe(Effect.provide(NodeServices.layer))
   )

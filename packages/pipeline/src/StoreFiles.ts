@@ -14,7 +14,6 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
-import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
 import * as Diagnostic from "./Diagnostic.ts"
@@ -23,6 +22,7 @@ import * as Key from "./Key.ts"
 import type { Store as StoreService } from "./Store.ts"
 import { makeKeyLocks, Store, StoreError } from "./Store.ts"
 import * as StoreLock from "./StoreLock.ts"
+import * as WholeFile from "./WholeFile.ts"
 
 export interface StoreOptions {
   readonly directory: string
@@ -40,19 +40,12 @@ const MAX_TOUCHED = 10_000
 
 type Files = FileSystem.FileSystem
 
-const codeOf = (error: PlatformError): unknown => {
-  const { cause } = error.reason
-  return Predicate.hasProperty(cause, "code") ? cause.code : undefined
-}
-
 const failure =
   (operation: StoreError["operation"], path: string) =>
   (error: PlatformError): StoreError => {
-    const code = codeOf(error)
-    const full = code === "ENOSPC" || code === "EDQUOT"
-    const denied = error.reason._tag === "PermissionDenied" || code === "EROFS"
+    const trouble = WholeFile.troubleOf(error)
     return new StoreError({
-      reason: full ? "Full" : denied ? "Permission" : "Io",
+      reason: trouble === "Missing" ? "Io" : trouble,
       operation,
       path,
       detail: error.message
@@ -69,22 +62,13 @@ const orNone = <A, R>(effect: Effect.Effect<A, PlatformError, R>): Effect.Effect
 
 /** Bytes appear under `path` all at once or not at all. */
 const writeWhole = (files: Files, writing: string, path: string, bytes: Uint8Array) =>
-  Effect.gen(function* () {
-    const draft = `${writing}/${randomUUID()}`
-    const write = Effect.scoped(
-      Effect.gen(function* () {
-        const file = yield* files.open(draft, { flag: "wx" })
-        yield* file.writeAll(bytes)
-        yield* file.sync
-      })
+  files
+    .makeDirectory(path.slice(0, path.lastIndexOf("/")), { recursive: true })
+    .pipe(
+      Effect.andThen(WholeFile.writeBytes(path, bytes, `${writing}/${randomUUID()}`)),
+      Effect.provideService(FileSystem.FileSystem, files),
+      Effect.mapError(failure("write", path))
     )
-    const place = Effect.gen(function* () {
-      yield* write
-      yield* files.makeDirectory(path.slice(0, path.lastIndexOf("/")), { recursive: true })
-      yield* files.rename(draft, path)
-    })
-    yield* Effect.onError(place, () => Effect.ignore(files.remove(draft, { force: true })))
-  }).pipe(Effect.mapError(failure("write", path)))
 
 const textEncoder = new TextEncoder()
 const textDecoder = new TextDecoder()

@@ -3,13 +3,13 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Diagnostic from "@anneal/pipeline/Diagnostic"
 import * as Key from "@anneal/pipeline/Key"
 import * as Store from "@anneal/pipeline/Store"
+import * as SmallDisk from "@anneal/testing/SmallDisk"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as PlatformError from "effect/PlatformError"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 const isStore = Effect.flatMap(Store.Store, (store) =>
@@ -106,22 +106,8 @@ describe("Store", () => {
     )
   )
 
-  it.effect("a full disk is a typed failure and leaves nothing behind", () => {
-    const full = PlatformError.systemError({
-      _tag: "Unknown",
-      module: "FileSystem",
-      method: "write",
-      cause: Object.assign(new Error("no space left on device"), { code: "ENOSPC" })
-    })
-    const limited = (files: FileSystem.FileSystem): FileSystem.FileSystem => ({
-      ...files,
-      open: (path, options) =>
-        Effect.map(files.open(path, options), (file) => ({
-          ...file,
-          writeAll: (data: Uint8Array) => Effect.andThen(file.writeAll(data.subarray(0, 3)), Effect.fail(full))
-        }))
-    })
-    return withStore(
+  it.effect("a full disk is a typed failure and leaves nothing behind", () =>
+    withStore(
       (store, directory, files) =>
         Effect.gen(function* () {
           const error = yield* Effect.flip(store.put(bytes("weights")))
@@ -131,9 +117,9 @@ describe("Store", () => {
           assert.isTrue(Option.isNone(yield* store.get(Key.digestBytes(bytes("weights")))))
         }),
       undefined,
-      limited
+      (files) => SmallDisk.over(files, 3)
     )
-  })
+  )
 
   it.effect("above its limit, what was used least recently goes", () =>
     withStore(

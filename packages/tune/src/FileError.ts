@@ -1,7 +1,7 @@
 /**
  * What can go wrong with the journal's and the lock's files, as users know it.
  */
-import * as Predicate from "effect/Predicate"
+import * as WholeFile from "@anneal/pipeline/WholeFile"
 import type { PlatformError } from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 
@@ -27,16 +27,5 @@ const actions: Record<FileError["reason"], string> = {
 /** The error of a file's operation. */
 export const from =
   (operation: FileError["operation"], path: string) =>
-  (error: PlatformError): FileError => {
-    const { cause } = error.reason
-    const code = Predicate.hasProperty(cause, "code") ? cause.code : undefined
-    const reason =
-      code === "ENOSPC" || code === "EDQUOT"
-        ? "Full"
-        : code === "EROFS" || error.reason._tag === "PermissionDenied"
-          ? "Permission"
-          : error.reason._tag === "NotFound"
-            ? "Missing"
-            : "Io"
-    return new FileError({ reason, operation, path, detail: error.message })
-  }
+  (error: PlatformError): FileError =>
+    new FileError({ reason: WholeFile.troubleOf(error), operation, path, detail: error.message })

@@ -1,9 +1,9 @@
 /**
- * LockFile: a lock on disk. It is written beside, synced and renamed into place: whoever reads it finds the old one or the new one.
+ * LockFile: a lock on disk. It is written whole (`WholeFile`): whoever reads it finds the old one or the new one.
  */
+import * as WholeFile from "@anneal/pipeline/WholeFile"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import { randomUUID } from "node:crypto"
 import { dirname } from "node:path"
 import * as FileError from "./FileError.ts"
 import * as Lock from "./Lock.ts"
@@ -20,15 +20,6 @@ export const read = (
 export const write = (path: string, lock: Lock.Lock): Effect.Effect<void, FileError.FileError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const files = yield* FileSystem.FileSystem
-    const draft = `${path}.${randomUUID()}`
-    const place = Effect.gen(function* () {
-      yield* files.makeDirectory(dirname(path), { recursive: true })
-      const file = yield* files.open(draft, { flag: "wx" })
-      yield* file.writeAll(new TextEncoder().encode(Lock.format(lock)))
-      yield* file.sync
-    })
-    yield* Effect.andThen(Effect.scoped(place), files.rename(draft, path)).pipe(
-      Effect.onError(() => Effect.ignore(files.remove(draft, { force: true }))),
-      Effect.mapError(FileError.from("write", path))
-    )
-  })
+    yield* files.makeDirectory(dirname(path), { recursive: true })
+    yield* WholeFile.writeBytes(path, new TextEncoder().encode(Lock.format(lock)))
+  }).pipe(Effect.mapError(FileError.from("write", path)))

@@ -4,6 +4,7 @@ import * as Entry from "@anneal/tune/Entry"
 import * as Journal from "@anneal/tune/Journal"
 import * as Machine from "@anneal/tune/Machine"
 import * as Measurements from "@anneal/tune/Measurements"
+import * as SmallDisk from "@anneal/testing/SmallDisk"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 
@@ -123,6 +124,34 @@ describe("Journal", () => {
           const { entries, damaged } = yield* one.read
           assert.deepStrictEqual(entries, [...whole.slice(0, there), timing("d", 4)], `${length} bytes`)
           assert.isAtMost(damaged.length, 1)
+        }
+      })
+    )
+  )
+
+  it.effect("on a full disk it fails, keeps what was there, and goes on when there is room", () =>
+    inFile((path, journal) =>
+      Effect.gen(function* () {
+        const files = yield* FileSystem.FileSystem
+        const entries = [timing("b", 2), rejection("c", 3)]
+        const bytes = new TextEncoder().encode(entries.map((one) => `${Entry.format(one)}\n`).join("")).length
+        for (let capacity = 0; capacity < bytes; capacity += 11) {
+          yield* files.remove(path, { force: true })
+          yield* (yield* journal).append([timing("a", 1)])
+          const small = Effect.provide(
+            Effect.map(Journal.Journal, (one) => one),
+            Journal.layerFile(path)
+          )
+          const full = yield* Effect.provide(small, SmallDisk.layer(capacity))
+          const error = yield* Effect.flip(full.append(entries))
+          assert.strictEqual(error.reason, "Full")
+          const after = yield* (yield* journal).read
+          assert.deepStrictEqual(after.entries, [timing("a", 1), ...entries].slice(0, after.entries.length))
+          assert.isAtLeast(after.entries.length, 1)
+          assert.isAtMost(after.damaged.length, 1)
+          yield* (yield* journal).append([timing("d", 4)])
+          const later = yield* (yield* journal).read
+          assert.deepStrictEqual(later.entries, [...after.entries, timing("d", 4)])
         }
       })
     )

@@ -7,6 +7,7 @@ import * as LockDiff from "@anneal/tune/LockDiff"
 import * as LockedTuner from "@anneal/tune/LockedTuner"
 import * as LockFile from "@anneal/tune/LockFile"
 import * as LockMerge from "@anneal/tune/LockMerge"
+import * as SmallDisk from "@anneal/testing/SmallDisk"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -144,6 +145,26 @@ describe("Lock", () => {
       yield* files.writeFileString(path, edited('"mr":6', '"mr":9'))
       const altered = yield* Effect.flip(LockFile.read(path))
       assert.strictEqual(altered.reason, "Altered")
+    }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
+  )
+
+  it.effect("a full disk leaves the old file, at any byte, and nothing beside it", () =>
+    Effect.gen(function* () {
+      const files = yield* FileSystem.FileSystem
+      const folder = yield* files.makeTempDirectoryScoped()
+      const path = `${folder}/model.lock`
+      yield* LockFile.write(path, lock)
+      const other = Lock.make(header, [entry("c", 8)])
+      const bytes = new TextEncoder().encode(Lock.format(other)).length
+      for (const capacity of [0, 1, bytes - 1]) {
+        const error = yield* Effect.flip(Effect.provide(LockFile.write(path, other), SmallDisk.layer(capacity)))
+        assert.strictEqual(error.reason, "Full")
+        assert.include(error.message, "make room on the disk")
+        assert.deepStrictEqual(yield* files.readDirectory(folder), ["model.lock"])
+        assert.deepStrictEqual(yield* LockFile.read(path), lock)
+      }
+      yield* Effect.provide(LockFile.write(path, other), SmallDisk.layer(bytes))
+      assert.deepStrictEqual(yield* LockFile.read(path), other)
     }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
   )
 })

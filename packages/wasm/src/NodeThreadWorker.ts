@@ -5,6 +5,5 @@ import { parentPort } from "node:worker_threads"
 import type { ToWorker } from "./ThreadProtocol.ts"
 import { serve } from "./ThreadWorker.ts"
 
-// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a port of Node, no window
 const answer = serve(() => parentPort?.postMessage("ready"))
 parentPort?.on("message", (message: ToWorker) => answer(message))

@@ -15,7 +15,6 @@ export const spawn: Spawn = () => {
   const worker = new Worker(file, { execArgv: [], stdout: false })
   worker.unref()
   return {
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker of Node, no window
     post: (message) => worker.postMessage(message),
     onReady: (ready) => void worker.once("message", ready),
     onExit: (ended) => {

@@ -17,6 +17,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import * as Heuristic from "./Heuristic.ts"
 
 const [rows, columns] = [64, 256]
@@ -93,6 +94,55 @@ describe("an engine in its file", () => {
       expect(error.message).toMatch(/section w, bytes .*: their SHA-256 is/)
       const early = yield* Effect.flip(Session.load(path, { verify: "all" }))
       expect(early).toMatchObject({ _tag: "EngineError", reason: "Altered" })
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  )
+
+  it.live(
+    "with a bit flipped anywhere is refused by a typed error, or gives the same bits: what is read is checked",
+    () =>
+      Effect.gen(function* () {
+        const { files, path } = yield* workplace
+        const whole = yield* files.readFile(path)
+        const { entries } = Safetensors.parseHeader(whole, whole.length, path)
+        const right = yield* Effect.flatMap(Session.load(path), (session) => session.run(x))
+        // Each section at its ends and in its middle, code among them, and the header.
+        const places = entries.flatMap(({ begin, end, name }) =>
+          end > begin ? [begin, (begin + end) >> 1, end - 1].map((at) => ({ at, name })) : []
+        )
+        const header = [0, 7, 8, 9, 100, 1000].map((at) => ({ at, name: "header" }))
+        const refused = new Set<string>()
+        for (const { at, name } of [...header, ...places]) {
+          const bytes = Uint8Array.from(whole)
+          bytes[at] = (bytes[at] ?? 0) ^ 4
+          yield* files.writeFile(path, bytes)
+          const tried = yield* Effect.result(
+            Effect.scoped(Effect.flatMap(Session.load(path), (session) => session.run(x)))
+          )
+          if (Result.isSuccess(tried)) expect(tried.success, `byte ${at} of ${name}`).toEqual(right)
+          else {
+            expect(["EngineError", "ExecutionError"], `byte ${at} of ${name}`).toContain(tried.failure._tag)
+            refused.add(name)
+          }
+          const early = yield* Effect.flip(Effect.scoped(Session.load(path, { verify: "all" })))
+          expect(early._tag, `byte ${at} of ${name}`).toBe("EngineError")
+        }
+        // What a load reads: the index, a program, and the module that this host takes. Not the reports, nor what pads.
+        const parts = ["header", "w", "anneal/index/", "anneal/program/", "anneal/module/", "anneal/seal"]
+        expect(parts.filter((part) => ![...refused].some((name) => name.startsWith(part)))).toEqual([])
+      }).pipe(Effect.scoped, Effect.provide(layer))
+  )
+
+  it.live("cut anywhere is refused before anything is run", () =>
+    Effect.gen(function* () {
+      const { files, path } = yield* workplace
+      const whole = yield* files.readFile(path)
+      const { entries } = Safetensors.parseHeader(whole, whole.length, path)
+      const lengths = [0, 1, 7, 8, 100, whole.length - 1, ...entries.flatMap(({ begin, end }) => [begin, end - 1])]
+      for (const length of lengths) {
+        yield* files.writeFile(path, whole.subarray(0, length))
+        const error = yield* Effect.flip(Effect.scoped(Session.load(path)))
+        expect(error._tag, `${length} bytes`).toBe("EngineError")
+      }
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 

@@ -1,5 +1,6 @@
 /** `anneal run ENGINE --input x=F.npy… [--output DIR]`: runs an engine or a model once. */
 import type { Tensor } from "@anneal/ir/Tensor"
+import * as WholeFile from "@anneal/pipeline/WholeFile"
 import * as Npy from "@anneal/runtime/Npy"
 import * as Npz from "@anneal/runtime/Npz"
 import { NpyError } from "@anneal/runtime/NpyError"
@@ -59,7 +60,7 @@ const write = (directory: string, outputs: Readonly<Record<string, Tensor>>) =>
     yield* files.makeDirectory(directory, { recursive: true })
     for (const [name, tensor] of Object.entries(outputs)) {
       const path = join(directory, `out_${Cases.fileName(name)}.npy`)
-      yield* files.writeFile(path, Npy.encode(Npy.widened(tensor)))
+      yield* WholeFile.writeBytes(path, Npy.encode(Npy.widened(tensor)))
       written[name] = path
     }
     return written

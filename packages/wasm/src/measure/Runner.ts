@@ -52,7 +52,6 @@ export class Runner {
       }, deadline)
       worker.on("message", onMessage)
       worker.on("error", onError)
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker of Node, no window
       worker.postMessage(request)
       return Effect.sync(() => {
         // Interrupted: what it is doing is nobody's any more.

@@ -1,0 +1,51 @@
+/**
+ * WholeFile: files that appear under their path all at once: written beside it, synced, renamed into place. A process that is
+ * killed, or a disk that is full, leaves what was there before.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import type { PlatformError } from "effect/PlatformError"
+import * as Predicate from "effect/Predicate"
+import { randomUUID } from "node:crypto"
+import { basename, dirname, join } from "node:path"
+
+/** Why a file's operation failed, as far as users can do something about it. */
+export type Trouble = "Full" | "Permission" | "Missing" | "Io"
+
+export const troubleOf = (error: PlatformError): Trouble => {
+  const { _tag: tag, cause } = error.reason
+  const code = Predicate.hasProperty(cause, "code") ? cause.code : undefined
+  if (code === "ENOSPC" || code === "EDQUOT") return "Full"
+  if (tag === "PermissionDenied" || code === "EACCES" || code === "EROFS") return "Permission"
+  return tag === "NotFound" ? "Missing" : "Io"
+}
+
+/** The place of a draft: beside the file, hidden. A process that was killed may leave one. */
+export const draftOf = (path: string): string => join(dirname(path), `.${basename(path)}.${randomUUID()}${draftEnding}`)
+export const draftEnding = ".partial"
+
+/** What `fill` writes; its own failures come through. `draft` must be on the disk of `path`. */
+export const write = <E, R>(
+  path: string,
+  fill: (file: FileSystem.File) => Effect.Effect<void, E, R>,
+  draft: string = draftOf(path)
+): Effect.Effect<void, E | PlatformError, R | FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const filled = Effect.scoped(
+      Effect.gen(function* () {
+        const file = yield* files.open(draft, { flag: "wx" })
+        yield* fill(file)
+        yield* file.sync
+      })
+    )
+    yield* Effect.onError(Effect.andThen(filled, files.rename(draft, path)), () =>
+      Effect.ignore(files.remove(draft, { force: true }))
+    )
+  })
+
+export const writeBytes = (
+  path: string,
+  bytes: Uint8Array,
+  draft?: string
+): Effect.Effect<void, PlatformError, FileSystem.FileSystem> => write(path, (file) => file.writeAll(bytes), draft)
