@@ -253,7 +253,7 @@ const writeOnnx = (path: string, graph: IR.Graph) =>
     const bytes = yield* Export.exportModel(graph)
     yield* Effect.mapError(
       WholeFile.writeBytes(path, bytes),
-      (error) => new UsageError({ detail: `${path} cannot be written: ${error.message}` })
+      (error) => new UsageError({ detail: `${path} cannot be written: ${WholeFile.explain(error)}` })
     )
   })
 

@@ -20,6 +20,20 @@ export const troubleOf = (error: PlatformError): Trouble => {
   return tag === "NotFound" ? "Missing" : "Io"
 }
 
+/** The same in words, for who wanted a file written. */
+export const explain = (error: PlatformError): string => {
+  switch (troubleOf(error)) {
+    case "Full":
+      return "the disk is full; nothing was left behind"
+    case "Permission":
+      return "permission denied"
+    case "Missing":
+      return "there is no such folder"
+    case "Io":
+      return error.message
+  }
+}
+
 /** The place of a draft: beside the file, hidden. A process that was killed may leave one. */
 export const draftOf = (path: string): string => join(dirname(path), `.${basename(path)}.${randomUUID()}${draftEnding}`)
 export const draftEnding = ".partial"

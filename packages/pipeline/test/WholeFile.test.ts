@@ -33,6 +33,7 @@ describe("a file that is written whole", () => {
       for (let capacity = 0; capacity < bytes.length; capacity++) {
         const error = yield* Effect.flip(Effect.provide(WholeFile.writeBytes(path, bytes), SmallDisk.layer(capacity)))
         assert.strictEqual(WholeFile.troubleOf(error), "Full")
+        assert.include(WholeFile.explain(error), "the disk is full")
         assert.deepStrictEqual(yield* now, before)
       }
       const half = (end: Effect.Effect<never, string>) =>
@@ -49,6 +50,7 @@ describe("a file that is written whole", () => {
       const { folder } = yield* workplace
       const missing = yield* Effect.flip(WholeFile.writeBytes(`${folder}/none/a.txt`, bytes))
       assert.strictEqual(WholeFile.troubleOf(missing), "Missing")
+      assert.include(WholeFile.explain(missing), "no such folder")
     }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
   )
 })

@@ -64,7 +64,11 @@ const write = (directory: string, outputs: Readonly<Record<string, Tensor>>) =>
       written[name] = path
     }
     return written
-  }).pipe(Effect.mapError((error) => new UsageError({ detail: `${directory} cannot be written: ${error.message}` })))
+  }).pipe(
+    Effect.mapError(
+      (error) => new UsageError({ detail: `${directory} cannot be written: ${WholeFile.explain(error)}` })
+    )
+  )
 
 export const run = Command.make(
   "run",
