@@ -15,7 +15,7 @@ const allowed: Record<string, ReadonlyArray<string>> = {
   engine: ["ir", "pipeline"],
   runtime: ["ir", "pipeline", "engine"],
   wasm: ["ir", "pipeline", "lower", "engine", "runtime"],
-  cuda: ["ir", "pipeline", "lower", "engine", "runtime"],
+  cuda: ["ir", "pipeline", "engine", "runtime"],
   testing: ["ir", "reference", "pipeline", "runtime"],
   anneal: [
     "ir",
