@@ -1,5 +1,6 @@
-// The most that a WebAssembly kernel can reach on this machine's one core, in GFLOP/s: the loop of a register-tiled GEMM
-// (broadcast a, load b, multiply and add) over values that never leave the first-level cache.
+// The most that a WebAssembly kernel can reach on this machine's one core, in 10⁹ operations (a multiplication and an
+// addition are two) a second: the loop of a register-tiled GEMM (broadcast a, load b, multiply and add) over values that
+// never leave the first-level cache.
 //
 //   node --conditions=@anneal/source [--experimental-wasm-revectorize] bench/wasm/Ceiling.ts
 //
@@ -7,6 +8,10 @@
 //   6 x 8          six rows by two vectors, as the plain kernels
 //   6 x 16         six rows by four vectors: pays only with 256-bit registers
 //   4 x 24, 4 x 16 other shapes of as many registers
+//
+// 32-bit floats; 16-bit integers (`i32x4.dot_i16x8_s`, added); bytes by seven bits in two ways: `dot` widened by a second
+// product with ones (`i16x8.relaxed_dot_i8x16_i7x16_s`, `i32x4.dot_i16x8_s`, added), and `dot-add`
+// (`i32x4.relaxed_dot_i8x16_i7x16_add_s`), which V8 makes one VPDPBUSD where the processor has AVX-VNNI, else three as `dot`.
 import * as Statistics from "./Statistics.ts"
 
 const unsigned = (value: number): ReadonlyArray<number> =>
@@ -31,12 +36,44 @@ const simd = (code: number, ...immediates: ReadonlyArray<number>): ReadonlyArray
 
 const [getLocal, setLocal, teeLocal] = [0x20, 0x21, 0x22]
 const at = (offset: number, align: number): ReadonlyArray<number> => [align, ...unsigned(offset)]
-const relaxedMadd = simd(0x105)
+
+/** What one vector of a and one of b add to a vector of sums. */
+interface Arithmetic {
+  readonly name: "f32" | "i16" | "dot" | "dot-add"
+  /** Multiplications in a vector. */
+  readonly products: number
+  /** Puts sum + a · b on the stack, of three locals; the fourth holds 16-bit ones. */
+  readonly code: (a: number, b: number, sum: number, ones: number) => ReadonlyArray<number>
+}
+
+const add = simd(0xae)
+const dotWords = simd(0xba)
+const locals = (...indices: ReadonlyArray<number>): ReadonlyArray<number> =>
+  indices.flatMap((index) => [getLocal, index])
+
+const f32: Arithmetic = { name: "f32", products: 4, code: (a, b, sum) => [...locals(a, b, sum), ...simd(0x105)] }
+const i16: Arithmetic = {
+  name: "i16",
+  products: 8,
+  code: (a, b, sum) => [...locals(sum, a, b), ...dotWords, ...add]
+}
+const dot: Arithmetic = {
+  name: "dot",
+  products: 16,
+  code: (a, b, sum, ones) => [...locals(sum, a, b), ...simd(0x112), ...locals(ones), ...dotWords, ...add]
+}
+const dotAdd: Arithmetic = {
+  name: "dot-add",
+  products: 16,
+  code: (a, b, sum) => [...locals(a, b, sum), ...simd(0x113)]
+}
+
 const unroll = 4
 /** Where things are, in bytes; `a` and `b` are passed as pointers, so that nothing is moved out of the loop. */
 const [aAt, bAt, cAt] = [0, 4096, 16384]
 
 interface Tile {
+  readonly arithmetic: Arithmetic
   readonly name: string
   readonly rows: number
   /** 16-byte vectors in a row. */
@@ -45,9 +82,10 @@ interface Tile {
 }
 
 /** `run(count, a, b)`: `count` times `unroll` steps of a tile. Sums live in locals, start and end in memory. */
-const moduleOf = ({ loads, rows, vectors }: Tile): Uint8Array<ArrayBuffer> => {
+const moduleOf = ({ arithmetic, loads, rows, vectors }: Tile): Uint8Array<ArrayBuffer> => {
   const [count, a, b, splat, firstB] = [0, 1, 2, 3, 4]
-  const sum = (row: number, vector: number): number => firstB + vectors + row * vectors + vector
+  const ones = firstB + vectors
+  const sum = (row: number, vector: number): number => ones + 1 + row * vectors + vector
   const each = (f: (row: number, vector: number) => ReadonlyArray<number>): ReadonlyArray<number> =>
     Array.from({ length: rows * vectors }, (_, i) => f(Math.floor(i / vectors), i % vectors)).flat()
   const vectorLoads = (step: number): ReadonlyArray<number> =>
@@ -69,13 +107,7 @@ const moduleOf = ({ loads, rows, vectors }: Tile): Uint8Array<ArrayBuffer> => {
     ...(loads ? vectorLoads(k) : []),
     ...each((row, vector) => [
       ...(loads && vector === 0 ? splatLoad(k, row) : []),
-      getLocal,
-      splat,
-      getLocal,
-      firstB + vector,
-      getLocal,
-      sum(row, vector),
-      ...relaxedMadd,
+      ...arithmetic.code(splat, firstB + vector, sum(row, vector), ones),
       setLocal,
       sum(row, vector)
     ])
@@ -83,8 +115,13 @@ const moduleOf = ({ loads, rows, vectors }: Tile): Uint8Array<ArrayBuffer> => {
   const place = (row: number, vector: number): ReadonlyArray<number> => at(cAt + (row * vectors + vector) * 16, 4)
   const body = [
     ...unsigned(1),
-    ...unsigned(1 + vectors + rows * vectors),
+    ...unsigned(2 + vectors + rows * vectors),
     0x7b,
+    0x41,
+    1,
+    ...simd(0x10),
+    setLocal,
+    ones,
     ...(loads ? [] : [...vectorLoads(0), ...splatLoad(0, 0)]),
     ...each((row, vector) => [0x41, 0, ...simd(0, ...place(row, vector)), setLocal, sum(row, vector)]),
     0x03,
@@ -114,12 +151,40 @@ const moduleOf = ({ loads, rows, vectors }: Tile): Uint8Array<ArrayBuffer> => {
   ])
 }
 
+const shapes: ReadonlyArray<readonly [arithmetic: Arithmetic, rows: number, columns: number]> = [
+  [f32, 6, 8],
+  [f32, 6, 16],
+  [f32, 4, 24],
+  [f32, 4, 16],
+  [i16, 3, 12],
+  [i16, 5, 8],
+  [i16, 5, 16],
+  [dot, 4, 8],
+  [dot, 2, 16],
+  [dot, 4, 16],
+  [dotAdd, 6, 8],
+  [dotAdd, 4, 12],
+  [dotAdd, 3, 16],
+  [dotAdd, 6, 16],
+  [dotAdd, 4, 24],
+  [dotAdd, 3, 32]
+]
+
 const tiles: ReadonlyArray<Tile> = [
-  { name: "registers 12", rows: 12, vectors: 1, loads: false },
-  { name: "6 x 8", rows: 6, vectors: 2, loads: true },
-  { name: "6 x 16", rows: 6, vectors: 4, loads: true },
-  { name: "4 x 24", rows: 4, vectors: 6, loads: true },
-  { name: "4 x 16", rows: 4, vectors: 4, loads: true }
+  ...[f32, i16, dot, dotAdd].map((arithmetic): Tile => ({
+    arithmetic,
+    name: "registers 12",
+    rows: 12,
+    vectors: 1,
+    loads: false
+  })),
+  ...shapes.map(([arithmetic, rows, columns]): Tile => ({
+    arithmetic,
+    name: `${rows} x ${columns}`,
+    rows,
+    vectors: columns / 4,
+    loads: true
+  }))
 ]
 
 const steps = 20_000
@@ -133,11 +198,11 @@ for (const tile of tiles) {
     run(steps, aAt, bAt)
     return performance.now() - start
   }
-  const until = performance.now() + 300
+  const until = performance.now() + 200
   while (performance.now() < until) once()
-  const operations = 2 * 4 * tile.rows * tile.vectors * unroll * steps
-  const found = Statistics.spread(Array.from({ length: 400 }, once).map((time) => operations / time / 1e6))
+  const operations = 2 * tile.arithmetic.products * tile.rows * tile.vectors * unroll * steps
+  const found = Statistics.spread(Array.from({ length: 200 }, once).map((time) => operations / time / 1e6))
   console.log(
-    `${tile.name.padEnd(14)} median ${found.median.toFixed(1).padStart(6)} GFLOP/s, best tenth above ${found.p90.toFixed(1)}`
+    `${tile.arithmetic.name.padEnd(8)} ${tile.name.padEnd(14)} median ${found.median.toFixed(1).padStart(6)} Gop/s, best tenth above ${found.p90.toFixed(1)}`
   )
 }

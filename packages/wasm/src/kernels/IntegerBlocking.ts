@@ -2,7 +2,8 @@
  * IntegerBlocking: sizes of tiles and units of 8-bit products, and how long they take.
  *
  * The tile shapes are those that were fastest in one process beside an fp32 tile (x86-64, 128-bit: fp32 6×8 58 GFLOP/s,
- * widened 3×12 104 GOP/s, relaxed dots 4×8 117, two summed 147, four summed 172; with V8's revectorizer twice that).
+ * widened 3×12 104 GOP/s, relaxed dots 4×8 117, two summed 147, four summed 172, dots that add 6×8 231 with AVX-VNNI and 86
+ * without; with V8's revectorizer 1.6 to 2 times that). See `bench/wasm/Ceiling.ts`.
  */
 import type * as Dim from "@anneal/ir/Dim"
 import * as Dims from "@anneal/ir/Dim"
@@ -42,6 +43,13 @@ const shapesOf = (arithmetic: IntegerArithmetic, wide: boolean): ReadonlyArray<S
           { rows: 5, columns: 8 },
           { rows: 2, columns: 16 }
         ]
+  if (arithmetic.depth === 0)
+    return wide
+      ? [
+          { rows: 6, columns: 16 },
+          { rows: 6, columns: 8 }
+        ]
+      : [{ rows: 6, columns: 8 }]
   return wide
     ? [
         { rows: 4, columns: 16 },
@@ -60,11 +68,13 @@ const rateOf = (arithmetic: IntegerArithmetic, wide: boolean): number => {
       ? arithmetic.storedBytes === 1
         ? 45
         : 51
-      : arithmetic.depth === 1
-        ? 58
-        : arithmetic.depth === 2
-          ? 73
-          : 85
+      : arithmetic.depth === 0
+        ? 110
+        : arithmetic.depth === 1
+          ? 58
+          : arithmetic.depth === 2
+            ? 73
+            : 85
   return wide ? 1.9 * plain : plain
 }
 

@@ -34,7 +34,7 @@ export const bytesOf = (shape: PanelShape): number =>
   termsOffset(shape) + shape.outer * panelsOf(shape) * shape.columns * 4
 
 export const layoutOf = ({ columns, scheme }: PanelShape): string =>
-  `integer-panels ${nameOf(scheme.arithmetic).replace(/-[24]$/, "")} columns=${columns} offset=${scheme.offset.a},${scheme.offset.b} zero=${scheme.zero.a},${scheme.zero.b}`
+  `integer-panels ${nameOf(scheme.arithmetic).replace(/-(add|2|4)$/, "")} columns=${columns} offset=${scheme.offset.a},${scheme.offset.b} zero=${scheme.zero.a},${scheme.zero.b}`
 
 /** Where element (outer, column, k) of a tensor is. */
 export type Place = (outer: number, column: number, k: number) => number

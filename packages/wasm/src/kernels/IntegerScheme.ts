@@ -11,6 +11,7 @@
  *
  * | operands                                        | arithmetic                                   |
  * | any 8 bits                                      | widened to 16 bits                           |
+ * | one in a range of 128 integers                  | relaxed dot, added to 32 bits at once        |
  * | one in a range of 128 integers                  | relaxed dot, widened after each              |
  * | one in 128, the other's distance from 0 ≤ 64    | relaxed dot, two summed in 16 bits           |
  * | one in 128, the other's distance from 0 ≤ 32    | relaxed dot, four summed in 16 bits          |
@@ -70,31 +71,33 @@ export const schemes = (
   const a = within(ofA, ranges?.a)
   const b = within(ofB, ranges?.b)
   const result: Array<IntegerScheme> = []
+  const seven = (which: "a" | "b", offset: ZeroPoint, widest: number): void => {
+    for (const depth of [0, widest]) result.push({ arithmetic: { kind: "seven", seven: which, depth }, offset, zero })
+  }
   if (relaxed && isSeven(a)) {
     const offset = { a: a[0] >= 0 && a[1] <= 127 ? 0 : a[0], b: toSigned(b) }
-    const depth = depthOf(a[1] - offset.a, farthest(b, offset.b))
-    result.push({ arithmetic: { kind: "seven", seven: "a", depth }, offset, zero })
+    seven("a", offset, depthOf(a[1] - offset.a, farthest(b, offset.b)))
   }
   if (relaxed && isSeven(b)) {
     const offset = { a: toSigned(a), b: b[0] >= 0 && b[1] <= 127 ? 0 : b[0] }
-    const depth = depthOf(b[1] - offset.b, farthest(a, offset.a))
-    result.push({ arithmetic: { kind: "seven", seven: "b", depth }, offset, zero })
+    seven("b", offset, depthOf(b[1] - offset.b, farthest(a, offset.a)))
   }
-  const depth = ({ arithmetic }: IntegerScheme): number => (arithmetic.kind === "seven" ? arithmetic.depth : 0)
-  result.sort((x, y) => depth(y) - depth(x))
+  const sooner = ({ arithmetic }: IntegerScheme): number =>
+    arithmetic.kind === "seven" ? (arithmetic.depth === 0 ? Infinity : arithmetic.depth) : 0
+  result.sort((x, y) => (sooner(x) === sooner(y) ? 0 : sooner(y) - sooner(x)))
   result.push({ arithmetic: { kind: "widened", storedBytes: 2 }, offset: zero, zero })
   if (b[0] - zero.b >= -128 && b[1] - zero.b <= 127)
     result.push({ arithmetic: { kind: "widened", storedBytes: 1 }, offset: zero, zero })
   return result
 }
 
-/** Names the arithmetic in a tactic: `widened`, `widened-bytes`, `seven-a`, `seven-b-2`. */
+/** Names the arithmetic in a tactic: `widened`, `widened-bytes`, `seven-a-add`, `seven-a`, `seven-b-2`. */
 export const nameOf = (arithmetic: IntegerArithmetic): string =>
   arithmetic.kind === "widened"
     ? arithmetic.storedBytes === 2
       ? "widened"
       : "widened-bytes"
-    : `seven-${arithmetic.seven}${arithmetic.depth > 1 ? `-${arithmetic.depth}` : ""}`
+    : `seven-${arithmetic.seven}${arithmetic.depth === 0 ? "-add" : arithmetic.depth > 1 ? `-${arithmetic.depth}` : ""}`
 
 /** Whether the sum of each row of a' is needed. */
 export const needsRowSums = ({ offset, zero }: IntegerScheme): boolean => offset.b !== zero.b

@@ -7,8 +7,9 @@
  * the step's elements of each column side by side.
  *
  * - `widened`: elements of 16 bits (or b of 8, widened when loaded), 2 a step: `i32x4.dot_i16x8_s`. Any 8-bit operands.
- * - `seven`: elements of 8 bits, 4 a step: `i16x8.relaxed_dot_i8x16_i7x16_s`, `depth` of which are summed in 16 bits
- *   before they are widened. One operand is in 0 … 127; the sums never leave 16 bits.
+ * - `seven`: elements of 8 bits, 4 a step, one operand in 0 … 127. Either `i32x4.relaxed_dot_i8x16_i7x16_add_s`, which is
+ *   one instruction on processors with AVX-VNNI or ARM's dot products; or `i16x8.relaxed_dot_i8x16_i7x16_s`, `depth` of which
+ *   are summed in 16 bits before they are widened (the sums never leave 16 bits): faster where there is no such instruction.
  */
 import type { I32, V128 } from "../Instruction.ts"
 import { i16x8, i32, i32x4, v128 } from "../Instruction.ts"
@@ -21,7 +22,7 @@ export type IntegerArithmetic =
       readonly kind: "seven"
       /** Which operand is in 0 … 127. */
       readonly seven: "a" | "b"
-      /** Products of 16 bits that are summed before they are widened. */
+      /** Products of 16 bits that are summed before they are widened; 0: the instruction adds to sums of 32 bits. */
       readonly depth: number
     }
 
@@ -118,11 +119,12 @@ const tile = (
   }
   const emit = (count: number): void => {
     if (arithmetic.kind === "widened") for (let s = 0; s < count; s++) widenedStep(s)
+    else if (arithmetic.depth === 0) for (let s = 0; s < count; s++) addingStep(s, arithmetic)
     else
       for (let s = 0; s < count; s += arithmetic.depth) sevenSteps(s, Math.min(arithmetic.depth, count - s), arithmetic)
   }
   const ones = f.local("v128")
-  if (arithmetic.kind === "seven") f.set(ones, i16x8.splat(i32.const(1)))
+  if (arithmetic.kind === "seven" && arithmetic.depth > 0) f.set(ones, i16x8.splat(i32.const(1)))
   const column = f.local("v128")
   const bs = Array.from({ length: vectors }, () => f.local("v128"))
   const widenedStep = (s: number): void => {
@@ -135,6 +137,19 @@ const tile = (
       for (const [v, acc] of row.entries()) {
         const local = bs[v] ?? column
         f.set(acc, i32x4.add(f.get(acc), i32x4.dot_i16x8_s(f.get(column), f.get(local))))
+      }
+    }
+  }
+  const addingStep = (s: number, { seven }: { readonly seven: "a" | "b" }): void => {
+    for (const [v, local] of bs.entries()) f.set(local, v128.load(f.get(b), s * panelStep + v * 16))
+    for (const [r, row] of accumulators.entries()) {
+      f.set(column, splat(r, s))
+      for (const [v, acc] of row.entries()) {
+        const [x, y] = [f.get(column), f.get(bs[v] ?? column)]
+        f.set(
+          acc,
+          i32x4.relaxed_dot_i8x16_i7x16_add_s(...(seven === "a" ? ([y, x] as const) : ([x, y] as const)), f.get(acc))
+        )
       }
     }
   }

@@ -129,6 +129,7 @@ describe("IntegerContraction", () => {
         const region = contraction({ a: "u8", b: "i8", m: 9, n: 21, k: 77, zero, ranges })
         const kernels = check(region, relaxed)
         expect(kernels.map((kernel) => kernel.name)).toContain(name)
+        expect(kernels.map((kernel) => kernel.name)).toContain(`${name.replace(/-[24]$/, "")}-add`)
         expect(candidates(region, none, plain).every((kernel) => !kernel.name.includes("seven"))).toBe(true)
         check(region, wide)
       }
