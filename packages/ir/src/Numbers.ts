@@ -8,6 +8,7 @@ import * as Tensor from "./Tensor.ts"
 export const toNumbers = (tensor: Tensor.Tensor): Float64Array => {
   const { data, dtype } = tensor
   if (DTypes.isNarrowFloat(dtype)) return Float64Array.from(Float.decodeArray(dtype, narrowBits(data)))
+  if (!(data instanceof BigInt64Array || data instanceof BigUint64Array)) return new Float64Array(data)
   const numbers = new Float64Array(data.length)
   for (let i = 0; i < data.length; i++) numbers[i] = Number(data[i])
   return numbers

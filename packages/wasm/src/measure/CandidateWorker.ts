@@ -5,41 +5,87 @@
 import { parentPort } from "node:worker_threads"
 import type { Instance, Memory } from "../WebAssembly.ts"
 import { host } from "../WebAssembly.ts"
-import type { Answer, Request } from "./Protocol.ts"
+import * as Footprint from "./Footprint.ts"
+import type { Answer, Call, Findings, Piece, Request } from "./Protocol.ts"
 
-let loaded: { readonly memory: Memory; readonly instance: Instance } | undefined
+type Requested<K extends Request["kind"]> = Extract<Request, { readonly kind: K }>
 
-const load = ({ image, module, symbols }: Extract<Request, { readonly kind: "load" }>): Answer => {
+interface Loaded {
+  readonly memory: Memory
+  readonly instance: Instance
+  pieces: ReadonlyArray<Piece>
+}
+
+let loaded: Loaded | undefined
+
+const detailOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
+
+const load = ({ module, pages, symbols }: Requested<"load">): Answer => {
+  // The memory before may be as large as this one, and nothing needs it any more.
+  loaded = undefined
   try {
-    const memory = new host.Memory({ initial: image.length / 65_536, maximum: 65_536 })
-    new Uint8Array(memory.buffer).set(image)
-    loaded = { memory, instance: new host.Instance(new host.Module(module), { env: { memory, ...symbols } }) }
-    return { kind: "loaded" }
+    const memory = new host.Memory({ initial: pages, maximum: 65_536 })
+    loaded = {
+      memory,
+      instance: new host.Instance(new host.Module(module), { env: { memory, ...symbols } }),
+      pieces: []
+    }
+    return { kind: "ready" }
   } catch (cause) {
-    return { kind: "refused", detail: cause instanceof Error ? cause.message : String(cause) }
+    return { kind: "refused", detail: detailOf(cause) }
   }
+}
+
+const check = (
+  { memory, pieces }: Loaded,
+  run: (call: Call) => void,
+  { footprint, parts, whole }: Requested<"check">
+): Answer => {
+  // Looked up each time: a kernel that lets memory grow leaves another buffer.
+  const bytes = (): Uint8Array => new Uint8Array(memory.buffer)
+  run(whole)
+  const results = Footprint.results(bytes(), footprint)
+  const checked = (findings: Findings): Answer => ({ kind: "checked", results, findings })
+  const stray = Footprint.stray(bytes(), pieces, footprint)
+  if (stray !== undefined) return checked({ stray })
+  const unwritten = Footprint.unwritten(bytes(), footprint)
+  const seen: Findings = unwritten === undefined ? {} : { unwritten }
+  if (parts.length === 0) return checked(seen)
+  Footprint.restore(bytes(), pieces, footprint)
+  try {
+    for (const part of parts) run(part)
+  } catch (cause) {
+    return checked({ ...seen, trap: detailOf(cause) })
+  }
+  const different = Footprint.different(bytes(), results, footprint) ?? Footprint.stray(bytes(), pieces, footprint)
+  return checked(different === undefined ? seen : { ...seen, different })
 }
 
 const answer = (request: Request): Answer => {
   if (request.kind === "load") return load(request)
   const kernel = loaded?.instance.exports["kernel"]
   if (loaded === undefined || typeof kernel !== "function") return { kind: "refused", detail: "nothing is loaded" }
+  if (request.kind === "place") {
+    Footprint.place(new Uint8Array(loaded.memory.buffer), request.pieces)
+    loaded.pieces = request.pieces
+    return { kind: "ready" }
+  }
   try {
-    if (request.kind === "check") {
-      for (const call of request.calls) kernel(...call)
-      return { kind: "checked", memory: Uint8Array.from(new Uint8Array(loaded.memory.buffer)) }
-    }
+    if (request.kind === "check") return check(loaded, (call) => void kernel(...call), request)
     const { calls, iterations } = request
     const begin = performance.now()
     for (let round = 0; round < iterations; round++) kernel(...(calls[round % calls.length] ?? []))
     return { kind: "timed", nanoseconds: Math.max(1, (performance.now() - begin) * 1e6) }
   } catch (cause) {
-    return { kind: "trap", detail: cause instanceof Error ? cause.message : String(cause) }
+    return { kind: "trap", detail: detailOf(cause) }
   }
 }
 
 parentPort?.on("message", (request: Request) => {
   const made = answer(request)
-  const { buffer } = made.kind === "checked" ? made.memory : new Uint8Array()
-  parentPort?.postMessage(made, buffer instanceof ArrayBuffer ? [buffer] : [])
+  const copies = made.kind === "checked" ? made.results : []
+  parentPort?.postMessage(
+    made,
+    copies.flatMap(({ buffer }) => (buffer instanceof ArrayBuffer ? [buffer] : []))
+  )
 })

@@ -70,16 +70,49 @@ const rangesOf = (region: Region, size: (dim: Dim) => number): ReadonlyMap<numbe
 const mostFresh = 65_521
 const edgeFloats = [0, -0, 1, -1, 0.5, -0.5, 1e-3, -1e-3, 1e-30, -1e-30, 1e-42, 3, -7, 100, -100, 1000, -1e4, 88, -88]
 
+const float = (kind: Kind, random: () => number): number => {
+  if (kind === "edges" && random() < 0.7) return edgeFloats[Math.floor(random() * edgeFloats.length)] ?? 0
+  // The sum of four is near enough to normal.
+  return (random() + random() + random() + random() - 2) * 1.7
+}
+
+/** Floats that are drawn once for all buffers of a kind: each begins at another place of them. */
+export type Pool = (kind: Kind) => Float32Array
+
+export const pool = (): Pool => {
+  const known = new Map<Kind, Float32Array>()
+  return (kind) => {
+    const found = known.get(kind)
+    if (found !== undefined) return found
+    const random = generator(7)
+    const made = Float32Array.from({ length: mostFresh }, () => float(kind, random))
+    known.set(kind, made)
+    return made
+  }
+}
+
+/** `data` with what it holds up to `fresh` again and again. */
+const repeat = (data: TypedArray, fresh: number): void => {
+  const { length } = data
+  for (let filled = fresh; filled < length; filled *= 2) data.copyWithin(filled, 0, Math.min(filled, length - filled))
+}
+
+const drawFloats = (length: number, from: Float32Array, random: () => number): Float32Array => {
+  const data = new Float32Array(length)
+  const begin = Math.floor(random() * from.length)
+  data.set(from.subarray(begin, begin + length))
+  const rest = Math.min(length, from.length) - (from.length - begin)
+  if (rest > 0) data.set(from.subarray(0, rest), from.length - begin)
+  repeat(data, Math.min(length, from.length))
+  return data
+}
+
 const draw = (dtype: DType, length: number, kind: Kind, range: Range | undefined, random: () => number): TypedArray => {
   const data = DTypes.allocate(dtype, length)
   const pick = (): number => {
     if (range !== undefined) return range.least + Math.floor(random() * (range.greatest - range.least + 1))
     if (dtype === "bool") return random() < 0.5 ? 0 : 1
-    if (DTypes.isFloat(dtype)) {
-      if (kind === "edges" && random() < 0.7) return edgeFloats[Math.floor(random() * edgeFloats.length)] ?? 0
-      // The sum of four is near enough to normal.
-      return (random() + random() + random() + random() - 2) * 1.7
-    }
+    if (DTypes.isFloat(dtype)) return float(kind, random)
     const { max, min } = DTypes.integerRange(dtype)
     if (DTypes.bits(dtype) <= 8) {
       const [least, greatest] = [Number(min), Number(max)]
@@ -97,7 +130,7 @@ const draw = (dtype: DType, length: number, kind: Kind, range: Range | undefined
     if (data instanceof BigInt64Array || data instanceof BigUint64Array) data[i] = BigInt(value)
     else data[i] = DTypes.isNarrowFloat(dtype) ? Float.encode(dtype, value) : value
   }
-  for (let filled = fresh; filled < length; filled *= 2) data.copyWithin(filled, 0, Math.min(filled, length - filled))
+  repeat(data, fresh)
   return data
 }
 
@@ -114,26 +147,44 @@ const elementsOf = (dtype: DType, data: TypedArray): Elements =>
     ? data
     : Numbers.toNumbers({ dtype, shape: [data.length], data })
 
-/** Every buffer that the region reads; constants hold what they hold. */
-export const buffers = (
-  region: Region,
-  program: Program,
-  size: (dim: Dim) => number,
-  kind: Kind,
-  random: () => number
-): ReadonlyMap<string, Drawn> => {
-  const ranges = rangesOf(region, size)
-  const found = new Map<string, Drawn>()
-  for (const [read, view] of Regions.reads(region).entries()) {
-    if (view === null || found.has(view.buffer)) continue
-    const buffer = program.buffers.get(view.buffer)
-    if (buffer === undefined) continue
-    const { constant, dtype } = buffer
-    const data =
-      constant === undefined
-        ? draw(dtype, size(buffer.size), kind, ranges.get(read), random)
-        : Constants.load(constant).data
-    found.set(view.buffer, { dtype, data, elements: elementsOf(dtype, data) })
-  }
-  return found
+const drawn = (dtype: DType, data: TypedArray): Drawn => ({ dtype, data, elements: elementsOf(dtype, data) })
+
+/** What is drawn: a region's buffers at the sizes that it is measured at. */
+export interface Subject {
+  readonly region: Region
+  readonly program: Program
+  readonly size: (dim: Dim) => number
+}
+
+const readBuffers = ({ program, region }: Subject) => {
+  const ids = Regions.reads(region).flatMap((view, read) => (view === null ? [] : [{ id: view.buffer, read }]))
+  const first = ids.filter(({ id }, place) => ids.findIndex((other) => other.id === id) === place)
+  return first.flatMap(({ id, read }) => {
+    const buffer = program.buffers.get(id)
+    return buffer === undefined ? [] : [{ id, read, buffer }]
+  })
+}
+
+/** The buffers that hold constants of the model. */
+export const constants = (subject: Subject): ReadonlyMap<string, Drawn> =>
+  new Map(
+    readBuffers(subject).flatMap(({ buffer: { constant, dtype }, id }) =>
+      constant === undefined ? [] : [[id, drawn(dtype, Constants.load(constant).data)]]
+    )
+  )
+
+/** The buffers that the region reads and that hold no constants. */
+export const buffers = (subject: Subject, kind: Kind, from: Pool, random: () => number): ReadonlyMap<string, Drawn> => {
+  const ranges = rangesOf(subject.region, subject.size)
+  return new Map(
+    readBuffers(subject).flatMap(({ buffer: { constant, dtype, size }, id, read }) => {
+      if (constant !== undefined) return []
+      const [length, range] = [subject.size(size), ranges.get(read)]
+      const data =
+        dtype === "f32" && range === undefined
+          ? drawFloats(length, from(kind), random)
+          : draw(dtype, length, kind, range, random)
+      return [[id, drawn(dtype, data)]]
+    })
+  )
 }

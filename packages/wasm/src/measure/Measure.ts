@@ -7,8 +7,7 @@
  * region's definition within its bound at the borders of every axis and at points between; that each element was written,
  * and nothing else, is looked at everywhere.
  */
-import type { Region } from "@anneal/lower/Region"
-import type { MeasurerService, Prepared } from "@anneal/pipeline/Measurer"
+import type { Inputs, MeasurerService, Prepared } from "@anneal/pipeline/Measurer"
 import * as Measurer from "@anneal/pipeline/Measurer"
 import type { Rejected } from "@anneal/pipeline/Measurer"
 import { MeasurerError } from "@anneal/pipeline/Measurer"
@@ -16,19 +15,16 @@ import { Oracle } from "@anneal/pipeline/Oracle"
 import * as Tuners from "@anneal/pipeline/Tuner"
 import type { Candidate, Choice } from "@anneal/pipeline/Tuner"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type { Features } from "../Emission.ts"
 import type { Kernel } from "../Kernel.ts"
 import * as Payloads from "../Payloads.ts"
-import type { Drawn } from "./Draw.ts"
-import * as Draw from "./Draw.ts"
-import * as NodeOracle from "./NodeOracle.ts"
+import { Exams } from "./Exams.ts"
 import type { Setup } from "./Placing.ts"
 import * as Placing from "./Placing.ts"
 import type { Answer, Call, Request } from "./Protocol.ts"
-import type { Expected } from "./RegionOracle.ts"
-import * as RegionOracle from "./RegionOracle.ts"
 import { Runner } from "./Runner.ts"
 import type { Subject } from "./Trial.ts"
 import { Trial } from "./Trial.ts"
@@ -53,8 +49,6 @@ export interface Options {
 const rotationBytes = 24 * 2 ** 20
 const mostCopies = 64
 
-const isWhole = (region: Region): boolean => region.kind === "recurrent" || region.kind === "whole"
-
 /** Units in three uneven pieces, the last first: what another thread may do. */
 const inPieces = (call: Call, units: number): ReadonlyArray<Call> => {
   const [a, b] = [Math.floor(units / 3), Math.floor((3 * units) / 4)]
@@ -64,15 +58,6 @@ const inPieces = (call: Call, units: number): ReadonlyArray<Call> => {
     [...call, a, b]
   ]
 }
-
-/** What a region is examined with. */
-interface Exam {
-  readonly drawn: ReadonlyMap<string, Drawn>
-  readonly expected: ReadonlyArray<Expected>
-}
-
-/** Exams kept; candidates of one region are checked one after another, or side by side. */
-const keptExams = 16
 
 /** What a kernel says of itself in its configuration; 0: it adds up the products and nothing else. */
 const amplificationOf = ({ config }: Kernel): number => {
@@ -96,7 +81,7 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
     const oracle = yield* Oracle
     const { deadline = 10_000, effort = 500_000, features, parallel = 1 } = options
     const idle: Array<Runner> = []
-    const exams = new Map<string, Exam>()
+    const exams = new Exams({ oracle, effort })
     const all = new Set<Runner>()
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
@@ -137,81 +122,52 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
             if (answer.kind === "refused") return Effect.fail(rejected("Refused", answer.detail, { kernel: wanted }))
             return Effect.succeed(answer)
           })
-        // What is right does not depend on the candidate: known once for all of a region.
-        const exam = (kind: Draw.Kind, seed: number): Effect.Effect<Exam, MeasurerError> =>
-          Effect.gen(function* () {
-            const amplification = amplificationOf(kernel)
-            const key = `${choice.key} ${kind} ${amplification}`
-            const known = exams.get(key)
-            if (known !== undefined) return known
-            const { program, region } = subject
-            const random = Draw.generator(seed)
-            const drawn = Draw.buffers(region, program, trial.size, kind, random)
-            const elements = new Map([...drawn].map(([id, one]) => [id, one.elements]))
-            const expected =
-              RegionOracle.expectations(region, {
-                buffers: elements,
-                size: trial.size,
-                effort,
-                random,
-                amplification
-              }) ?? (yield* NodeOracle.expectations(subject, trial, drawn, oracle))
-            const made: Exam = { drawn, expected }
-            exams.set(key, made)
-            const [oldest] = exams.keys()
-            if (exams.size > keptExams && oldest !== undefined) exams.delete(oldest)
-            return made
-          })
-        const examine = (kind: Draw.Kind, seed: number): Effect.Effect<void, Rejected | MeasurerError> =>
-          Effect.gen(function* () {
-            const { region } = subject
-            const { drawn, expected } = yield* exam(kind, seed)
-            const made = Placing.setup(trial, drawn, 1)
-            const [call = []] = made.calls
-            yield* ask(made.request)
-            const whole = yield* ask({ kind: "check", calls: [[...call, 0, trial.units]] })
-            if (whole.kind !== "checked") return
-            const problem =
-              Verdict.wrong(subject, trial, made, whole.memory, expected, kind) ??
-              Verdict.unwritten(region, trial, made, whole.memory)
-            if (problem !== undefined) return yield* problem
-            if (trial.units < 2) return
-            yield* ask(made.request)
-            const pieces = yield* ask({ kind: "check", calls: inPieces(call, trial.units) })
-            if (pieces.kind !== "checked") return
-            const { address, bytes } = made.scratch
-            for (const { memory } of [whole, pieces]) memory.fill(0, address, address + bytes)
-            const at = Verdict.firstDifference(whole.memory, pieces.memory)
-            if (at !== undefined)
-              return yield* rejected("Wrong", "computed in pieces, its results are others", { address: at, draw: kind })
-          })
-        let timing: Setup | undefined
+        const { module, symbols, units } = trial
+        const load = ({ pages }: Setup) => ask({ kind: "load", module, symbols, pages })
+        const paperOf = exams.of(choice.key, subject, amplificationOf(kernel))
         const check = Effect.gen(function* () {
-          yield* examine("random", 1)
-          if (!isWhole(subject.region)) yield* examine("edges", 2)
+          // What a worker needs to start and to compile is there when what it is examined with is.
+          const made = Placing.setup(trial, 1)
+          const loading = yield* Effect.forkChild(load(made), { startImmediately: true })
+          const paper = yield* paperOf
+          yield* Fiber.join(loading)
+          const [call = []] = made.calls
+          const footprint = Placing.footprint(made, paper.outputs)
+          const whole = [...call, 0, units]
+          const parts = units < 2 ? [] : inPieces(call, units)
+          for (const exam of paper.exams) {
+            yield* ask({ kind: "place", pieces: made.pieces(exam.contents) })
+            const answer = yield* ask({ kind: "check", footprint, whole, parts })
+            const problem = answer.kind === "checked" ? Verdict.of(subject, made, paper, exam, answer) : undefined
+            if (problem !== undefined) return yield* problem
+          }
         })
-        // Copies for rotation are made when something is timed.
-        const ready = Effect.gen(function* () {
-          if (timing !== undefined) return timing
-          const random = Draw.generator(3)
-          const drawn = Draw.buffers(subject.region, subject.program, trial.size, "random", random)
-          let bytes = trial.packed.reduce((sum, one) => sum + one.length, 0)
-          for (const id of trial.buffers) bytes += trial.bufferBytes(id).bytes
-          const copies = Math.max(1, Math.min(mostCopies, Math.floor(rotationBytes / Math.max(1, bytes))))
-          const made = Placing.setup(trial, drawn, copies)
-          yield* ask(made.request)
-          timing = made
-          return made
-        })
+        const setups = new Map<Inputs, ReadonlyArray<Call>>()
+        let placed: Inputs | undefined
+        // Copies for rotation are made when something is timed by them.
+        const callsFor = (inputs: Inputs) =>
+          Effect.gen(function* () {
+            const known = setups.get(inputs)
+            if (known !== undefined && placed === inputs) return known
+            const paper = yield* paperOf
+            let bytes = trial.packed.reduce((sum, one) => sum + one.length, 0)
+            for (const id of trial.buffers) bytes += trial.bufferBytes(id).bytes
+            const most = Math.max(1, Math.min(mostCopies, Math.floor(rotationBytes / Math.max(1, bytes))))
+            const made = Placing.setup(trial, inputs === "warm" ? 1 : most)
+            yield* load(made)
+            yield* ask({ kind: "place", pieces: made.pieces(paper.exams[0]?.contents ?? new Map()) })
+            const calls = made.calls.map((call): Call => [...call, 0, units])
+            setups.set(inputs, calls)
+            placed = inputs
+            return calls
+          })
         const prepared: Prepared = {
           check,
           run: ({ inputs, iterations }) =>
             Effect.gen(function* () {
-              const { calls: places } = yield* ready
-              const calls = places.map((call): Call => call.concat(0, trial.units))
+              const calls = yield* callsFor(inputs)
               const limit = deadline + (iterations * (candidate.cost ?? 0) * 20) / 1e6
-              const chosen = inputs === "warm" ? calls.slice(0, 1) : calls
-              const answer = yield* ask({ kind: "time", calls: chosen, iterations }, limit)
+              const answer = yield* ask({ kind: "time", calls, iterations }, limit)
               return answer.kind === "timed" ? answer.nanoseconds : 1
             })
         }

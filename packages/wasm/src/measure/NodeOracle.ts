@@ -14,7 +14,8 @@ import type { Drawn } from "./Draw.ts"
 import * as ErrorBound from "./ErrorBound.ts"
 import type { Expected } from "./RegionOracle.ts"
 import * as RegionOracle from "./RegionOracle.ts"
-import type { Subject, Trial } from "./Trial.ts"
+import type { Subject } from "./Trial.ts"
+import type { Dim } from "@anneal/ir/Dim"
 
 const greatestOf = (values: Float64Array | BigInt64Array | BigUint64Array): number => {
   let greatest = 1
@@ -26,7 +27,7 @@ const greatestOf = (values: Float64Array | BigInt64Array | BigUint64Array): numb
  * What the oracle's bound does not know of: it is for the oracle's own float64. A kernel sums in f32: for recurrent layers
  * a step's products (what is carried on fades, since states are bounded), for other nodes a few operations.
  */
-const roundings = (region: Region, size: Trial["size"]): number => {
+const roundings = (region: Region, size: (dim: Dim) => number): number => {
   const [x, , r] = region.kind === "recurrent" ? region.operands : []
   const terms = [x, r].reduce(
     (sum, view) => sum + (view === null || view === undefined ? 0 : size(view.shape.at(-1) ?? 0)),
@@ -38,7 +39,7 @@ const roundings = (region: Region, size: Trial["size"]): number => {
 /** Regions that are one node: the oracle of graphs, with its bounds. */
 export const expectations = (
   { program, region }: Subject,
-  trial: Trial,
+  size: (dim: Dim) => number,
   drawn: ReadonlyMap<string, Drawn>,
   oracle: OracleService
 ): Effect.Effect<ReadonlyArray<Expected>, MeasurerError> =>
@@ -51,11 +52,11 @@ export const expectations = (
       name: "region",
       inputs: region.operands.flatMap((view, place) => {
         if (view === null) return []
-        const shape = view.shape.map(trial.size)
+        const shape = view.shape.map(size)
         const tensor = Tensor.zeros(view.dtype, shape)
         const source = drawn.get(view.buffer)?.data
         let next = 0
-        RegionOracle.eachAddress(view, trial.size, (at) => {
+        RegionOracle.eachAddress(view, size, (at) => {
           tensor.data[next++] = source?.[at] ?? 0
         })
         inputs.push(tensor)
@@ -67,10 +68,10 @@ export const expectations = (
         {
           ...node,
           inputs: region.operands.map((view, place) => (view === null ? null : `x${place}`)),
-          attributes: Op.mapDims(node.attributes, trial.size),
+          attributes: Op.mapDims(node.attributes, size),
           outputs: node.outputs.map(({ id, type }) => ({
             id,
-            type: { dtype: type.dtype, shape: type.shape.map(trial.size) }
+            type: { dtype: type.dtype, shape: type.shape.map(size) }
           }))
         }
       ],
@@ -90,9 +91,9 @@ export const expectations = (
         output.data instanceof BigInt64Array || output.data instanceof BigUint64Array
           ? output.data
           : Numbers.toNumbers(output)
-      const slack = DTypes.isFloat(output.dtype) ? roundings(region, trial.size) * greatestOf(values) : 0
+      const slack = DTypes.isFloat(output.dtype) ? roundings(region, size) * greatestOf(values) : 0
       let next = 0
-      RegionOracle.eachAddress(view, trial.size, (at) => {
+      RegionOracle.eachAddress(view, size, (at) => {
         expected.push({ buffer: view.buffer, at, value: values[next] ?? 0, bound: 2 * (bound?.[next] ?? 0) + slack })
         next++
       })

@@ -2,21 +2,17 @@
  * Placing: where the buffers of a candidate lie in the memory that it runs in, with red zones between, and what that memory
  * holds before it runs.
  */
-import type { TypedArray } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
-import type { Drawn } from "./Draw.ts"
-import type { Call, Request } from "./Protocol.ts"
+import * as Tensors from "@anneal/ir/Tensor"
+import * as Regions from "@anneal/lower/Region"
+import type { View } from "@anneal/lower/View"
+import type * as Draw from "./Draw.ts"
+import type { Block, Call, Footprint, Piece, Written } from "./Protocol.ts"
+import * as RegionOracle from "./RegionOracle.ts"
 import type { Trial } from "./Trial.ts"
 
 /** Bytes between two buffers that nobody may touch. */
 export const zone = 256
-/** What memory holds that nobody has written. */
-export const fill = 0xa5
-
-export interface Block {
-  readonly address: number
-  readonly bytes: number
-}
 
 /** Gives out addresses, with red zones between. */
 class Layout {
@@ -34,43 +30,96 @@ class Layout {
   }
 }
 
-const bytesOf = (data: TypedArray): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+/** Bytes in shared memory: posted to any number of workers without a copy. */
+export const shared = (bytes: Uint8Array): Uint8Array => {
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length))
+  copy.set(bytes)
+  return copy
+}
+
+/** A buffer that a region writes results to. */
+export type Output = Omit<Written, "address" | "bytes"> & { readonly buffer: string }
+
+/** The buffers that a region writes, and which of their elements. */
+export const outputsOf = ({ program, region, size }: Draw.Subject): ReadonlyArray<Output> => {
+  const read = new Set(Regions.reads(region).flatMap((view) => (view === null ? [] : [view.buffer])))
+  const views = Regions.writes(region).flatMap((view) => (view === null ? [] : [view]))
+  return [...new Set(views.map(({ buffer }) => buffer))].flatMap((id): ReadonlyArray<Output> => {
+    const buffer = program.buffers.get(id)
+    if (buffer === undefined) return []
+    const own = views.filter((view) => view.buffer === id)
+    const [all, slot] = [size(buffer.size), DTypes.slotBytes(buffer.dtype)]
+    // No element is written twice: as many as there are is all of them.
+    const whole = own.reduce((sum, { shape }) => sum + Tensors.size(shape.map(size)), 0) === all
+    return [{ buffer: id, slot, results: whole ? undefined : placesOf(own, all, size), read: read.has(id) }]
+  })
+}
+
+/** 1 for each element that one of the views shows. */
+const placesOf = (views: ReadonlyArray<View>, all: number, size: Draw.Subject["size"]): Uint8Array => {
+  const found = new Uint8Array(new SharedArrayBuffer(all))
+  for (const view of views)
+    RegionOracle.eachAddress(view, size, (at) => {
+      found[at] = 1
+    })
+  return found
+}
 
 export interface Setup {
-  readonly request: Extract<Request, { readonly kind: "load" }>
+  readonly pages: number
+  /** The buffers of the first copy. */
   readonly blocks: ReadonlyMap<string, Block>
   readonly scratch: Block
-  /** The arguments, a list for each copy. */
+  /** What the memory holds, by what the buffers hold. */
+  readonly pieces: (contents: ReadonlyMap<string, Uint8Array>) => ReadonlyArray<Piece>
+  /** The arguments before `begin` and `end`, a list for each copy. */
   readonly calls: ReadonlyArray<Call>
 }
 
-/** Lays the buffers out, `copies` times; the packed constants and what was drawn are in each. */
-export const setup = (trial: Trial, drawn: ReadonlyMap<string, Drawn>, copies: number): Setup => {
+/** Lays the buffers out, `copies` times; the packed constants are in each. */
+export const setup = (trial: Trial, copies: number): Setup => {
   const layout = new Layout()
   const scratch = layout.block(trial.scratchBytes, 0)
-  const pieces: Array<{ readonly address: number; readonly bytes: Uint8Array }> = []
+  const packed: Array<Piece> = []
+  const placed: Array<ReadonlyMap<string, Block>> = []
   const calls: Array<Call> = []
-  let first: ReadonlyMap<string, Block> = new Map()
   for (let copy = 0; copy < copies; copy++) {
     const blocks = new Map<string, Block>()
     for (const id of trial.buffers) {
       const { bytes, dtype } = trial.bufferBytes(id)
-      const block = layout.block(bytes, DTypes.slotBytes(dtype))
-      blocks.set(id, block)
-      const content = drawn.get(id)
-      if (content !== undefined) pieces.push({ address: block.address, bytes: bytesOf(content.data) })
+      blocks.set(id, layout.block(bytes, DTypes.slotBytes(dtype)))
     }
-    const packed = trial.packed.map((bytes) => {
+    const panels = trial.packed.map((bytes) => {
       const block = layout.block(bytes.length, 0)
-      pieces.push({ address: block.address, bytes })
+      packed.push({ address: block.address, bytes })
       return block
     })
-    calls.push(trial.arguments(blocks, packed, scratch))
-    if (copy === 0) first = blocks
+    placed.push(blocks)
+    calls.push(trial.arguments(blocks, panels, scratch))
   }
-  const { module, symbols } = trial
-  // Shared, so that it is posted without a copy.
-  const image = new Uint8Array(new SharedArrayBuffer(layout.pages * 65_536)).fill(fill)
-  for (const { address, bytes } of pieces) image.set(bytes, address)
-  return { request: { kind: "load", module, image, symbols }, blocks: first, scratch, calls }
+  const [blocks = new Map<string, Block>()] = placed
+  return {
+    pages: layout.pages,
+    blocks,
+    scratch,
+    pieces: (contents) => [
+      ...packed,
+      ...placed.flatMap((copy) =>
+        [...copy].flatMap(([id, { address }]) => {
+          const bytes = contents.get(id)
+          return bytes === undefined ? [] : [{ address, bytes }]
+        })
+      )
+    ],
+    calls
+  }
 }
+
+/** Where the calls of the first copy may leave what. */
+export const footprint = ({ blocks, scratch }: Setup, outputs: ReadonlyArray<Output>): Footprint => ({
+  written: outputs.flatMap(({ buffer, ...rest }) => {
+    const block = blocks.get(buffer)
+    return block === undefined ? [] : [{ ...block, ...rest }]
+  }),
+  scratch
+})

@@ -5,22 +5,69 @@
 /** One call of a kernel: its arguments, the last two (`begin`, `end`) included. */
 export type Call = ReadonlyArray<number>
 
+export interface Block {
+  readonly address: number
+  readonly bytes: number
+}
+
+/** What lies at an address before a kernel runs: shared memory that nobody changes, so that it is posted without a copy. */
+export interface Piece {
+  readonly address: number
+  readonly bytes: Uint8Array
+}
+
+/** A block that a kernel writes results to. */
+export interface Written extends Block {
+  /** Bytes of an element. */
+  readonly slot: number
+  /** 1 for each element that is a result; undefined: all are. */
+  readonly results: Uint8Array | undefined
+  /** The region reads it, too: an element that is as it was may be right. */
+  readonly read: boolean
+}
+
+/** Where a kernel may leave what. */
+export interface Footprint {
+  readonly written: ReadonlyArray<Written>
+  readonly scratch: Block
+}
+
 export type Request =
-  /** A module over a memory that begins as `image`: whole pages, shared, which nobody changes. */
+  /** A module over a memory of so many pages. */
   | {
       readonly kind: "load"
       readonly module: Uint8Array
-      readonly image: Uint8Array
       readonly symbols: Readonly<Record<string, number>>
+      readonly pages: number
     }
-  /** Makes the calls and gives the memory back, as it is after them. */
-  | { readonly kind: "check"; readonly calls: ReadonlyArray<Call> }
+  /** What memory holds before the next check or timing; the rest of it is filled with a pattern. */
+  | { readonly kind: "place"; readonly pieces: ReadonlyArray<Piece> }
+  /** Makes the call for all units; and from the same memory again those for units in pieces, whose results must be the same. */
+  | {
+      readonly kind: "check"
+      readonly footprint: Footprint
+      readonly whole: Call
+      readonly parts: ReadonlyArray<Call>
+    }
   /** So many calls, the lists in turn; nanoseconds. */
   | { readonly kind: "time"; readonly calls: ReadonlyArray<Call>; readonly iterations: number }
 
+/** What can be seen in memory without knowing what results must be. */
+export interface Findings {
+  /** Address of a byte that is another than before, and neither of a result nor of scratch memory. */
+  readonly stray?: number
+  /** An element of a written block (by number) that is as it was. */
+  readonly unwritten?: { readonly block: number; readonly element: number }
+  /** Address of a byte that is another when the units come in pieces. */
+  readonly different?: number
+  /** The code stopped by itself when the units came in pieces. */
+  readonly trap?: string
+}
+
 export type Answer =
-  | { readonly kind: "loaded" }
-  | { readonly kind: "checked"; readonly memory: Uint8Array }
+  | { readonly kind: "ready" }
+  /** `results`: the written blocks, as the call for all units left them. */
+  | { readonly kind: "checked"; readonly results: ReadonlyArray<Uint8Array>; readonly findings: Findings }
   | { readonly kind: "timed"; readonly nanoseconds: number }
   /** `trap`: the code stopped by itself; `refused`: it cannot be compiled. */
   | { readonly kind: "trap" | "refused"; readonly detail: string }

@@ -54,7 +54,30 @@ const addressOf = ({ offset, strides }: Placed, point: ReadonlyArray<number>): n
   return at
 }
 
-/** Points of a shape: all, or those at the borders, where tiles end, and some between. */
+const pointAt = (shape: ReadonlyArray<number>, index: number): ReadonlyArray<number> => {
+  const point = new Array<number>(shape.length).fill(0)
+  let rest = index
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    const extent = shape[axis] ?? 1
+    point[axis] = rest % extent
+    rest = Math.floor(rest / extent)
+  }
+  return point
+}
+
+/** How far from either end of an axis points are looked at for sure. */
+const border = 16
+
+/** The places of an axis near its ends, the outermost first: n − 1, 0, n − 2, 1, … */
+const borders = (extent: number): ReadonlyArray<number> => {
+  const places = Array.from({ length: Math.min(border, extent) }, (_, away) => [extent - 1 - away, away]).flat()
+  return [...new Set(places)]
+}
+
+/**
+ * Points of a shape: all, or as many: each of the outermost places of each axis, where tiles end, in turns, for half of
+ * them; then points of which half of the coordinates are near an end.
+ */
 export const sample = (
   shape: ReadonlyArray<number>,
   count: number,
@@ -62,28 +85,25 @@ export const sample = (
 ): ReadonlyArray<ReadonlyArray<number>> => {
   const total = Tensors.size(shape)
   if (total === 0) return []
-  const pointAt = (index: number): ReadonlyArray<number> => {
-    const point = new Array<number>(shape.length).fill(0)
-    let rest = index
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      const extent = shape[axis] ?? 1
-      point[axis] = rest % extent
-      rest = Math.floor(rest / extent)
-    }
-    return point
-  }
-  if (total <= count) return Array.from({ length: total }, (_, index) => pointAt(index))
+  if (total <= count) return Array.from({ length: total }, (_, index) => pointAt(shape, index))
   const points = new Map<string, ReadonlyArray<number>>()
-  for (let tries = 0; points.size < count && tries < 4 * count; tries++) {
-    // Half of the coordinates near an end.
-    const point = shape.map((extent) => {
+  const add = (fixed: number, place: number): void => {
+    const point = shape.map((extent, axis) => {
+      if (axis === fixed) return place
       const kind = random()
       if (kind < 0.25) return Math.min(extent - 1, Math.floor(random() * 4))
-      if (kind < 0.5) return Math.max(0, extent - 1 - Math.floor(random() * 16))
+      if (kind < 0.5) return Math.max(0, extent - 1 - Math.floor(random() * border))
       return Math.floor(random() * extent)
     })
     points.set(point.join(), point)
   }
+  const ends = shape.map((extent) => (extent > 1 ? borders(extent) : []))
+  for (let away = 0; away < 2 * border; away++)
+    for (const [axis, places] of ends.entries()) {
+      const place = places[away]
+      if (place !== undefined && points.size < count / 2) add(axis, place)
+    }
+  for (let tries = 0; points.size < count && tries < 4 * count; tries++) add(-1, 0)
   return [...points.values()]
 }
 

@@ -15,8 +15,8 @@ import type { Features } from "../Emission.ts"
 import { Emission } from "../Emission.ts"
 import type { Kernel } from "../Kernel.ts"
 import { ModuleBuilder } from "../ModuleBuilder.ts"
-import type { Block } from "./Placing.ts"
-import type { Call } from "./Protocol.ts"
+import * as Placing from "./Placing.ts"
+import type { Block, Call } from "./Protocol.ts"
 
 /** One thing to measure: a region of a program, at the sizes that it is tuned for. */
 export interface Subject {
@@ -26,6 +26,15 @@ export interface Subject {
   readonly typical: Bindings
   readonly kernels: ReadonlyArray<Kernel>
 }
+
+/** Sizes of a subject's region. Throws where one is not known. */
+export const sizesOf =
+  ({ typical }: Pick<Subject, "typical">) =>
+  (dim: Dim): number => {
+    const value = Dims.evaluate(dim, typical)
+    if (value === undefined) throw new RangeError(`the size ${Dims.format(dim)} is not known`)
+    return value
+  }
 
 /** A candidate with everything that it needs known. */
 export class Trial {
@@ -43,11 +52,7 @@ export class Trial {
     this.#kernel = kernel
     this.#features = features
     this.#inPackedForm = new Set(kernel.packed.map(({ read }) => read))
-    this.size = (dim) => {
-      const value = Dims.evaluate(dim, subject.typical)
-      if (value === undefined) throw new RangeError(`the size ${Dims.format(dim)} is not known`)
-      return value
-    }
+    this.size = sizesOf(subject)
     this.module = this.#write()
     this.packed = kernel.packed.map((one) => {
       const view = Regions.reads(subject.region)[one.read]
@@ -58,7 +63,7 @@ export class Trial {
       const bytes = one.pack(Elements.read(view, constant))
       if (bytes.length !== one.bytes)
         throw new RangeError(`${one.layout} announced ${one.bytes} bytes and packed ${bytes.length}`)
-      return bytes
+      return Placing.shared(bytes)
     })
     this.units = this.size(kernel.units)
   }
@@ -88,11 +93,11 @@ export class Trial {
     return Object.fromEntries(program.symbols.map((name) => [`symbol ${name}`, typical.get(name) ?? 0]))
   }
 
+  /** What it reads as it is, and what it writes. */
   get buffers(): ReadonlySet<string> {
     const { region } = this.#subject
-    return new Set(
-      [...Regions.reads(region), ...Regions.writes(region)].flatMap((view) => (view === null ? [] : [view.buffer]))
-    )
+    const read = Regions.reads(region).filter((_, place) => !this.#inPackedForm.has(place))
+    return new Set([...read, ...Regions.writes(region)].flatMap((view) => (view === null ? [] : [view.buffer])))
   }
 
   bufferBytes(id: string): { readonly bytes: number; readonly dtype: DType } {

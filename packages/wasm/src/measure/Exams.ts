@@ -1,0 +1,89 @@
+/**
+ * Exams: what a region is examined with: contents of its buffers, and what its results must be. Neither depends on the
+ * candidate, so all candidates of a region share them.
+ */
+import type { MeasurerError } from "@anneal/pipeline/Measurer"
+import type { OracleService } from "@anneal/pipeline/Oracle"
+import * as Effect from "effect/Effect"
+import * as Draw from "./Draw.ts"
+import * as NodeOracle from "./NodeOracle.ts"
+import * as Placing from "./Placing.ts"
+import type { Expected } from "./RegionOracle.ts"
+import * as RegionOracle from "./RegionOracle.ts"
+import type { Subject } from "./Trial.ts"
+import { sizesOf } from "./Trial.ts"
+
+export interface Exam {
+  readonly kind: Draw.Kind
+  /** What the buffers hold that are read: shared memory. */
+  readonly contents: ReadonlyMap<string, Uint8Array>
+  readonly expected: ReadonlyArray<Expected>
+}
+
+/** All that one region is examined with. */
+export interface Paper {
+  readonly outputs: ReadonlyArray<Placing.Output>
+  readonly exams: ReadonlyArray<Exam>
+}
+
+/** Papers kept: candidates of one region are checked one after another, or side by side. */
+const kept = 8
+
+const bytesOf = ({ data }: Draw.Drawn): Uint8Array =>
+  Placing.shared(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+
+export interface Options {
+  readonly oracle: OracleService
+  /** Multiplications or so that the definition may take for one draw of a region. */
+  readonly effort: number
+}
+
+export class Exams {
+  readonly #options: Options
+  readonly #pool = Draw.pool()
+  readonly #papers = new Map<string, Paper>()
+
+  constructor(options: Options) {
+    this.#options = options
+  }
+
+  /**
+   * `amplification`: what a kernel says of itself, and its bound depends on; 0: it adds up the products and nothing else.
+   */
+  of(key: string, subject: Subject, amplification: number): Effect.Effect<Paper, MeasurerError> {
+    const name = `${key} ${amplification}`
+    const known = this.#papers.get(name)
+    if (known !== undefined) return Effect.succeed(known)
+    return Effect.map(this.#make(subject, amplification), (made) => {
+      this.#papers.set(name, made)
+      const [oldest] = this.#papers.keys()
+      if (this.#papers.size > kept && oldest !== undefined) this.#papers.delete(oldest)
+      return made
+    })
+  }
+
+  #make(subject: Subject, amplification: number): Effect.Effect<Paper, MeasurerError> {
+    const { effort, oracle } = this.#options
+    const { program, region } = subject
+    const drawing = { program, region, size: sizesOf(subject) }
+    const isNode = region.kind === "recurrent" || region.kind === "whole"
+    const kinds: ReadonlyArray<Draw.Kind> = isNode ? ["random"] : ["random", "edges"]
+    return Effect.gen({ self: this }, function* () {
+      const constants = Draw.constants(drawing)
+      const weights = [...constants].map(([id, one]) => [id, bytesOf(one)] as const)
+      const exams: Array<Exam> = []
+      for (const [place, kind] of kinds.entries()) {
+        const random = Draw.generator(place + 1)
+        const drawn = Draw.buffers(drawing, kind, this.#pool, random)
+        const all = new Map([...constants, ...drawn])
+        const setting = { buffers: new Map([...all].map(([id, { elements }]) => [id, elements])), size: drawing.size }
+        const expected =
+          RegionOracle.expectations(region, { ...setting, effort, random, amplification }) ??
+          (yield* NodeOracle.expectations(subject, drawing.size, all, oracle))
+        const contents = new Map([...weights, ...[...drawn].map(([id, one]) => [id, bytesOf(one)] as const)])
+        exams.push({ kind, contents, expected })
+      }
+      return { outputs: Placing.outputsOf(drawing), exams }
+    })
+  }
+}
