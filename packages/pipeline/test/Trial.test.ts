@@ -49,6 +49,16 @@ describe("Trial", () => {
     assert.isFalse(sized(graph, stuck).shrunk)
   })
 
+  it("shrinks to sizes that windows still fit into", () => {
+    const graph = parse(`
+      input "x" %x : f32[1, 3, 500]
+      input "w" %w : f32[2, 3, 5]
+      %y : f32[1, 2, 496] = conv(%x, %w) {"strides":[1],"padsBegin":[0],"padsEnd":[0],"dilations":[1],"groups":1}
+      output "y" = %y`)
+    const { before, shrunk } = Trial.shrink({ before: graph, after: graph, sizes: new Map(), shrunk: false })
+    assert.deepStrictEqual([shrunk, types(before)], [true, ["f32[1, 3, 8]", "f32[2, 3, 5]"]])
+  })
+
   it("draws from the domains of what takes a value, through data movement", () => {
     const graph = parse(`
       input "x" %x : f32[5]

@@ -156,7 +156,7 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
             const made = Placing.setup(trial, inputs === "warm" ? 1 : most)
             yield* load(made)
             yield* ask({ kind: "place", pieces: made.pieces(paper.exams[0]?.contents ?? new Map()) })
-            const calls = made.calls.map((call): Call => [...call, 0, units])
+            const calls = made.calls.map((call): Call => call.concat(0, units))
             setups.set(inputs, calls)
             placed = inputs
             return calls
