@@ -91,19 +91,16 @@ export const load = (): Promise<Library> =>
         )
       )
       return {
-        first: async (inputs): Promise<Runner> => {
-          const infer = (given: Tensors): Promise<Tensors> => Effect.runPromise(session.run(given))
-          const outputs = await infer(inputs)
+        infer: (inputs) => Effect.runPromise(session.run(inputs)),
+        runner: async (inputs): Promise<Runner> => {
           const [memory] = session.memory
           const use = session.memoryUse()
           const shapes = Object.fromEntries(Object.entries(inputs).map(([name, { shape }]) => [name, shape]))
           const plain = await Effect.runPromise(Effect.result(session.bind(shapes)))
           return {
             version: generatorVersion,
-            outputs,
             planned: memory === undefined ? null : memory.weights + memory.peak,
             taken: use === undefined ? null : use.weights + use.values,
-            infer,
             calls: {
               run: repeated(session, inputs),
               promise: promised(session, inputs),

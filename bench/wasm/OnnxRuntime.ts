@@ -2,7 +2,7 @@
 // declared here, so that the project checks without the peers installed.
 import type { DType, TypedArray } from "@anneal/ir/DType"
 import type { Tensor } from "@anneal/ir/Tensor"
-import type { Library, Runner, Tensors } from "./Protocol.ts"
+import type { Library, Runner } from "./Protocol.ts"
 
 export interface OrtTensor {
   readonly type: string
@@ -64,11 +64,9 @@ export const library = (
   create: async (file, threads) => {
     const session = await open(file, threads)
     return {
-      first: async (inputs: Tensors): Promise<Runner> => {
+      infer: async (given) => mapped(await session.run(mapped(given, toOrt(ort))), fromOrt),
+      runner: (inputs): Promise<Runner> => {
         const feeds = mapped(inputs, toOrt(ort))
-        const infer = async (given: Tensors): Promise<Tensors> =>
-          mapped(await session.run(mapped(given, toOrt(ort))), fromOrt)
-        const outputs = await infer(inputs)
         const run = async (until: number, atLeast: number): Promise<ReadonlyArray<number>> => {
           const times: Array<number> = []
           let now = performance.now()
@@ -80,7 +78,7 @@ export const library = (
           }
           return times
         }
-        return { version, outputs, planned: null, taken: null, infer, calls: { run } }
+        return Promise.resolve({ version, planned: null, taken: null, calls: { run } })
       }
     }
   }

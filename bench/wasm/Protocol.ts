@@ -58,10 +58,8 @@ export type Reply =
 /** A session of one library, as the worker drives it. */
 export interface Runner {
   readonly version: string
-  readonly outputs: Tensors
   readonly planned: number | null
   readonly taken: number | null
-  readonly infer: (inputs: Tensors) => Promise<Tensors>
   /** Repeats an inference until the clock passes `until` and at least `atLeast` were made; gives each one's milliseconds. */
   readonly calls: Readonly<Partial<Record<Call, (until: number, atLeast: number) => Promise<ReadonlyArray<number>>>>>
 }
@@ -72,6 +70,7 @@ export interface Library {
 }
 
 export interface Session {
-  /** The first inference, and what repeats it on the same inputs. */
-  readonly first: (inputs: Tensors) => Promise<Runner>
+  readonly infer: (inputs: Tensors) => Promise<Tensors>
+  /** What repeats an inference on the same inputs, and what the library says of itself: asked when nothing is timed. */
+  readonly runner: (inputs: Tensors) => Promise<Runner>
 }

@@ -1,7 +1,7 @@
 // The process of one contestant: `node FLAGS Worker.ts MODULE`. See Protocol.ts. It loads nothing but the library that
 // is measured; files are read and outputs compared by the bench.
 import { readFileSync } from "node:fs"
-import type { Footprint, Library, Loaded, Reply, Request, Runner } from "./Protocol.ts"
+import type { Footprint, Library, Loaded, Reply, Request, Runner, Session } from "./Protocol.ts"
 
 const libraries: Readonly<Record<string, () => Promise<{ readonly load: () => Promise<Library> }>>> = {
   anneal: () => import("./Anneal.ts"),
@@ -21,6 +21,7 @@ const footprint = (): Footprint => {
   }
 }
 
+let session: Session | undefined
 let runner: Runner | undefined
 
 const load = async ({ file, inputs, threads }: Extract<Request, { _tag: "load" }>): Promise<Loaded> => {
@@ -32,18 +33,20 @@ const load = async ({ file, inputs, threads }: Extract<Request, { _tag: "load" }
   const imported = performance.now()
   const importedFootprint = footprint()
   const creating = performance.now()
-  const session = await library.create(file, threads)
+  session = await library.create(file, threads)
   const created = performance.now()
-  runner = await session.first(inputs)
+  const outputs = await session.infer(inputs)
   const done = performance.now()
+  const loadedFootprint = footprint()
+  runner = await session.runner(inputs)
   return {
     _tag: "loaded",
     version: runner.version,
     importing: imported - start,
     creating: created - creating,
     first: done - created,
-    footprints: { empty, imported: importedFootprint, loaded: footprint() },
-    outputs: runner.outputs,
+    footprints: { empty, imported: importedFootprint, loaded: loadedFootprint },
+    outputs,
     calls: (["run", "promise", "bound"] as const).filter((call) => runner?.calls[call] !== undefined),
     planned: runner.planned,
     taken: runner.taken
@@ -61,9 +64,9 @@ const answer = async (request: Request): Promise<Reply> => {
       return { _tag: "timed", times: Float64Array.from(times) }
     }
     case "infer":
-      return runner === undefined
+      return session === undefined
         ? { _tag: "failed", detail: "nothing is loaded" }
-        : { _tag: "inferred", outputs: await runner.infer(request.inputs) }
+        : { _tag: "inferred", outputs: await session.infer(request.inputs) }
     case "footprint":
       return { _tag: "footprint", footprint: footprint() }
   }
