@@ -10,3 +10,15 @@ export const sha256 = (...parts: ReadonlyArray<string | Uint8Array>): string => 
   for (const part of parts) digest.update(part)
   return digest.digest("hex")
 }
+
+/** The digest of bytes that come in pieces, in order. */
+export interface Hashing {
+  readonly add: (bytes: Uint8Array) => void
+  readonly hex: () => string
+}
+
+/** `sha256` of what is added. */
+export const hashing = (): Hashing => {
+  const digest = createHash("sha256")
+  return { add: (bytes) => void digest.update(bytes), hex: () => digest.digest("hex") }
+}

@@ -37,52 +37,20 @@ export type Walk = typeof Walk.Type
 /** Elements of the packed form. */
 export const lengthOf = ({ digits }: Walk): number => digits.reduce((total, { size }) => total * size, 1)
 
-/**
- * Rows of elements that lie at one distance from each other in both forms: `to[r·pitch + i] = from[r·rowStride + i·stride]`, with
- * `to` and `from` the numbers of the first elements.
- */
-export type OnBlock = (
-  to: number,
-  from: number,
-  rows: number,
-  rowStride: number,
-  count: number,
-  stride: number,
-  pitch: number
-) => void
-
-/** The walk in blocks of its two innermost loops; what no block covers is 0. */
-export const blocks = ({ digits, extents, offset, strides }: Walk, onBlock: OnBlock): void => {
+/** Puts the packed form into `to`, which holds zeros where nothing goes: the definition of a walk. */
+export const pack = ({ digits, extents, offset, strides }: Walk, from: TypedArray, to: TypedArray): void => {
   const coordinates = extents.map(() => 0)
   let next = 0
-  /** Steps of a loop that stay inside, from where it begins. */
-  const within = ({ axis, size, step }: Digit): number =>
-    Math.max(0, Math.min(size, Math.ceil(((extents[axis] ?? 1) - (coordinates[axis] ?? 0)) / step)))
-  const strideOf = ({ axis, step }: Digit): number => (strides[axis] ?? 0) * step
   const visit = (level: number, at: number, inside: boolean): void => {
     const digit = digits[level]
     if (digit === undefined) {
-      if (inside) onBlock(next, at, 1, 0, 1, 0, 1)
+      if (inside) to[next] = from[at] ?? 0
       next++
       return
     }
     const { axis, size, step } = digit
-    const inner = digits[level + 1]
-    const stride = strideOf(digit)
-    if (inner === undefined) {
-      const count = inside ? within(digit) : 0
-      if (count > 0) onBlock(next, at, 1, 0, count, stride, size)
-      next += size
-      return
-    }
-    // Two loops along one axis end together: their rows differ.
-    if (level === digits.length - 2 && inner.axis !== axis) {
-      const [rows, count] = inside ? [within(digit), within(inner)] : [0, 0]
-      if (rows > 0 && count > 0) onBlock(next, at, rows, stride, count, strideOf(inner), inner.size)
-      next += size * inner.size
-      return
-    }
     const begin = coordinates[axis] ?? 0
+    const stride = (strides[axis] ?? 0) * step
     for (let i = 0; i < size; i++) {
       const coordinate = begin + i * step
       coordinates[axis] = coordinate
@@ -92,13 +60,6 @@ export const blocks = ({ digits, extents, offset, strides }: Walk, onBlock: OnBl
   }
   visit(0, offset, true)
 }
-
-/** Puts the packed form into `to`, which holds zeros. */
-export const pack = (walk: Walk, from: TypedArray, to: TypedArray): void =>
-  blocks(walk, (target, source, rows, rowStride, count, stride, pitch) => {
-    for (let row = 0; row < rows; row++)
-      for (let i = 0; i < count; i++) to[target + row * pitch + i] = from[source + row * rowStride + i * stride] ?? 0
-  })
 
 // ---- finding it -----------------------------------------------------------------------------------------------------
 
