@@ -2,8 +2,8 @@
 //
 // Products (conv, matmul, linear) read quantised operands. Ops that only move or compare elements (pooling, reshape,
 // concat, …) pass the grid on, so that a target runs them on integers too: their operands share the result's scale. A
-// residual add that is fused with a product reads that as it is, and its other operand as products have it; where there is
-// no such product, both operands share a scale. Values that no product reads, directly or through such ops, stay float, and so
+// residual add that is fused with what computes an operand (a product, or ops of single elements) reads that as it is, and
+// its other operand as products have it; where there is no such operand, both share a scale. Values that no product reads, directly or through such ops, stay float, and so
 // does what a model has quantised itself, and what is inside control flow.
 import * as DType from "@anneal/ir/DType"
 import * as Graph from "@anneal/ir/Graph"
@@ -34,6 +34,13 @@ const moverNames = new Set(
     Ops.expand
   ].map((op) => op.name)
 )
+
+const activationNames = new Set(
+  [Ops.relu, Ops.leakyRelu, Ops.clip, Ops.silu, Ops.gelu, Ops.softplus].map((op) => op.name)
+)
+
+/** Whether each element of the result is of one element of each operand. */
+const isElementwise = ({ op }: Graph.Node): boolean => op.error.kind === "elementwise" || activationNames.has(op.name)
 
 export const isProduct = (node: Graph.Node): boolean => productNames.has(node.op.name)
 
@@ -102,8 +109,8 @@ export const place = (graph: Graph.Graph, keep: ReadonlySet<string> = new Set())
 }
 
 /**
- * The operand of an add whose product computes the add in its own epilogue: a product that nobody else reads, of two the
- * later one. Its sums are never rounded to 8 bits.
+ * The operand of an add that is computed where it is added: by a product, in its epilogue, or element by element, for nobody
+ * else; of two the later one. It is never rounded to 8 bits.
  */
 const fusedOperand = (graph: Graph.Graph, index: Graph.Index, a: string, b: string): string | undefined => {
   if (a === b) return undefined
@@ -111,7 +118,9 @@ const fusedOperand = (graph: Graph.Graph, index: Graph.Index, a: string, b: stri
   const placeOf = (id: string): number => {
     const producer = index.producer(id)
     const isPrivate = index.users(id).length === 1 && !isOutput(id)
-    return producer !== undefined && isProduct(producer) && isPrivate ? graph.nodes.indexOf(producer) : -1
+    return producer !== undefined && isPrivate && (isProduct(producer) || isElementwise(producer))
+      ? graph.nodes.indexOf(producer)
+      : -1
   }
   const [placeA, placeB] = [placeOf(a), placeOf(b)]
   if (placeA < 0 && placeB < 0) return undefined

@@ -52,7 +52,7 @@ describe("Placement", () => {
     assert.strictEqual(readersOf(graph), "a c sum e")
   })
 
-  it("two products of an add: the later one is fused; none: both operands share a scale", () => {
+  it("two products of an add: the later one is fused, behind a relu as well; none: both operands share a scale", () => {
     const block = (last: string, outputs: string) =>
       parse(`
       input "x" %x : f32[1, 1, 4, 4]${weights}
@@ -63,7 +63,8 @@ describe("Placement", () => {
       %e : f32[1, 1, 4, 4] = conv(%sum, %w) ${conv}
       output "e" = %e${outputs}`)
     assert.strictEqual(groupsOf(block("add(%b, %a)", "")), "x | sum", "%b has another reader, %a is fused")
-    assert.strictEqual(groupsOf(block("add(%r, %x)", "")), "x, r | sum", "no product")
+    assert.strictEqual(groupsOf(block("add(%r, %x)", "")), "x | sum", "the relu is fused as well")
+    assert.strictEqual(groupsOf(block("add(%r, %x)", '\n output "r" = %r')), "x, r | sum", "both are in memory")
     assert.strictEqual(groupsOf(block("add(%a, %x)", '\n output "a" = %a')), "x, a | sum", "an output is in memory")
     const both = parse(`
       input "x" %x : f32[1, 1, 4, 4]${weights}
