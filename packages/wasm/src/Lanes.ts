@@ -340,6 +340,29 @@ export const store = (w: Writer, dtype: DType, address: I32, value: Lanes, offse
   }
 }
 
+/** Whether `storeBytes` takes a dtype: integers in slots of one byte. */
+export const isBytes = (dtype: DType): boolean => kindOf(dtype) === "i32" && DTypes.slotBytes(dtype) === 1
+
+/**
+ * The low 8 bits of each lane to memory, one after another: of four, eight or sixteen elements. Lanes hold −128 … 255, or
+ * −2³¹, which is stored as 0.
+ */
+export const storeBytes = (w: Writer, address: I32, lanes: ReadonlyArray<V128>, offset = 0): Code => {
+  const [a, b, c, d] = lanes
+  if (a === undefined) throw new Error("no lanes to store")
+  const low = w.splatI32(0x00ff00ff)
+  // −2³¹ saturates to −32768, whose low byte is 0 as well.
+  const words = (x: V128, y: V128 | undefined): V128 => {
+    const first = w.keep(x)
+    return v128.and(i16x8.narrow_i32x4_s(first, y ?? first), low)
+  }
+  const first = w.keep(words(a, b))
+  const bytes = i8x16.narrow_i16x8_u(first, c === undefined ? first : words(c, d))
+  if (b === undefined) return v128.store32_lane(address, bytes, 0, offset)
+  if (c === undefined) return v128.store64_lane(address, bytes, 0, offset)
+  return v128.store(address, bytes, offset)
+}
+
 /** Lanes of 32 bits narrowed to the dtype's slots, in the low half or quarter of a vector. */
 export const packed = (w: Writer, dtype: DType, lanes: V128): V128 => {
   const halves = (x: V128): V128 => {

@@ -64,7 +64,8 @@ interface Form<V> {
   readonly integerPower: (scalar: Of<"binary">, base: V, exponent: V) => V
   readonly fma: (dtype: DType, a: V, b: V, c: V) => V
   readonly choose: (condition: V, a: V, b: V) => V
-  readonly cast: (scalar: Of<"cast">, x: V) => V
+  /** `stored`: for `Lanes.storeBytes` alone. */
+  readonly cast: (scalar: Of<"cast">, x: V, stored: boolean) => V
 }
 
 /** Names an expression by its structure, so that equal ones are computed once. */
@@ -115,7 +116,8 @@ const evaluateAll = <V>(
   w: Writer,
   form: Form<V>,
   given: ReadonlyArray<Scalar>,
-  environment: Environment<V>
+  environment: Environment<V>,
+  stored: boolean
 ): ReadonlyArray<V> => {
   const scalars = ScalarFolding.fold(given, w.emission.features.relaxed)
   const structure = new Structure()
@@ -128,7 +130,7 @@ const evaluateAll = <V>(
   }
   scalars.forEach(count)
   const values = new Map<number, V>()
-  const make = (scalar: Scalar): V => {
+  const make = (scalar: Scalar, isStored: boolean): V => {
     switch (scalar.kind) {
       case "load":
         return environment.load(scalar, evaluate)
@@ -154,19 +156,20 @@ const evaluateAll = <V>(
       case "select":
         return form.choose(evaluate(scalar.condition), evaluate(scalar.a), evaluate(scalar.b))
       case "cast":
-        return form.cast(scalar, evaluate(scalar.x))
+        return form.cast(scalar, evaluate(scalar.x), isStored)
     }
   }
-  const evaluate = (scalar: Scalar): V => {
+  const evaluate = (scalar: Scalar, isStored = false): V => {
     const name = structure.of(scalar)
     const known = values.get(name)
     if (known !== undefined) return known
-    const value = make(scalar)
-    const shared = (uses.get(name) ?? 0) > 1 ? form.keep(value) : value
+    const isShared = (uses.get(name) ?? 0) > 1
+    const value = make(scalar, isStored && !isShared)
+    const shared = isShared ? form.keep(value) : value
     values.set(name, shared)
     return shared
   }
-  return scalars.map((scalar) => form.keep(evaluate(scalar)))
+  return scalars.map((scalar) => form.keep(evaluate(scalar, stored)))
 }
 
 const vectors = (w: Writer): Form<Lanes> => ({
@@ -185,7 +188,8 @@ const vectors = (w: Writer): Form<Lanes> => ({
   },
   fma: (dtype, a, b, c) => VectorOps.fma(w, dtype, a, b, c),
   choose: (condition, a, b) => VectorOps.choose(w, condition, a, b),
-  cast: ({ dtype, saturate, x }, value) => VectorOps.cast(w, x.dtype, dtype, value, saturate, isWithinI32(x))
+  cast: ({ dtype, saturate, x }, value, stored) =>
+    VectorOps.cast(w, x.dtype, dtype, value, saturate, { within: interval(x), stored })
 })
 
 const singles = (w: Writer): Form<Expr> => ({
@@ -201,19 +205,23 @@ const singles = (w: Writer): Form<Expr> => ({
   cast: ({ dtype, saturate, x }, value) => SingleOps.cast(w, x.dtype, dtype, value, saturate)
 })
 
-/** Four neighbouring elements of each expression, in locals. */
+/**
+ * Four neighbouring elements of each expression, in locals. `stored`: integers of 8 bits are for `Lanes.storeBytes` alone,
+ * which takes their low bits.
+ */
 export const vector = (
   w: Writer,
   scalars: ReadonlyArray<Scalar>,
-  environment: Environment<Lanes>
-): ReadonlyArray<Lanes> => evaluateAll(w, vectors(w), scalars, environment)
+  environment: Environment<Lanes>,
+  { stored = false }: { readonly stored?: boolean } = {}
+): ReadonlyArray<Lanes> => evaluateAll(w, vectors(w), scalars, environment, stored)
 
 /** One element of each expression, in locals. */
 export const single = (
   w: Writer,
   scalars: ReadonlyArray<Scalar>,
   environment: Environment<Expr>
-): ReadonlyArray<Expr> => evaluateAll(w, singles(w), scalars, environment)
+): ReadonlyArray<Expr> => evaluateAll(w, singles(w), scalars, environment, false)
 
 type Power = Of<"binary">
 
@@ -235,12 +243,7 @@ const integerPower = (w: Writer, { a, b, dtype }: Power, base: Expr = i64.const(
   return SingleOps.cast(w, "i64", dtype, w.f.call("i64", power, [wide, exponent]), true)
 }
 
-/** Whether a float expression is known to lie in the range of i32 (or to be NaN): then a cast needs no wrapping. */
-const isWithinI32 = (scalar: Scalar): boolean => {
-  const [low, high] = interval(scalar)
-  return low >= -(2 ** 31) && high < 2 ** 31
-}
-
+/** Bounds of an expression (NaN apart). */
 const interval = (scalar: Scalar): readonly [number, number] => {
   if (scalar.kind === "constant") return [Number(scalar.value), Number(scalar.value)]
   if (scalar.kind === "cast" && !DTypes.isFloat(scalar.x.dtype) && DTypes.bits(scalar.x.dtype) <= 16) {

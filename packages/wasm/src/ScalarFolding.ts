@@ -5,7 +5,7 @@
  *   cast(3: u8, f32)                             ⇒  3
  *   x − 0                                        ⇒  x
  *   cast(max(round(x / s) + 0, c), u8)           ⇒  cast(max(round(x / s), c), u8)
- *   cast(max(round(max(x, 0) / s), c), u8)       ⇒  cast(max(round(x / s), c), u8)        c ≥ 0, s > 0
+ *   cast(max(round(max(x, 0) / s) + z, c), u8)   ⇒  cast(max(round(x / s) + z, c), u8)    c ≥ z, s > 0
  *   cast(max(round(x / s), c), u8)               ⇒  … round(fma(x, h, x · l)) …           h + l = 1 / s; where sums of
  *                                                                                         products are rounded once
  */
@@ -39,21 +39,26 @@ const withoutSignOfZero = (scalar: Scalar): Scalar => {
     const least = scalar.op === "max" && scalar.b.kind === "constant" ? Number(scalar.b.value) : Number.NaN
     // One instruction takes the greater of a number and −0.
     const b = least === 0 ? Scalars.constant(scalar.b.dtype, -0) : scalar.b
-    return { ...scalar, a: least >= 0 ? withoutRelu(a) : a, b }
+    return { ...scalar, a: withoutRelu(a, least), b }
   }
   if (scalar.kind === "binary" && scalar.op === "add" && isFloat32(scalar) && isNumber(scalar.b, 0))
     return withoutSignOfZero(scalar.a)
   return scalar
 }
 
-/** Negative numbers as they are, where they become a number that is not negative anyway: round(max(x, 0) / s). */
-const withoutRelu = (scalar: Scalar): Scalar => {
+/**
+ * Negative numbers as they are, where they become no more than `least` anyway: round(max(x, 0) / s), and the same with a zero
+ * point that is at most `least` added.
+ */
+const withoutRelu = (scalar: Scalar, least: number): Scalar => {
+  if (scalar.kind === "binary" && scalar.op === "add" && isFloat32(scalar) && scalar.b.kind === "constant")
+    return { ...scalar, a: withoutRelu(scalar.a, least - Number(scalar.b.value)) }
   if (scalar.kind !== "unary" || scalar.op !== "round" || scalar.x.kind !== "binary" || scalar.x.op !== "div")
     return scalar
   const { a, b } = scalar.x
   const isPositive = b.kind === "constant" && Number(b.value) > 0
   const of = a.kind === "binary" && a.op === "max" && a.dtype === "f32" ? reluOf(a.a, a.b) : undefined
-  return isPositive && of !== undefined ? { ...scalar, x: { ...scalar.x, a: of } } : scalar
+  return least >= 0 && isPositive && of !== undefined ? { ...scalar, x: { ...scalar.x, a: of } } : scalar
 }
 
 const reluOf = (a: Scalar, b: Scalar): Scalar | undefined => (isNumber(b, 0) ? a : isNumber(a, 0) ? b : undefined)

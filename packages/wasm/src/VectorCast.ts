@@ -13,14 +13,21 @@ import * as SingleCast from "./SingleCast.ts"
 import { highHalf, mask, roundF32, widenMask, wrap } from "./VectorForm.ts"
 import type { Writer } from "./Writer.ts"
 
-/** `bounded`: the values are known to lie within the range of i32 (NaN apart). */
+/** What is known of a cast. */
+export interface Known {
+  /** Bounds of the values (NaN apart). */
+  readonly within: readonly [least: number, greatest: number]
+  /** The result is for `Lanes.storeBytes` alone, which takes its low 8 bits. */
+  readonly stored: boolean
+}
+
 export const cast = (
   w: Writer,
   from: DType,
   to: DType,
   value: Lanes.Lanes,
   saturate: boolean,
-  bounded: boolean
+  { stored, within }: Known = { within: [-Infinity, Infinity], stored: false }
 ): Lanes.Lanes => {
   if (from === to) return value
   const [source, target] = [kindOf(from), kindOf(to)]
@@ -85,11 +92,8 @@ export const cast = (
           return [f64x2.promote_low_f32x4(kept), f64x2.promote_low_f32x4(highHalf(kept))]
         }
         case "i32":
-          if (!bounded) return [wrap(w, to, wrappedTruncation(w, x))]
-          // What hosts make of NaN differs: 0, or a number whose low 16 bits are 0.
-          return w.emission.features.relaxed && DTypes.bits(to) <= 16
-            ? [wrap(w, to, i32x4.relaxed_trunc_f32x4_s(x))]
-            : [wrap(w, to, i32x4.trunc_sat_f32x4_s(x))]
+          if (!(within[0] >= -(2 ** 31) && within[1] < 2 ** 31)) return [wrap(w, to, wrappedTruncation(w, x))]
+          return [truncation(w, to, x, within, stored)]
         case "i64":
           return lanewise()
       }
@@ -132,6 +136,20 @@ export const bitcast = (w: Writer, from: DType, to: DType, value: Lanes.Lanes): 
   if (DTypes.isNarrowFloat(to))
     return [NarrowFloat.decode(w, to, wrap(w, DTypes.slotBytes(to) === 2 ? "u16" : "u8", plain))]
   return [target === "bool" ? i32x4.ne(plain, w.splatI32(0)) : wrap(w, to, plain)]
+}
+
+/** f32 in the range of i32, or NaN, which becomes 0, truncated. */
+const truncation = (w: Writer, to: DType, x: V128, within: Known["within"], stored: boolean): V128 => {
+  const bits = DTypes.bits(to)
+  const { max, min } = DTypes.integerRange(to)
+  const isHeld = within[0] >= Number(min) && within[1] <= Number(max)
+  // What hosts make of NaN differs: 0, or a number whose low 16 bits are 0, which `storeBytes` takes.
+  if (w.emission.features.relaxed && bits <= 16) {
+    const integer = i32x4.relaxed_trunc_f32x4_s(x)
+    return stored && isHeld && bits <= 8 ? integer : wrap(w, to, integer)
+  }
+  const integer = i32x4.trunc_sat_f32x4_s(x)
+  return isHeld ? integer : wrap(w, to, integer)
 }
 
 /** f32 to i32, truncated, modulo 2³²; 0 for NaN and infinities. */

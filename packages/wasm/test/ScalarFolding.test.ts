@@ -24,7 +24,15 @@ describe("ScalarFolding", () => {
     expect(ScalarFolding.fold([quantized(x, 0)])).toEqual([clamped(steps(x))])
   })
 
-  it("keeps a relu under another zero point, or under a scale that is not positive", () => {
+  it("takes a relu out as well where the clamp begins at the zero point", () => {
+    const shifted = (value: Scalars.Scalar): Scalars.Scalar => {
+      const sum = Scalars.binary("add", steps(value), number(-128))
+      return Scalars.cast(Scalars.binary("min", Scalars.binary("max", sum, number(-128)), number(127)), "i8")
+    }
+    expect(ScalarFolding.fold([shifted(relu)])).toEqual([shifted(x)])
+  })
+
+  it("keeps a relu under a zero point that the clamp goes below, or under a scale that is not positive", () => {
     expect(ScalarFolding.fold([quantized(relu, 3)])).toEqual([clamped(Scalars.binary("add", steps(relu), number(3)))])
     const [negative] = ScalarFolding.fold([quantized(relu, 0, -0.5)])
     expect(Scalars.parts(negative === undefined ? [] : [negative])).toContainEqual(relu)

@@ -58,9 +58,8 @@ export interface IntegerTilePoint {
   readonly columns: number | Local<"i32">
   /** One i32 a column, beginning at the tile's first; undefined for none. */
   readonly columnTerms: Local<"i32"> | undefined
-  /** One i32 a row, to be multiplied by `rowFactor`; undefined for none. */
-  readonly rowSums: Local<"i32"> | undefined
-  readonly rowFactor: number
+  /** One i32 a row, beginning at the tile's first; undefined for none. */
+  readonly rowTerms: Local<"i32"> | undefined
   /** Addresses of the tile's first element in each view: operands, then results. Not changed. */
   readonly views: ReadonlyArray<Local<"i32">>
   /** Bytes in each view from row to row and from column to column. */
@@ -84,18 +83,16 @@ export const emitEpilogue = (
   const operands = epilogue.operands.length
   const views = point.views.map((local) => f.let(f.get(local)))
   const sums = f.let(f.get(point.sums))
-  const rowSums = point.rowSums === undefined ? undefined : f.let(f.get(point.rowSums))
+  const rowTerms = point.rowTerms === undefined ? undefined : f.let(f.get(point.rowTerms))
   const size = (dim: Dim.Dim): number | I32 => (typeof dim === "number" ? dim : f.get(f.let(emission.dim(dim))))
   const asI32 = (value: number | I32): I32 => (typeof value === "number" ? i32.const(value) : value)
   const rowSteps = point.rowSteps.map(size)
   const columnSteps = point.columnSteps.map(size)
   const known = f.let(i32.const(0))
+  const isStored = epilogue.results.every(({ view }) => Lanes.isBytes(view.dtype))
 
   const row = (index: Local<"i32">): void => {
-    const rowTerm =
-      rowSums === undefined
-        ? undefined
-        : f.let(i32x4.splat(i32.mul(i32.load(f.get(rowSums)), i32.const(point.rowFactor))))
+    const rowTerm = rowTerms === undefined ? undefined : f.let(v128.load32_splat(f.get(rowTerms)))
     /** Address of a view's element at a column. */
     const at = (view: number, column: number | Local<"i32">): { readonly address: I32; readonly offset: number } => {
       const pointer = views[view]
@@ -118,12 +115,13 @@ export const emitEpilogue = (
       return axis === point.rowAxis ? i32.add(first, f.get(index)) : first
     }
 
-    const vector = (column: number | Local<"i32">): void => {
+    /** The results at four columns. */
+    const computed = (column: number | Local<"i32">): ReadonlyArray<Lanes.Lanes> => {
       let sum: V128 = v128.load(...inTile(sums, column))
       if (point.columnTerms !== undefined) sum = i32x4.add(sum, v128.load(...inTile(point.columnTerms, column)))
       if (rowTerm !== undefined) sum = i32x4.add(sum, f.get(rowTerm))
       const kept = w.keep(sum)
-      const values = ScalarCode.vector(
+      return ScalarCode.vector(
         w,
         epilogue.results.map(({ value }) => value),
         {
@@ -144,18 +142,38 @@ export const emitEpilogue = (
             const wide = w.keep(four)
             return [i64x2.extend_low_i32x4_s(wide), i64x2.extend_high_i32x4_s(wide)]
           }
-        }
+        },
+        { stored: isStored }
       )
+    }
+
+    /** Results at one, two or four times four columns. */
+    const vectors = (columns: ReadonlyArray<number | Local<"i32">>): void => {
+      const all = columns.map(computed)
+      const [first = 0] = columns
       for (const [r, { view }] of epilogue.results.entries()) {
-        const value = values[r]
-        if (value === undefined) continue
-        const { address, offset } = at(operands + r, column)
         const step = columnSteps[operands + r] ?? 0
-        f.do(
-          step === DType.slotBytes(view.dtype)
-            ? Lanes.store(w, view.dtype, address, value, offset)
-            : Lanes.storeStrided(w, view.dtype, address, step, value, offset)
-        )
+        const values = all.flatMap((results) => (results[r] === undefined ? [] : [results[r]]))
+        if (isStored && step === 1) {
+          const { address, offset } = at(operands + r, first)
+          f.do(
+            Lanes.storeBytes(
+              w,
+              address,
+              values.map(([lanes]) => lanes),
+              offset
+            )
+          )
+          continue
+        }
+        for (const [place, value] of values.entries()) {
+          const { address, offset } = at(operands + r, columns[place] ?? first)
+          f.do(
+            step === DType.slotBytes(view.dtype)
+              ? Lanes.store(w, view.dtype, address, value, offset)
+              : Lanes.storeStrided(w, view.dtype, address, step, value, offset)
+          )
+        }
       }
     }
 
@@ -187,7 +205,14 @@ export const emitEpilogue = (
     const { columns } = point
     if (typeof columns === "number") {
       const whole = columns - (columns % 4)
-      for (let column = 0; column < whole; column += 4) vector(column)
+      // Bytes are stored together; other results as soon as they are there.
+      const widths = isStored ? [16, 8, 4] : [4]
+      for (let column = 0; column < whole;) {
+        const width = widths.find((one) => column + one <= whole) ?? 4
+        const begin = column
+        vectors(Array.from({ length: width / 4 }, (_, v) => begin + 4 * v))
+        column += width
+      }
       // What is left is not written twice: results may be operands.
       if (columns > whole) f.range(whole, columns, 1, (column) => single(column))
       return
@@ -196,7 +221,7 @@ export const emitEpilogue = (
     f.block((out) =>
       f.loop((again) => {
         f.brIf(out, i32.gt_s(i32.add(f.get(column), i32.const(4)), f.get(columns)))
-        vector(column)
+        vectors([column])
         f.set(column, i32.add(f.get(column), i32.const(4)))
         f.br(again)
       })
@@ -207,7 +232,7 @@ export const emitEpilogue = (
   f.loop((again) => {
     row(known)
     f.set(sums, i32.add(f.get(sums), i32.const(point.rowBytes)))
-    if (rowSums !== undefined) f.set(rowSums, i32.add(f.get(rowSums), i32.const(4)))
+    if (rowTerms !== undefined) f.set(rowTerms, i32.add(f.get(rowTerms), i32.const(4)))
     views.forEach((local, view) => {
       const step = rowSteps[view] ?? 0
       if (step !== 0) f.set(local, i32.add(f.get(local), asI32(step)))

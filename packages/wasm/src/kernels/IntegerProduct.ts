@@ -249,8 +249,8 @@ export const emitProduct = (
         f.range(0, f.get(rows), 1, (row) => {
           const start = f.let(i32.add(f.get(left), i32.mul(f.get(row), rowStep)))
           const unsigned = arithmetic.kind === "seven" && arithmetic.seven === "a"
-          const sum = rowSum(f, unsigned, start, rowBytes)
-          f.do(i32.store(i32.add(f.get(sums), i32.shl(f.get(row), i32.const(2))), sum))
+          const term = i32.mul(rowSum(f, unsigned, start, rowBytes), i32.const(scheme.offset.b - scheme.zero.b))
+          f.do(i32.store(i32.add(f.get(sums), i32.shl(f.get(row), i32.const(2))), term))
         })
 
       // Columns.
@@ -303,7 +303,7 @@ export const emitProduct = (
             )
           }
           choose(0)
-          const rowSums = needsRowSums(scheme)
+          const rowTerms = needsRowSums(scheme)
             ? f.let(i32.add(f.get(sums), i32.shl(f.get(row), i32.const(2))))
             : undefined
           emitEpilogue(f, emission, epilogue, {
@@ -312,8 +312,7 @@ export const emitProduct = (
             rows: f.get(here),
             columns: width,
             columnTerms: needsColumnTerms(scheme) ? terms : undefined,
-            rowSums,
-            rowFactor: scheme.offset.b - scheme.zero.b,
+            rowTerms,
             views: place,
             rowSteps: product.rows.views,
             columnSteps: product.columns.views,

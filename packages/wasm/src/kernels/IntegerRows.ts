@@ -8,7 +8,7 @@
  */
 import type { DType } from "@anneal/ir/DType"
 import type { I32, V128 } from "../Instruction.ts"
-import { i16x8, i32, i32x4, i8x16, v128 } from "../Instruction.ts"
+import { i16x8, i32, i32x4, i8x16, shuffle, v128 } from "../Instruction.ts"
 import type { FunctionBuilder, Local } from "../ModuleBuilder.ts"
 import type { IntegerScheme } from "./IntegerScheme.ts"
 import { rowElementBytes } from "./IntegerTile.ts"
@@ -183,11 +183,23 @@ export const fillRun = (f: FunctionBuilder, format: RowFormat, count: number, va
 /** The sum of a row of bytes in the form of `seven`; `bytes`, a multiple of 16, at least 16. */
 export const rowSum = (f: FunctionBuilder, unsigned: boolean, row: Local<"i32">, bytes: number): I32 => {
   const sum = f.let(i32x4.splat(i32.const(0)))
-  f.range(0, bytes, 16, (i) => {
-    const lanes = v128.load(i32.add(f.get(row), f.get(i)))
-    const pairs = unsigned ? i16x8.extadd_pairwise_i8x16_u(lanes) : i16x8.extadd_pairwise_i8x16_s(lanes)
-    f.set(sum, i32x4.add(f.get(sum), i32x4.extadd_pairwise_i16x8_s(pairs)))
-  })
-  const lane = (index: number): I32 => i32x4.extract_lane(f.get(sum), index)
-  return i32.add(i32.add(lane(0), lane(1)), i32.add(lane(2), lane(3)))
+  const ones = bytesSplat(f, 1)
+  const add = (address: I32, offset: number): void => {
+    const lanes = v128.load(address, offset)
+    const [signed, seven] = unsigned ? [ones, lanes] : [lanes, ones]
+    f.set(sum, i32x4.relaxed_dot_i8x16_i7x16_add_s(signed, seven, f.get(sum)))
+  }
+  if (bytes <= 16 * 2 * unrolled) for (let i = 0; i < bytes; i += 16) add(f.get(row), i)
+  else f.range(0, bytes, 16, (i) => add(i32.add(f.get(row), f.get(i)), 0))
+  const folded = (by: number): V128 =>
+    i32x4.add(
+      f.get(sum),
+      shuffle(
+        f.get(sum),
+        f.get(sum),
+        [...Array(16).keys()].map((byte) => (byte + by) % 16)
+      )
+    )
+  f.set(sum, folded(8))
+  return i32x4.extract_lane(folded(4), 0)
 }

@@ -333,7 +333,7 @@ class RowWriter {
           stride === 1
             ? Lanes.load(w, input.dtype, from, fixed)
             : Lanes.loadStrided(w, input.dtype, from, times(stride, bytes), fixed)
-        accumulator.add(VectorOps.cast(w, input.dtype, accumulate, value, true, false))
+        accumulator.add(VectorOps.cast(w, input.dtype, accumulate, value, true))
       })
     )
     const values = results.map(({ value }) => LoopPoint.unrounded(value))
