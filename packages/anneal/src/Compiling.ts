@@ -206,15 +206,12 @@ const tunerOf = (
     return Layer.provide(LockedTuner.layerFirst(before, here), rest)
   })
 
-/** What measures candidates of this graph; nothing is made ready before something is measured. */
-const measurerOf = (graph: IR.Graph, options: Compile.Options) => {
-  const [features = WasmTarget.plain] = options.flavours ?? Compile.defaultFlavours
+/** What measures candidates of these programs. */
+const measurerOf = ({ offers, planned }: Compile.Made, { flavours }: Compile.Options) => {
+  const [features = WasmTarget.plain] = flavours ?? Compile.defaultFlavours
   let subjects: ReadonlyMap<string, Measure.Subject> | undefined
   const subject = (key: string): Measure.Subject | undefined => {
-    if (subjects === undefined) {
-      const { offers, planned } = Compile.plan(graph, options)
-      subjects = Compile.subjects(planned, offers, features)
-    }
+    subjects ??= Compile.subjects(planned, offers, features)
     return subjects.get(key)
   }
   return Measure.make({ features, subject, parallel: availableParallelism() })
@@ -324,7 +321,7 @@ const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options:
     const here = header()
     const before = file === undefined ? undefined : yield* readLock(file)
     const fusionsOff = [...new Set([...(options.fusionsOff ?? []), ...offIn(before, here)])].toSorted()
-    const compiling = {
+    const wanted = {
       profiles,
       variant: WasmTarget.name,
       flavours: [...Compile.defaultFlavours, ...(options.wide === true ? [WasmTarget.wide] : [])],
@@ -333,8 +330,9 @@ const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options:
         ? {}
         : { sources: [...Candidates.sources, ...options.plugins.sources], claims: options.plugins.claims })
     }
+    const compiling = { ...wanted, made: Compile.plan(graph, wanted) }
     const given = yield* Effect.serviceOption(Measurer)
-    const measurer = Option.isSome(given) ? given.value : yield* measurerOf(graph, compiling)
+    const measurer = Option.isSome(given) ? given.value : yield* measurerOf(compiling.made, wanted)
     const tuner = (yield* tunerOf(options, before, here)).pipe(
       Layer.provide(Layer.succeed(Measurer, measurer)),
       Layer.provide(journal === undefined ? Journal.layerMemory : Journal.layerFile(journal))

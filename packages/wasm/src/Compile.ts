@@ -47,6 +47,8 @@ export interface Options {
   readonly sources?: ReadonlyArray<Candidates.Source>
   /** Nodes that kernels of `sources` compute whole, beside those that ours do. */
   readonly claims?: Rules["claims"]
+  /** The programs, where `plan` has made them already of the same graph with the same options. */
+  readonly made?: Made
   /** Holds the kernels that were decided against their regions' definitions; absent: a tuner that measures has done it. */
   readonly validate?: Validate
 }
@@ -231,11 +233,14 @@ const decided = (program: Program, tactic: (region: Region) => Candidate): Progr
   return { ...program, prepare: visit(program.prepare), steps: visit(program.steps) }
 }
 
+/** The programs of a graph, and the kernels of their regions. */
+export interface Made {
+  readonly planned: ReadonlyArray<Planned>
+  readonly offers: Offers
+}
+
 /** The programs of a graph and what is to decide in them; nothing is decided yet. */
-export const plan = (
-  graph: Graph,
-  options: Options = {}
-): { readonly planned: ReadonlyArray<Planned>; readonly offers: Offers } => {
+export const plan = (graph: Graph, options: Options = {}): Made => {
   const { flavours = defaultFlavours, profiles = [] } = options
   const offers = new Offers(options.sources ?? Candidates.sources)
   const planned = Points.points(graph, profiles).map((point, place) =>
@@ -316,7 +321,7 @@ export const compile = (
   Effect.gen(function* () {
     const tuner = yield* Tuners.Tuner
     const { flavours = defaultFlavours } = options
-    const { offers, planned } = yield* Effect.sync(() => plan(graph, options))
+    const { offers, planned } = yield* Effect.sync(() => options.made ?? plan(graph, options))
     const choices = choicesOf(planned)
     const tuned = yield* tuner.decide([...choices.values()])
     const { validate } = options

@@ -8,7 +8,7 @@ import * as DTypes from "@anneal/ir/DType"
 import type { Dim } from "@anneal/ir/Dim"
 import * as Float from "@anneal/ir/Float"
 import * as Numbers from "@anneal/ir/Numbers"
-import type { Elements } from "@anneal/lower/Interpret"
+import type * as Interpret from "@anneal/lower/Interpret"
 import type { Program } from "@anneal/lower/Program"
 import type { Region } from "@anneal/lower/Region"
 import * as Regions from "@anneal/lower/Region"
@@ -67,6 +67,36 @@ const rangesOf = (region: Region, size: (dim: Dim) => number): ReadonlyMap<numbe
   return found
 }
 
+/** Elements by value: as they are, or float64. */
+export type Elements = Interpret.Elements | Float32Array
+
+/** A view with every dim as a number. */
+export interface Placed extends Omit<Interpret.Placed, "data"> {
+  readonly data: Elements
+}
+
+export interface Drawn {
+  readonly dtype: DType
+  /** As it lies in memory, which is shared: it is posted to any number of workers without a copy. */
+  readonly data: TypedArray
+  readonly elements: Elements
+}
+
+const elementsOf = (dtype: DType, data: TypedArray): Elements =>
+  data instanceof BigInt64Array || data instanceof BigUint64Array || data instanceof Float32Array
+    ? data
+    : Numbers.toNumbers({ dtype, shape: [data.length], data })
+
+/** Room for so many elements, shared. */
+const allocate = (dtype: DType, length: number): TypedArray =>
+  DTypes.view(dtype, new SharedArrayBuffer(length * DTypes.slotBytes(dtype)), 0, length)
+
+const sharedCopy = (dtype: DType, { buffer, byteLength, byteOffset, length }: TypedArray): TypedArray => {
+  const copy = allocate(dtype, length)
+  new Uint8Array(copy.buffer).set(new Uint8Array(buffer, byteOffset, byteLength))
+  return copy
+}
+
 const mostFresh = 65_521
 const edgeFloats = [0, -0, 1, -1, 0.5, -0.5, 1e-3, -1e-3, 1e-30, -1e-30, 1e-42, 3, -7, 100, -100, 1000, -1e4, 88, -88]
 
@@ -98,7 +128,7 @@ const repeat = (data: TypedArray, fresh: number): void => {
 }
 
 const drawFloats = (length: number, from: Float32Array, random: () => number): Float32Array => {
-  const data = new Float32Array(length)
+  const data = new Float32Array(new SharedArrayBuffer(4 * length))
   const begin = Math.floor(random() * from.length)
   data.set(from.subarray(begin, begin + length))
   const rest = Math.min(length, from.length) - (from.length - begin)
@@ -108,7 +138,7 @@ const drawFloats = (length: number, from: Float32Array, random: () => number): F
 }
 
 const draw = (dtype: DType, length: number, kind: Kind, range: Range | undefined, random: () => number): TypedArray => {
-  const data = DTypes.allocate(dtype, length)
+  const data = allocate(dtype, length)
   const pick = (): number => {
     if (range !== undefined) return range.least + Math.floor(random() * (range.greatest - range.least + 1))
     if (dtype === "bool") return random() < 0.5 ? 0 : 1
@@ -134,19 +164,6 @@ const draw = (dtype: DType, length: number, kind: Kind, range: Range | undefined
   return data
 }
 
-export interface Drawn {
-  readonly dtype: DType
-  /** As it lies in memory. */
-  readonly data: TypedArray
-  /** By value. */
-  readonly elements: Elements
-}
-
-const elementsOf = (dtype: DType, data: TypedArray): Elements =>
-  data instanceof BigInt64Array || data instanceof BigUint64Array
-    ? data
-    : Numbers.toNumbers({ dtype, shape: [data.length], data })
-
 const drawn = (dtype: DType, data: TypedArray): Drawn => ({ dtype, data, elements: elementsOf(dtype, data) })
 
 /** What is drawn: a region's buffers at the sizes that it is measured at. */
@@ -169,7 +186,7 @@ const readBuffers = ({ program, region }: Subject) => {
 export const constants = (subject: Subject): ReadonlyMap<string, Drawn> =>
   new Map(
     readBuffers(subject).flatMap(({ buffer: { constant, dtype }, id }) =>
-      constant === undefined ? [] : [[id, drawn(dtype, Constants.load(constant).data)]]
+      constant === undefined ? [] : [[id, drawn(dtype, sharedCopy(dtype, Constants.load(constant).data))]]
     )
   )
 

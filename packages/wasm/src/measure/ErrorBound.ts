@@ -97,6 +97,15 @@ const ruleOf = (part: Scalar, size: (dim: Dim) => number, previous: (name: strin
           return Math.abs(Number(a.value) - Number(b.value)) <= a.error + b.error ? 1 : 0
         }
       if (part.op === "min" || part.op === "max") return (at) => Math.max(at(part.a).error, at(part.b).error)
+      if (DTypes.isFloat(part.dtype) && (part.op === "add" || part.op === "sub"))
+        return (at, value) => at(part.a).error + at(part.b).error + rounding(part.dtype, value, 1)
+      if (DTypes.isFloat(part.dtype) && part.op === "mul")
+        return (at, value) => {
+          const [a, b] = [at(part.a), at(part.b)]
+          if (a.error === 0 && b.error === 0) return rounding(part.dtype, value, 1)
+          const carried = Math.abs(Number(a.value)) * b.error + Math.abs(Number(b.value)) * a.error + a.error * b.error
+          return (Number.isNaN(carried) ? Infinity : carried) + rounding(part.dtype, value, 1)
+        }
       const f = alone(part, size)
       const float = DTypes.isFloat(part.dtype)
       const ulps = ulpsOf(part.op)

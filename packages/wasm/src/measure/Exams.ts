@@ -29,8 +29,7 @@ export interface Paper {
 /** Papers kept: candidates of one region are checked one after another, or side by side. */
 const kept = 8
 
-const bytesOf = ({ data }: Draw.Drawn): Uint8Array =>
-  Placing.shared(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+const bytesOf = ({ data }: Draw.Drawn): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
 
 export interface Options {
   readonly oracle: OracleService
@@ -78,8 +77,9 @@ export class Exams {
         const all = new Map([...constants, ...drawn])
         const setting = { buffers: new Map([...all].map(([id, { elements }]) => [id, elements])), size: drawing.size }
         const expected =
-          RegionOracle.expectations(region, { ...setting, effort, random, amplification }) ??
-          (yield* NodeOracle.expectations(subject, drawing.size, all, oracle))
+          region.kind === "recurrent" || region.kind === "whole"
+            ? yield* NodeOracle.expectations(region, drawing.size, all, oracle)
+            : RegionOracle.expectations(region, { ...setting, effort, random, amplification })
         const contents = new Map([...weights, ...[...drawn].map(([id, one]) => [id, bytesOf(one)] as const)])
         exams.push({ kind, contents, expected })
       }

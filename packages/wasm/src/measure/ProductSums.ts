@@ -3,9 +3,9 @@
  * another order of summing: one walk over the terms.
  */
 import type { Dim } from "@anneal/ir/Dim"
-import type { Placed } from "@anneal/lower/Interpret"
 import type { Contraction, Convolution } from "@anneal/lower/Region"
 import type { View } from "@anneal/lower/View"
+import type { Placed } from "./Draw.ts"
 
 /** Written again at each point. */
 export interface Sums {
@@ -26,10 +26,10 @@ export interface ProductSums {
 }
 
 /** By value; sizes of 64 bits are no operands of products. */
-const numbersOf = ({ data }: Placed): Float64Array =>
-  data instanceof Float64Array ? data : Float64Array.from(data, Number)
+const numbersOf = ({ data }: Placed): Float32Array | Float64Array =>
+  data instanceof Float64Array || data instanceof Float32Array ? data : Float64Array.from(data, Number)
 
-const greatestOf = (data: Float64Array): number => {
+const greatestOf = (data: Float32Array | Float64Array): number => {
   let greatest = 0
   for (const value of data) if (Math.abs(value) > greatest) greatest = Math.abs(value)
   return greatest
@@ -42,8 +42,8 @@ const outside = (): never => {
 /** `count` terms from the two places on. */
 const walk = (
   sums: Sums,
-  a: Float64Array,
-  b: Float64Array,
+  a: Float32Array | Float64Array,
+  b: Float32Array | Float64Array,
   from: readonly [a: number, b: number],
   step: readonly [a: number, b: number],
   { accumulate, zero }: Contraction | Convolution,

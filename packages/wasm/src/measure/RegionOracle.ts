@@ -9,11 +9,22 @@ import * as DTypes from "@anneal/ir/DType"
 import * as Tensors from "@anneal/ir/Tensor"
 import type { Element } from "@anneal/lower/Evaluate"
 import * as Evaluate from "@anneal/lower/Evaluate"
-import type { Elements, Placed } from "@anneal/lower/Interpret"
 import * as Interpret from "@anneal/lower/Interpret"
 import * as MainLoops from "@anneal/lower/MainLoops"
-import type { Attention, Contraction, Convolution, Loop, Region, Rows, Stage, Window } from "@anneal/lower/Region"
+import type {
+  Attention,
+  Contraction,
+  Convolution,
+  Loop,
+  Recurrent,
+  Region,
+  Rows,
+  Stage,
+  Whole,
+  Window
+} from "@anneal/lower/Region"
 import type { View } from "@anneal/lower/View"
+import type { Elements, Placed } from "./Draw.ts"
 import type { Approximate } from "./ErrorBound.ts"
 import * as ErrorBound from "./ErrorBound.ts"
 import * as ProductSums from "./ProductSums.ts"
@@ -41,8 +52,10 @@ export interface Setting {
   readonly amplification?: number
 }
 
+const nothing = new Float64Array()
+
 const place = (view: View, { buffers, size }: Setting): Placed => ({
-  data: buffers.get(view.buffer) ?? new Float64Array(),
+  data: buffers.get(view.buffer) ?? nothing,
   shape: view.shape.map(size),
   offset: size(view.offset),
   strides: view.strides.map(size)
@@ -75,7 +88,7 @@ const borders = (extent: number): ReadonlyArray<number> => {
 }
 
 /**
- * Points of a shape: all, or as many: each of the outermost places of each axis, where tiles end, in turns, for half of
+ * Points of a shape: all, or as many: its first and last corner; each of the outermost places of each axis, where tiles end, in turns, for half of
  * them; then points of which half of the coordinates are near an end.
  */
 export const sample = (
@@ -97,6 +110,8 @@ export const sample = (
     })
     points.set(point.join(), point)
   }
+  // The corner where all axes end, and the one where all begin.
+  for (const corner of [shape.map((extent) => extent - 1), shape.map(() => 0)]) points.set(corner.join(), corner)
   const ends = shape.map((extent) => (extent > 1 ? borders(extent) : []))
   for (let away = 0; away < 2 * border; away++)
     for (const [axis, places] of ends.entries()) {
@@ -145,7 +160,13 @@ const pass = ({ cost, previous, reads, results, shape }: Pass, setting: Setting)
   })
 }
 
-const magnitudes = (elements: Elements): Elements =>
+/** Main loops are prepared on float64. */
+const widened = (placed: Placed) => {
+  const { data } = placed
+  return { ...placed, data: data instanceof Float32Array ? new Float64Array(data) : data }
+}
+
+const magnitudes = <A extends Elements>(elements: A): A | Float64Array =>
   elements instanceof Float64Array ? elements.map(Math.abs) : elements
 
 /** Contractions and convolutions: γ(k) Σ|a·b|; algorithms that add and take away are bound by the greatest |a|, too. */
@@ -181,21 +202,13 @@ const products = (region: Contraction | Convolution, setting: Setting): Readonly
 
 const windows = (region: Window, setting: Setting): ReadonlyArray<Expected> => {
   const { size } = setting
-  const loop = MainLoops.prepare(region, (view) => place(view, setting), size)
+  const input = widened(place(region.input, setting))
+  const loop = MainLoops.prepare(region, () => input, size)
   const depth = Tensors.size(region.kernel)
   const { dtype } = region.input
   const factor = !DTypes.isFloat(dtype) || region.combine === "max" ? 0 : gamma(depth, ErrorBound.unitRoundoff(dtype))
   const absolute =
-    factor === 0
-      ? undefined
-      : MainLoops.prepare(
-          region,
-          (view) => {
-            const placed = place(view, setting)
-            return { ...placed, data: magnitudes(placed.data) }
-          },
-          size
-        )
+    factor === 0 ? undefined : MainLoops.prepare(region, () => ({ ...input, data: magnitudes(input.data) }), size)
   return pass(
     {
       shape: loop.shape,
@@ -294,7 +307,7 @@ const rows = (region: Rows, setting: Setting): ReadonlyArray<Expected> => {
   const elements = sample(inner, length, setting.random)
   const effort = 10 * (length + 1) * programs.length
   const chosen = sample(outer, Math.max(8, Math.min(2_000, Math.floor(setting.effort / effort))), setting.random)
-  const nothing: Approximate = { value: 0, error: 0 }
+  const none: Approximate = { value: 0, error: 0 }
   return chosen.flatMap((row) => {
     const byRow = new Map<string, Approximate>()
     const byElement = new Map<string, ReadonlyArray<Approximate>>()
@@ -305,8 +318,8 @@ const rows = (region: Rows, setting: Setting): ReadonlyArray<Expected> => {
           return view === undefined ? 0 : (view.data[addressOf(view, [...row, ...point]) + displacement] ?? 0)
         },
         index: (axis) => (axis < rank ? row[axis] : point[axis - rank]) ?? 0,
-        previous: (name) => byRow.get(name) ?? byElement.get(name)?.[position] ?? nothing
-      })[0] ?? nothing
+        previous: (name) => byRow.get(name) ?? byElement.get(name)?.[position] ?? none
+      })[0] ?? none
     const first = inner.map(() => 0)
     for (const [which, stage] of region.stages.entries()) {
       if (stage.kind === "row") byRow.set(stage.name, at(which, first, 0))
@@ -387,10 +400,8 @@ const attention = (region: Attention, setting: Setting): ReadonlyArray<Expected>
   })
 }
 
-/**
- * What the results must be. Undefined for regions that are one node of the graph: the oracle of graphs knows those.
- */
-export const expectations = (region: Region, setting: Setting): ReadonlyArray<Expected> | undefined => {
+/** What the results must be. Of regions that are one node of the graph `NodeOracle` knows. */
+export const expectations = (region: Exclude<Region, Recurrent | Whole>, setting: Setting): ReadonlyArray<Expected> => {
   switch (region.kind) {
     case "loop":
       return pass(
@@ -412,19 +423,15 @@ export const expectations = (region: Region, setting: Setting): ReadonlyArray<Ex
       return windows(region, setting)
     case "attention":
       return attention(region, setting)
-    case "recurrent":
-    case "whole":
-      return undefined
   }
 }
 
 /** Every element that a view shows, by its place in the buffer. */
 export const eachAddress = (view: View, size: Setting["size"], visit: (at: number) => void): void => {
-  const placed: Placed = {
-    data: new Float64Array(),
-    shape: view.shape.map(size),
-    offset: size(view.offset),
-    strides: view.strides.map(size)
-  }
-  Interpret.forEach(placed.shape, [placed], ([at]) => visit(at ?? 0))
+  const [shape, strides] = [view.shape.map(size), view.strides.map(size)]
+  const [count, step] = [shape.at(-1) ?? 1, strides.at(-1) ?? 0]
+  const rows = { data: new Float64Array(), shape: shape.slice(0, -1), offset: size(view.offset), strides }
+  Interpret.forEach(rows.shape, [rows], ([first = 0]) => {
+    for (let i = 0, at = first; i < count; i++, at += step) visit(at)
+  })
 }
