@@ -3,7 +3,7 @@
 //   run      yield* session.run(inputs), in one fiber
 //   promise  await Effect.runPromise(session.run(inputs))
 //   bound    bound.run(), after the inputs are written where it reads them
-import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Reference from "@anneal/reference/Reference"
 import type * as Runtime from "@anneal/runtime/Executor"
 import * as Sessions from "@anneal/runtime/Session"
@@ -24,7 +24,7 @@ const services = (threads: number) =>
       wide: process.execArgv.includes(wideFlag),
       ...(threads === 1 ? {} : { threads: { threads, spawn: NodeThreads.spawn } })
     }).pipe(Layer.provide(Reference.layer())),
-    NodeServices.layer
+    NodeFileSystem.layer
   )
 
 const bound =
