@@ -339,8 +339,9 @@ export const layer = (strategy: Strategy, options: Options = {}): Layer.Layer<Tu
             warned: { journal: false },
             checking: { spent: 0, count: 0 }
           }
-          yield* checkOnly(tuning, groups).pipe(
-            Effect.andThen(search(tuning, groups, width)),
+          // What there is nothing to decide of comes last: time is for what can be made faster.
+          yield* search(tuning, groups, width).pipe(
+            Effect.andThen(checkOnly(tuning, groups)),
             Effect.mapError((error) => cannot(space, error.message))
           )
           const unmeasured = countOpen(groups, measurements)

@@ -44,9 +44,8 @@ const roundings = (region: Region, size: Size): number => {
   return 4 * (terms + 16) * ErrorBound.unitRoundoff("f32")
 }
 
-/** The first and the last place of an axis. */
-const ends = (view: View | null, axis: number, size: Size): View | null => {
-  const extent = size(view?.shape[axis] ?? 1)
+/** The first and the last of so many places of an axis. */
+const ends = (view: View | null, axis: number, extent: number, size: Size): View | null => {
   if (view === null || extent <= 2) return view
   const change = (list: ReadonlyArray<Dim>, to: number) => list.map((dim, place) => (place === axis ? to : dim))
   const step = (extent - 1) * size(view.strides[axis] ?? 0)
@@ -67,17 +66,20 @@ interface Looked extends Pick<Recurrent, "operands" | "results"> {
 
 const shapesOf = ({ outputs }: Graphs.Node, size: Size) => outputs.map(({ type }) => type.shape.map(size))
 
-/** The same layer for the first and the last row of the batch. */
-const firstAndLast = (region: Recurrent, node: Graphs.Node, size: Size): Looked => ({
-  operands: region.operands.map((view, place) => {
-    const axis = batchOf(place)
-    return axis === undefined ? view : ends(view, axis, size)
-  }),
-  results: region.results.map((view, place) => ends(view, batchOfResult(place), size)),
-  shapes: shapesOf(node, size).map((shape, place) =>
-    shape.map((extent, axis) => (axis === batchOfResult(place) ? Math.min(2, extent) : extent))
-  )
-})
+/** The same layer for the first and the last row of the batch, which is as large as x says. */
+const firstAndLast = (region: Recurrent, node: Graphs.Node, size: Size): Looked => {
+  const batch = size(region.operands[0]?.shape[1] ?? 1)
+  return {
+    operands: region.operands.map((view, place) => {
+      const axis = batchOf(place)
+      return axis === undefined ? view : ends(view, axis, batch, size)
+    }),
+    results: region.results.map((view, place) => ends(view, batchOfResult(place), batch, size)),
+    shapes: shapesOf(node, size).map((shape, place) =>
+      shape.map((extent, axis) => (axis === batchOfResult(place) && batch > 2 ? 2 : extent))
+    )
+  }
+}
 
 /** The node alone, on operands like these, with results of these shapes. */
 const graphOf = (
