@@ -1,5 +1,5 @@
-// Rows of attention, paged decode and skinny products: the best of the fitting instances, checked first; the peers of
-// attention are measured by peers.py in the same call, the others against the bytes' floor at the measured copy bandwidth.
+// Rows of paged decode, skinny products and row operations: the best of the fitting instances, checked first, against the bytes' floor at the
+// measured copy bandwidth. Attention is measured by peers.py, in turns with its peers.
 #pragma once
 #include "../../native/test-gpu/RowCases.hpp"
 #include "Timing.hpp"
@@ -68,7 +68,7 @@ class TokenBench {
         if (splits * batch * kv_heads > 8192 || splits * batch * kv_heads < 64) continue;
         Repeated timed(device_, std::max(2, sets * 2), [&](int c, CUstream s) {
           DecodeProblem p;
-          p.batch = batch, p.heads = heads, p.kv_heads = kv_heads, p.dim = dim, p.pages_of_sequence = of_sequence, p.splits = splits, p.scale = 0.0884f;
+          p.batch = batch, p.heads = heads, p.kv_heads = kv_heads, p.dim = dim, p.pages_of_sequence = of_sequence, p.splits = splits, p.pool_pages = (int)pages, p.scale = 0.0884f;
           p.q = q.data(), p.k = k.data(), p.v = v.data(), p.table = table.data() + (size_t)of_sequence * batch * 4 * (c % sets), p.lengths = lengths.data(), p.out = out.data(),
           p.partial = partial.data(), p.arrived = arrived.data(), p.k_scales = k_scales.data(), p.v_scales = v_scales.data();
           prepare_decode(i, p)(s);
@@ -101,31 +101,6 @@ class TokenBench {
       best.take(i, timed.median(7), verbose_, bytes);
     }
     report("rows", (std::string(kind) + " " + std::to_string(rows) + "x" + std::to_string(columns)).c_str(), best, bytes);
-  }
-
-  void attention(int batch, int tokens, int heads, int dim, bool causal) {
-    const size_t count = (size_t)batch * tokens * heads * dim;
-    const Buffer q(count * 2), k(count * 2), v(count * 2), o(count * 2);
-    reference_.fill(q.data(), Type::f16, count, 1);
-    reference_.fill(k.data(), Type::f16, count, 2);
-    reference_.fill(v.data(), Type::f16, count, 3);
-    AttentionProblem p;
-    p.batch = batch, p.queries = p.keys = tokens, p.heads = p.kv_heads = heads, p.dim = dim, p.scale = 1.0f / std::sqrt((float)dim);
-    p.q = q.data(), p.k = k.data(), p.v = v.data(), p.o = o.data();
-    Best best;
-    const double operations = 4.0 * batch * heads * tokens * (double)tokens * dim / (causal ? 2 : 1);
-    for (const Instance &i : instances_) {
-      if (i.kernel != "AttentionSm90" || i.number("HEAD_DIM", 0) != dim || (i.number("CAUSAL", 0) != 0) != causal || i.text("INPUT", "") != "f16" || i.number("LENGTHS", 0) || i.number("BIAS", 0) || i.number("WINDOW", 0) || i.number("PACKED", 0)) continue;
-      const Launch launch = prepare_attention(device_, i, p);
-      Repeated timed(device_, 4, [&](int, CUstream s) { launch(s); });
-      const double us = timed.median(11);
-      if (verbose_) std::printf("    %8.1f TFLOP/s ", operations / us * 1e-6);
-      best.take(i, us, verbose_, 8.0 * count);
-    }
-    if (!best.instance) return;
-    std::printf("attention    b%d t%d h%d d%d %s: %.1f us, %.1f TFLOP/s  %s\n", batch, tokens, heads, dim, causal ? "causal" : "full", best.us, operations / best.us * 1e-6, best.instance->name.c_str());
-    std::fprintf(json_, "{\"section\":\"attention\",\"batch\":%d,\"tokens\":%d,\"heads\":%d,\"dim\":%d,\"causal\":%d,\"instance\":\"%s\",\"ours_us\":%.3f,\"tflops\":%.1f}\n", batch, tokens, heads, dim, causal, best.instance->name.c_str(), best.us, operations / best.us * 1e-6);
-    std::fflush(json_);
   }
 
  private:

@@ -1,4 +1,4 @@
-// Measures the kernels against their peers: `bench FOLDER PEER.so OUT.jsonl [--only SECTION] [--verbose 1]`.
+// Measures the kernels against their peers: `bench FOLDER PEER.so OUT.jsonl [--only SECTION] [--shape MxNxK] [--verbose 1]`: products of one shape only, every instance's time.
 // `--product MxNxK --instance NAME` launches one f16 product a few times and times nothing: what a profiler is put around.
 #include "Conv.hpp"
 #include "Gemm.hpp"
@@ -32,11 +32,12 @@ static void print_profile(const Device &device, const Instance &instance, const 
 
 int main(int count, char **arguments) {
   if (count < 4) return std::fprintf(stderr, "bench FOLDER PEER.so OUT.jsonl [--only SECTION] [--verbose 1]\n"), 2;
-  std::string only, product, chosen;
+  std::string only, shape, product, chosen;
   bool verbose = false;
   for (int i = 4; i + 1 < count; i += 2) {
     const std::string option = arguments[i];
     if (option == "--only") only = arguments[i + 1];
+    else if (option == "--shape") shape = arguments[i + 1];
     else if (option == "--product") product = arguments[i + 1];
     else if (option == "--instance") chosen = arguments[i + 1];
     else if (option == "--verbose") verbose = true;
@@ -77,7 +78,7 @@ int main(int count, char **arguments) {
   }
   GemmBench gemm(device, instances, reference, lt, json);
   for (const GemmRow &row : gemm_rows())
-    if (wanted(row.section)) try {
+    if (wanted(row.section) && (std::to_string(row.m) + "x" + std::to_string(row.n) + "x" + std::to_string(row.k)).find(shape) != std::string::npos) try {
         gemm.run(row, verbose);
       } catch (const std::exception &error) {
         std::printf("%s %dx%dx%d: %s\n", row.section, row.m, row.n, row.k, error.what());
@@ -95,9 +96,6 @@ int main(int count, char **arguments) {
     for (const char *weight : {"f16", "s8", "s4"})
       for (const auto &[n, k] : {std::pair{4096, 4096}, {11008, 4096}})
         for (const int m : {1, 4, 16}) tokens.skinny(weight, m, n, k);
-  if (wanted("attention"))
-    for (const bool causal : {false, true})
-      for (const auto &[b, t] : {std::pair{1, 2048}, {8, 2048}, {1, 8192}, {2, 8192}}) tokens.attention(b, t, 16, 128, causal);
   if (wanted("decode"))
     for (const char *kv : {"f16", "e4m3", "s8"})
       for (const int batch : {1, 16, 64}) tokens.decode(batch, 4096, 32, 8, 128, kv);

@@ -7,3 +7,4 @@ node "$here/native/kernels/compile-all.ts" "$@" || true
 host="g++ -std=c++20 -O1 -Wall -I$cuda/include -static-libstdc++ -static-libgcc"
 $host "$here/native/test-gpu/gpu-test.cpp" -o "$built/gpu-test" -ldl
 $host "$here/bench/gpu/bench.cpp" -o "$built/bench" -ldl
+$host -shared -fPIC "$here/bench/gpu/AttentionFace.cpp" -o "$built/attention.so" -ldl

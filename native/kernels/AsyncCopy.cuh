@@ -92,6 +92,11 @@ __device__ __forceinline__ u32 cluster_rank() {
 __device__ __forceinline__ void cluster_sync() {
   asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
+// The blocks of a cluster wait for one another and no more: the fence of cluster_sync waits for everything that is under way (descriptors being
+// fetched, results being written), 1,000 to 1,800 cycles at the beginning and the end of a kernel. Barriers' set-up has a fence of its own.
+__device__ __forceinline__ void cluster_meet() {
+  asm volatile("barrier.cluster.arrive.relaxed.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
+}
 __device__ __forceinline__ u32 cluster_address(u32 address, u32 block_rank) {
   u32 r;
   asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(r) : "r"(address), "r"(block_rank));

@@ -75,6 +75,7 @@
 #ifndef OWN_O
 #define OWN_O 1
 #endif
+constexpr float kSlack = 8.0f;
 constexpr int kRows = 128, kSlabs = (HEAD_DIM + 63) / 64;
 constexpr int kQueryBytes = kRows * kSlabs * 128, kKeyBytes = KEYS * kSlabs * 128;
 static_assert(KEYS % 16 == 0 && HEAD_DIM % 16 == 0 && HEAD_DIM <= 256, "tiles are whole fragments");
@@ -294,8 +295,11 @@ extern "C" __global__ void __launch_bounds__(384, 1)
           if (key >= limit || before) s[i] = -__int_as_float(0x7f800000);
         }
       };
-      // Turns s into exponentials under the new row maxima; gives what o and the sums must be scaled by.
+      // Turns s into exponentials under a reference, and says whether o must be scaled by `factor`. The reference is the row's maximum, but an
+      // old one stays until a score lies more than kSlack powers of two above it: o, the sums and P are then larger by at most that, which the
+      // division at the end takes out again exactly, and o is hardly ever touched between its products.
       auto softmax = [&](float (&factor)[2], bool first) {
+        bool grows = false;
 #pragma unroll
         for (int h = 0; h < 2; h++) {
           float m = first ? -__int_as_float(0x7f800000) : most[h];
@@ -304,10 +308,20 @@ extern "C" __global__ void __launch_bounds__(384, 1)
           for (int i = 0; i < KEYS / 8; i++) m = fmaxf(m, fmaxf(s[4 * i + 2 * h], s[4 * i + 2 * h + 1]));
           m = fmaxf(m, __shfl_xor_sync(0xffffffff, m, 1));
           m = fmaxf(m, __shfl_xor_sync(0xffffffff, m, 2));
-          most[h] = m;
-          const float at = m == -__int_as_float(0x7f800000) ? 0.0f : m * shape.scale_log2;
-          factor[h] = first ? 1.0f : exp2_fast(fmaf(before, shape.scale_log2, -at));
-          float total = first ? 0.0f : sum[h] * factor[h];
+          factor[h] = 1.0f;
+          if (first) {
+            most[h] = m, sum[h] = 0.0f;
+          } else if (!((m - before) * shape.scale_log2 <= kSlack)) { // true of a row that has seen nothing
+            most[h] = m, grows = true;
+            factor[h] = exp2_fast(fmaf(before, shape.scale_log2, m == -__int_as_float(0x7f800000) ? 0.0f : -m * shape.scale_log2));
+            sum[h] *= factor[h];
+          }
+        }
+        const bool any = first ? false : __any_sync(0xffffffff, grows);
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+          const float at = most[h] == -__int_as_float(0x7f800000) ? 0.0f : most[h] * shape.scale_log2;
+          float total = sum[h];
 #pragma unroll
           for (int i = 0; i < KEYS / 8; i++) {
             const float x = exp2_fast(fmaf(s[4 * i + 2 * h], shape.scale_log2, -at)), y = exp2_fast(fmaf(s[4 * i + 2 * h + 1], shape.scale_log2, -at));
@@ -316,6 +330,7 @@ extern "C" __global__ void __launch_bounds__(384, 1)
           }
           sum[h] = total;
         }
+        return any;
       };
 
       float factor[2];
@@ -350,13 +365,15 @@ extern "C" __global__ void __launch_bounds__(384, 1)
           if (OWN_O && j == w.first_block) release(q_empty);
           if (++k_stage == STAGES) k_stage = 0, k_phase ^= 1;
           mask(j);
-          softmax(factor, false);
+          const bool scaled = softmax(factor, false);
           mma_wait<0>();
           hold(o);
           release(v_empty + 8 * v_stage);
           if (++v_stage == STAGES) v_stage = 0, v_phase ^= 1;
+          if (scaled) {
 #pragma unroll
-          for (int i = 0; i < HEAD_DIM / 2; i++) o[i] *= factor[i / 2 % 2];
+            for (int i = 0; i < HEAD_DIM / 2; i++) o[i] *= factor[i / 2 % 2];
+          }
           pack();
         }
         barrier_wait(v_full + 8 * v_stage, v_phase);

@@ -44,9 +44,9 @@ const skinnies: ReadonlyArray<Instance> = [
   skinny("bf16", 8, 1, 4, 1)
 ]
 
-/** Weights through a ring in shared memory; `rows` of X, `perSm` blocks a multiprocessor. */
-const ring = (weight: string, rows: number, stages: number, perSm: number, warps = 8, resident = 0): Instance => ({
-  name: `skinny90-${weight}-x${rows}-w${warps}-s${stages}-o${perSm}${resident === 0 ? "" : `-r${resident}`}`,
+/** Weights through a ring in shared memory; `rows` of X, `perSm` blocks a multiprocessor, `flight` pieces on their way (0: `stages`). */
+const ring = (weight: string, rows: number, stages: number, perSm: number, warps: number, flight: number): Instance => ({
+  name: `skinny90-${weight}-x${rows}-w${warps}-s${stages}-o${perSm}${flight === 0 ? "" : `-f${flight}`}`,
   template: "SkinnySm90",
   entry: "skinny90",
   architecture: "90a",
@@ -56,28 +56,21 @@ const ring = (weight: string, rows: number, stages: number, perSm: number, warps
     STAGES: stages,
     WARPS: warps,
     PER_SM: perSm,
-    ...(resident === 0 ? {} : { RESIDENT: resident })
+    ...(flight === 0 ? {} : { FLIGHT: flight })
   }
 })
 
 const rings: ReadonlyArray<Instance> = ["s4", "s8"].flatMap((weight) =>
   [1, 4, 8, 16].flatMap((rows) => [
-    ring(weight, rows, 4, 2),
-    ring(weight, rows, 8, 1),
-    ring(weight, rows, 8, 2),
-    ring(weight, rows, 4, 2, 16)
+    ring(weight, rows, 8, 1, 8, 2),
+    ring(weight, rows, 8, 1, 8, 4),
+    ring(weight, rows, rows === 16 ? 3 : 4, 1, 16, 1),
+    ring(weight, rows, rows === 16 ? 3 : 4, 1, 16, 2),
+    ring(weight, rows, 4, 2, 8, 0),
+    ring(weight, rows, 4, 2, 8, 2),
+    ring(weight, rows, 4, 2, 16, 0)
   ])
 )
-const singleRowRings: ReadonlyArray<Instance> = ["s4", "s8"].flatMap((weight) => [
-  ring(weight, 1, 4, 1, 16),
-  ring(weight, 1, 2, 2, 16),
-  ring(weight, 1, 3, 1, 16, 3),
-  ring(weight, 1, 4, 1, 16, 2),
-  ring(weight, 1, 7, 1, 8, 3),
-  ring(weight, 1, 2, 2, 16, 3),
-  ring(weight, 1, 3, 2, 8, 5),
-  ring(weight, 4, 3, 1, 16, 3)
-])
 
 /** A first layer: channels, square filter, stride. */
 const fewChannels = (channels: number, filter: number, stride: number, warps: number, perSm: number): Instance => ({
@@ -189,10 +182,14 @@ const decode = (
   warps = 4,
   cluster = 0,
   kv = input,
-  early = 0
+  early = 0,
+  steps = 0,
+  flight = 0
 ): Instance => ({
   name: [
     `decode-${input}${kv === input ? "" : `-${kv}`}-d${dim}-p${page}-w${warps}-o${perSm}`,
+    ...(steps > 0 ? [`ring${steps}`] : []),
+    ...(flight > 0 ? [`f${flight}`] : []),
     ...(cluster === 1 ? ["cluster"] : []),
     ...(early === 1 ? ["early"] : [])
   ].join("-"),
@@ -208,7 +205,9 @@ const decode = (
     CLUSTER: cluster,
     KV: kv,
     CONSTANT_HISTORY: early,
-    DENSE_TOKENS: page === 64 ? 1 : 0
+    DENSE_TOKENS: page === 64 ? 1 : 0,
+    ...(steps > 0 ? { RING: steps } : {}),
+    ...(flight > 0 ? { FLIGHT: flight } : {})
   }
 })
 
@@ -220,6 +219,16 @@ const decodes: ReadonlyArray<Instance> = [
   decode("f16", 64, 128, 2, 6, 0, "f16", 1),
   decode("f16", 64, 128, 3, 4, 0, "f16", 1),
   decode("f16", 16, 64, 1, 8, 1),
+  decode("f16", 64, 128, 3, 4, 0, "f16", 1, 2),
+  decode("f16", 64, 128, 2, 6, 0, "f16", 1, 2),
+  decode("f16", 64, 128, 2, 6, 0, "f16", 1, 2, 2),
+  decode("f16", 64, 128, 2, 8, 0, "f16", 1, 1),
+  decode("f16", 64, 128, 1, 8, 0, "f16", 1, 2),
+  decode("f16", 64, 128, 1, 8, 0, "f16", 1, 2, 4),
+  decode("f16", 64, 128, 1, 8, 1, "f16", 1, 3),
+  decode("bf16", 16, 128, 2, 4, 0, "bf16", 0, 2),
+  decode("f16", 64, 128, 4, 4, 0, "e4m3", 1, 2),
+  decode("f16", 64, 128, 4, 4, 0, "s8", 1, 2),
   ...["e4m3", "s8"].flatMap((kv) => [
     decode("f16", 64, 128, 2, 8, 0, kv),
     decode("f16", 64, 128, 2, 8, 0, kv, 1),
@@ -314,7 +323,6 @@ export const instances: ReadonlyArray<Instance> = [
   ...firstLayers,
   ...skinnies,
   ...rings,
-  ...singleRowRings,
   ...attentions,
   ...decodes,
   ...generated,

@@ -5,9 +5,12 @@
 //     element is read once for all of them and no row of the product is idle
 //     K: lane (g, q) loads 16 bytes of tokens g and 8 + g: the order of dim inside the product is free as long as Q follows it
 //     V: lane (g, q) loads 16 bytes (dims 8g..) of tokens 2q, 2q+1, 8+2q, 9+2q; P reaches their lanes by movmatrix
+//   RING=n (sm_90): each warp has n steps of K and V on the way to shared memory by TMA, where they wait for the kernel before without
+//   holding registers, so that the blocks of two launches fit a multiprocessor and one's pages arrive under the other's end
+//   tokens t of a step are rows t / 2 + t % 2 * 4 of their eight, dims likewise: a quarter warp's 16 bytes then lie in different banks
 //   CONSTANT_HISTORY=1: lengths, table, K and V but for each sequence's last 16 tokens were written before the kernel before this
 //   one started (in a decode step only the newest token is new), so a warp's first loads don't wait for that kernel
-//   K and V go from global memory to the tensor cores without shared memory; warps, then splits, are merged by their row
+//   without RING K and V go from global memory to the tensor cores without shared memory; warps, then splits, are merged by their row
 //   maxima and sums: the splits of a (sequence, head) are a cluster that reads one another's shared memory (CLUSTER=1, sm_90,
 //   at most 16), or the last one to finish merges what all left in memory
 //
@@ -16,12 +19,15 @@
 // Layouts    q, out [batch, heads, dim]; K, V pools by strides of page, head and token (DENSE_TOKENS=1: tokens one after another); table [batch, pages of a sequence].
 // Needs      sm_80+; pages a multiple of 16 tokens; heads / kv heads <= 8; 16-byte aligned rows.
 // Floor      bytes of K and V once at copy bandwidth.
-// Parameters HEAD_DIM, PAGE, WARPS, BLOCKS_PER_SM, CLUSTER, CONSTANT_HISTORY, DENSE_TOKENS; splits (at most 64, in a cluster 16) at launch. docs/kernels/paged-decode-sm80.md.
-#include "Element.cuh"
-
+// Parameters HEAD_DIM, PAGE, WARPS, BLOCKS_PER_SM, CLUSTER, CONSTANT_HISTORY, DENSE_TOKENS, RING, FLIGHT; splits (at most 64, in a cluster 16) at launch. docs/kernels/paged-decode-sm80.md.
 #ifndef INPUT
 #define INPUT f16
 #endif
+#ifndef KV
+#define KV INPUT
+#endif
+#include "DecodePieces.cuh"
+
 #ifndef HEAD_DIM
 #define HEAD_DIM 128
 #endif
@@ -39,14 +45,20 @@ static_assert(PAGE % 16 == 0 && HEAD_DIM % 64 == 0, "whole fragments");
 #ifndef CLUSTER
 #define CLUSTER 0
 #endif
-#ifndef KV
-#define KV INPUT
-#endif
 #ifndef DENSE_TOKENS
 #define DENSE_TOKENS 0
 #endif
 #ifndef CONSTANT_HISTORY
 #define CONSTANT_HISTORY 0
+#endif
+#ifndef RING
+#define RING 0
+#endif
+#ifndef FLIGHT
+#define FLIGHT 0
+#endif
+#if RING || CLUSTER
+#include "AsyncCopy.cuh"
 #endif
 constexpr int kMostSplits = 64;
 constexpr int kHeldPages = 64; // of a sequence's table, in registers
@@ -66,89 +78,35 @@ struct DecodeShape {
   const float *k_scales, *v_scales; // [kv heads], where KV is narrow
 };
 
-__device__ __forceinline__ void mma(float (&d)[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
-  if constexpr (__is_same(INPUT, bf16)) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-  } else {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-  }
-}
-// An 8 x 8 matrix of 16-bit elements, a row's pair in each lane, becomes its transpose in the same places.
-__device__ __forceinline__ u32 transposed(u32 v) {
-  u32 r;
-  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(r) : "r"(v));
-  return r;
-}
-__device__ __forceinline__ uint4 load_once(const void *p) {
-  uint4 v;
-  asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
-  return v;
-}
-__device__ __forceinline__ uint4 load_again(const void *p) {
-  uint4 v;
-  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
-  return v;
-}
-__device__ __forceinline__ float exp2_fast(float x) {
-  float r;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
-  return r;
-}
 #if CLUSTER
-__device__ __forceinline__ void cluster_sync() { asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 __device__ __forceinline__ float2 cluster_load(const void *mine, u32 block) {
   float2 r;
   asm volatile("{\n.reg .b32 at;\nmapa.shared::cluster.u32 at, %2, %3;\nld.shared::cluster.v2.f32 {%0, %1}, [at];\n}" : "=f"(r.x), "=f"(r.y) : "r"((u32)__cvta_generic_to_shared(mine)), "r"(block));
   return r;
 }
 #endif
-__device__ __forceinline__ u32 word(const uint4 &v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
-
-// Two bytes, in the low half, as two of INPUT.
-__device__ __forceinline__ u32 widen(u32 two) {
-  if constexpr (__is_same(KV, s8)) {
-    // The byte with its sign flipped under the exponent of 1024 (f16), less 1152; bf16 through float.
-    const u32 w = two ^ 0x8080u;
-    if constexpr (__is_same(INPUT, f16)) {
-      u32 r = __byte_perm(w, 0x64646464u, 0x4140);
-      asm("sub.rn.f16x2 %0, %0, %1;" : "+r"(r) : "r"(0x64806480u));
-      return r;
-    } else {
-      return pack2<INPUT>((float)(signed char)two, (float)(signed char)(two >> 8));
-    }
-  } else {
-#if __CUDA_ARCH__ >= 890
-    u32 r;
-    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(r) : "h"((u16)two));
-    if constexpr (__is_same(INPUT, f16)) return r;
-    const float2 f = unpack2<f16>(r);
-    return pack2<INPUT>(f.x, f.y);
-#else
-    return 0;
-#endif
-  }
-}
-// Two neighbouring elements of 16 bytes as a pair, the i-th.
-__device__ __forceinline__ u32 pair_along(const uint4 &v, int i) {
-  if constexpr (sizeof(KV) == 2) return word(v, i);
-  else return widen(i % 2 ? word(v, i / 2) >> 16 : word(v, i / 2));
-}
-// Element i of two tokens' 16 bytes as a pair.
-__device__ __forceinline__ u32 pair_across(const uint4 &a, const uint4 &b, int i) {
-  if constexpr (sizeof(KV) == 2) return __byte_perm(word(a, i / 2), word(b, i / 2), i % 2 ? 0x7632 : 0x5410);
-  else return widen(__byte_perm(word(a, i / 4), word(b, i / 4), (i % 4) | (4 + i % 4) << 4));
-}
 
 constexpr int kTiles = HEAD_DIM / 16;     // of 16 dims: the upper rows are the lower ones' dims + 8 or + 8 pieces
 constexpr int kLine = HEAD_DIM + 4;       // a head's sums, then its row maximum and row sum
 constexpr int kHalf(int tile) { return tile / kElements; }
 
+// A step in the ring: 16 tokens of K, then of V, each as columns of 128 bytes, swizzled as TMA does.
+constexpr int kColumnBytes = 16 * 128, kSlotColumns = HEAD_DIM * (int)sizeof(KV) / 128, kSlotBytes = 2 * kSlotColumns * kColumnBytes;
+static_assert(!RING || RING * kSlotBytes >= 8 * kLine * 4, "a warp leaves its sums where its slots were");
+// The row that neighbour g of eight takes.
+__device__ __forceinline__ int row_of(int g) { return g / 2 + g % 2 * 4; }
+
+#if RING
+extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM)
+    decode(const __grid_constant__ TensorMap map_k, const __grid_constant__ TensorMap map_v, const __grid_constant__ DecodeShape s) {
+  extern __shared__ char raw[];
+  const u32 ring = (shared_address(raw) + 1023) & ~1023u, full = ring + kWarps * RING * kSlotBytes;
+  auto merged = [&](int w, int head) { return (float *)(raw + (ring - shared_address(raw)) + w * RING * kSlotBytes) + head * kLine; };
+#else
 extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(const __grid_constant__ DecodeShape s) {
-  __shared__ alignas(16) float merged[kWarps][8][kLine];
+  __shared__ alignas(16) float sums_of_warps[kWarps][8][kLine];
+  auto merged = [&](int w, int head) { return &sums_of_warps[w][head][0]; };
+#endif
 #if !CLUSTER
   __shared__ int last;
 #endif
@@ -164,30 +122,62 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
   const int held_low = lane < s.pages_of_sequence ? table[lane] : 0, held_high = 32 + lane < s.pages_of_sequence ? table[32 + lane] : 0;
   const int length = s.lengths[b], steps = (length + 15) / 16;
   const int part = (steps + s.splits - 1) / s.splits, from = split * part, to = min(steps, from + part);
-  const KV *k_pool = (const KV *)s.k + kv * s.head_stride, *v_pool = (const KV *)s.v + kv * s.head_stride;
   const float scale_log2 = s.scale_log2 * (sizeof(KV) == 1 ? s.k_scales[kv] : 1.0f), out_scale = sizeof(KV) == 1 ? s.v_scales[kv] : 1.0f;
-
-  const long long token_stride = DENSE_TOKENS ? HEAD_DIM : s.token_stride;
-  uint4 key[2][kSteps], value[4][kHalves];
-  // Where a step's 16 tokens begin. Tokens beyond the length read the page's own memory and are masked.
-  auto place = [&](int step) {
+  const int row = row_of(g);
+  // The token of a step that is element i of a lane's part of P's columns.
+  auto value_token = [&](int i) { return i / 2 * 8 + q + i % 2 * 4; };
+  auto page_of = [&](int step) {
     const int at = step * 16 / PAGE;
-    const int page = at < kHeldPages ? __shfl_sync(~0u, at < 32 ? held_low : held_high, at % 32) : table[at];
-    return (long long)page * s.page_stride + (step * 16 % PAGE) * token_stride;
+    return at < kHeldPages ? __shfl_sync(~0u, at < 32 ? held_low : held_high, at % 32) : table[at];
   };
+  uint4 key[2][kSteps], value[4][kHalves];
+  int step = from + warp;
+#if RING
+  const int own_steps = step < to ? (to - step + kWarps - 1) / kWarps : 0; // this warp's steps
+  const u32 slots = ring + warp * RING * kSlotBytes, ready_at = full + warp * RING * 8;
+  if (lane == 0) {
+    for (int i = 0; i < RING; i++) barrier_init(ready_at + 8 * i, 1);
+    barrier_init_fence();
+  }
+  __syncthreads();
+  auto load = [&](int i, int of) {
+    const int page = page_of(of), token = of * 16 % PAGE;
+    if (lane == 0) {
+      // Before the wait no more than FLIGHT steps of a block are on their way: what the kernel before still reads would queue behind them.
+      if (const int awaited = of - from - FLIGHT; FLIGHT > 0 && i < RING && awaited >= 0) barrier_wait(full + (awaited % kWarps * RING + awaited / kWarps) * 8, 0);
+      const u32 to_slot = slots + i % RING * kSlotBytes, ready = ready_at + i % RING * 8;
+      barrier_expect(ready, kSlotBytes);
+#pragma unroll
+      for (int c = 0; c < kSlotColumns; c++) tensor_load_4d(to_slot + c * kColumnBytes, &map_k, ready, c * (128 / (int)sizeof(KV)), token, kv, page);
+#pragma unroll
+      for (int c = 0; c < kSlotColumns; c++) tensor_load_4d(to_slot + kSlotBytes / 2 + c * kColumnBytes, &map_v, ready, c * (128 / (int)sizeof(KV)), token, kv, page);
+    }
+  };
+  // The last step holds the newest token, so it is loaded after the wait.
+  const int first = min(own_steps, RING), early = !CONSTANT_HISTORY ? 0 : first > 0 && step + (first - 1) * kWarps + 1 >= steps ? first - 1 : first;
+  for (int i = 0; i < early; i++) load(i, step + i * kWarps);
+  if (CONSTANT_HISTORY) dependency_wait();
+  for (int i = early; i < first; i++) load(i, step + i * kWarps);
+  auto from_slot = [&](u32 half, int token_row, int piece) {
+    return *(const uint4 *)(raw + (half + piece / 8 * kColumnBytes + token_row * 128 + ((piece % 8) ^ (token_row % 8)) * 16 - shared_address(raw)));
+  };
+#else
+  const KV *k_pool = (const KV *)s.k + kv * s.head_stride, *v_pool = (const KV *)s.v + kv * s.head_stride;
+  const long long token_stride = DENSE_TOKENS ? HEAD_DIM : s.token_stride;
+  // Where a step's 16 tokens begin. Tokens beyond the length read the page's own memory and are masked.
+  auto place = [&](int step) { return (long long)page_of(step) * s.page_stride + (step * 16 % PAGE) * token_stride; };
   auto load_keys = [&](long long at) {
 #pragma unroll
     for (int half = 0; half < 2; half++)
 #pragma unroll
-      for (int i = 0; i < kSteps; i++) key[half][i] = load_once(k_pool + at + (half * 8 + g) * token_stride + (i * 4 + q) * kElements);
+      for (int i = 0; i < kSteps; i++) key[half][i] = load_once(k_pool + at + (half * 8 + row) * token_stride + (i * 4 + q) * kElements);
   };
   auto load_values = [&](long long at) {
 #pragma unroll
     for (int i = 0; i < 4; i++)
 #pragma unroll
-      for (int h = 0; h < kHalves; h++) value[i][h] = load_once(v_pool + at + (i / 2 * 8 + q * 2 + i % 2) * token_stride + (h * 8 + g) * kElements);
+      for (int h = 0; h < kHalves; h++) value[i][h] = load_once(v_pool + at + value_token(i) * token_stride + (h * 8 + row) * kElements);
   };
-  int step = from + warp;
   long long at = 0;
 #if CONSTANT_HISTORY && __CUDA_ARCH__ >= 900
   // The last step holds the newest token, so it is loaded after the wait.
@@ -200,21 +190,14 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
 #else
   if (step < to) at = place(step), load_keys(at), load_values(at);
 #endif
+#endif
 
-  // Q in K's order: as many elements as 16 bytes of K hold, from i * 4 * kElements + q * kElements on. Read for each step, from the
-  // L1 after the first, so that registers hold K and V instead.
+  // Q in K's order: as many elements as 16 bytes of K hold, from i * 4 * kElements + q * kElements on. Without a ring it is read for each
+  // step, from the L1 after the first, so that registers hold K and V instead.
   constexpr int kQueryLoads = kElements / 8;
   const INPUT *query_from = (const INPUT *)s.q + ((long long)b * s.heads + kv * group + g) * HEAD_DIM + q * kElements;
-  // Rows: dims; columns 2q, 2q + 1: heads.
-  float o[kTiles][4];
-#pragma unroll
-  for (int i = 0; i < kTiles; i++) o[i][0] = o[i][1] = o[i][2] = o[i][3] = 0.0f;
-  float most[2] = {kNone, kNone}, sum[2] = {0.0f, 0.0f};
-
-  for (; step < to; step += kWarps) {
-    // Rows g and 8 + g: tokens; columns 2q, 2q + 1: heads.
-    float x[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-    uint4 query[kSteps][kQueryLoads];
+  uint4 query[kSteps][kQueryLoads];
+  auto load_query = [&] {
 #pragma unroll
     for (int i = 0; i < kSteps; i++)
 #pragma unroll
@@ -222,22 +205,53 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
         query[i][j] = make_uint4(0, 0, 0, 0);
         if (g < group) query[i][j] = load_again(query_from + i * 4 * kElements + j * 8);
       }
+  };
+#if RING
+  int used = 0;
+  load_query();
+#endif
+  // Rows: dims; columns 2q, 2q + 1: heads.
+  float o[kTiles][4];
+#pragma unroll
+  for (int i = 0; i < kTiles; i++) o[i][0] = o[i][1] = o[i][2] = o[i][3] = 0.0f;
+  float most[2] = {kNone, kNone}, sum[2] = {0.0f, 0.0f};
+
+  for (; step < to; step += kWarps) {
+    // Rows g and 8 + g: tokens row and 8 + row; columns 2q, 2q + 1: heads.
+    float x[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+#if RING
+    const u32 slot = slots + used % RING * kSlotBytes;
+    barrier_wait(ready_at + used % RING * 8, used / RING & 1);
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+#pragma unroll
+      for (int i = 0; i < kSteps; i++) key[half][i] = from_slot(slot, half * 8 + row, i * 4 + q);
+#else
+    load_query();
+#endif
 #pragma unroll
     for (int i = 0; i < kSteps; i++)
 #pragma unroll
       for (int j = 0; j < kElements / 4; j++)
         mma(x, pair_along(key[0][i], 2 * j), pair_along(key[1][i], 2 * j), pair_along(key[0][i], 2 * j + 1), pair_along(key[1][i], 2 * j + 1),
             word(query[i][j / 2], j % 2 * 2), word(query[i][j / 2], j % 2 * 2 + 1));
+#if RING
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+      for (int h = 0; h < kHalves; h++) value[i][h] = from_slot(slot + kSlotBytes / 2, value_token(i), h * 8 + row);
+#else
     const bool more = step + kWarps < to;
     if (more) at = place(step + kWarps), load_keys(at);
+#endif
     if (step * 16 + 16 > length) {
       const int inside = length - step * 16;
-      if (g >= inside) x[0] = x[1] = kNone;
-      if (8 + g >= inside) x[2] = x[3] = kNone;
+      if (row >= inside) x[0] = x[1] = kNone;
+      if (8 + row >= inside) x[2] = x[3] = kNone;
       // P is 0 there, but 0 times the NaN of memory that nothing wrote would not be.
 #pragma unroll
       for (int i = 0; i < 4; i++)
-        if (i / 2 * 8 + q * 2 + i % 2 >= inside)
+        if (value_token(i) >= inside)
 #pragma unroll
           for (int h = 0; h < kHalves; h++) value[i][h] = make_uint4(0, 0, 0, 0);
     }
@@ -265,19 +279,25 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
       mma(o[i], pair_across(value[0][low], value[1][low], j), pair_across(value[0][high], value[1][high], k), pair_across(value[2][low], value[3][low], j),
           pair_across(value[2][high], value[3][high], k), p0, p1);
     }
+#if RING
+    __syncwarp();
+    if (used + RING < own_steps) load(used + RING, step + RING * kWarps);
+    used++;
+#else
     if (more) load_values(at);
+#endif
   }
 #pragma unroll
   for (int e = 0; e < 2; e++) sum[e] += __shfl_xor_sync(~0u, sum[e], 4), sum[e] += __shfl_xor_sync(~0u, sum[e], 8), sum[e] += __shfl_xor_sync(~0u, sum[e], 16);
 
-  // Row g of half-tile t is dim (t / kElements * 8 + g) * kElements + t % kElements: four neighbouring t are four neighbouring dims.
+  // Row g of half-tile t is dim (t / kElements * 8 + row) * kElements + t % kElements: four neighbouring t are four neighbouring dims.
 #pragma unroll
   for (int e = 0; e < 2; e++) {
-    float *to_head = merged[warp][2 * q + e];
+    float *to_head = merged(warp, 2 * q + e);
 #pragma unroll
     for (int t = 0; t < 2 * kTiles; t += 4) {
       const int i = t % kTiles, r = t / kTiles * 2 + e;
-      *(float4 *)(to_head + (kHalf(t) * 8 + g) * kElements + t % kElements) = make_float4(o[i][r], o[i + 1][r], o[i + 2][r], o[i + 3][r]);
+      *(float4 *)(to_head + (kHalf(t) * 8 + row) * kElements + t % kElements) = make_float4(o[i][r], o[i + 1][r], o[i + 2][r], o[i + 3][r]);
     }
     if (g == 0) *(float2 *)(to_head + HEAD_DIM) = make_float2(most[e], sum[e]);
   }
@@ -294,10 +314,10 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
     float m = kNone, total = 0.0f;
     float2 sums = make_float2(0.0f, 0.0f);
 #pragma unroll
-    for (int w = 0; w < kWarps; w++) m = fmaxf(m, merged[w][head][HEAD_DIM]);
+    for (int w = 0; w < kWarps; w++) m = fmaxf(m, merged(w, head)[HEAD_DIM]);
 #pragma unroll
     for (int w = 0; w < kWarps; w++) {
-      const float2 tail = *(const float2 *)&merged[w][head][HEAD_DIM], v = *(const float2 *)&merged[w][head][d];
+      const float2 tail = *(const float2 *)(merged(w, head) + HEAD_DIM), v = *(const float2 *)(merged(w, head) + d);
       const float factor = m == kNone ? 0.0f : exp2_fast((tail.x - m) * scale_log2);
       total += tail.y * factor, sums.x += v.x * factor, sums.y += v.y * factor;
     }
@@ -310,30 +330,37 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
     }
   }
   if (s.splits == 1) return;
-#if CLUSTER
-  cluster_sync();
-  for (int i = split * kWarps * 32 + threadIdx.x; i < group * HEAD_DIM / 2; i += s.splits * kWarps * 32) {
+  auto store = [&](int head, int d, float2 value) {
+    *(u32 *)((INPUT *)s.out + ((long long)b * s.heads + kv * group + head) * HEAD_DIM + d) = pack2<INPUT>(value.x, value.y);
+  };
+  // The i-th pair of results of at most 16 splits: all of what they left is asked for at once, by `from(split, place)`.
+  constexpr int kAtOnce = 16;
+  auto merge_at_once = [&](int i, auto &&from) {
     const int head = i / (HEAD_DIM / 2), d = i % (HEAD_DIM / 2) * 2;
-    float2 part[16], tail[16];
+    float2 part[kAtOnce], tail[kAtOnce];
 #pragma unroll
-    for (int p = 0; p < 16; p++) {
-      const u32 block = p < s.splits ? p : 0;
-      part[p] = cluster_load(mine + head * (HEAD_DIM + 2) + d, block), tail[p] = cluster_load(mine + head * (HEAD_DIM + 2) + HEAD_DIM, block);
+    for (int p = 0; p < kAtOnce; p++) {
+      const int at = p < s.splits ? p : 0;
+      part[p] = from(at, head * (HEAD_DIM + 2) + d), tail[p] = from(at, head * (HEAD_DIM + 2) + HEAD_DIM);
       if (p >= s.splits) tail[p] = make_float2(kNone, 0.0f);
     }
     float m = kNone, total = 0.0f;
     float2 value = make_float2(0.0f, 0.0f);
 #pragma unroll
-    for (int p = 0; p < 16; p++) m = fmaxf(m, tail[p].x);
+    for (int p = 0; p < kAtOnce; p++) m = fmaxf(m, tail[p].x);
 #pragma unroll
-    for (int p = 0; p < 16; p++) {
+    for (int p = 0; p < kAtOnce; p++) {
       const float f = tail[p].x == kNone ? 0.0f : exp2_fast((tail[p].x - m) * scale_log2);
       total += tail[p].y * f, value.x += part[p].x * f, value.y += part[p].y * f;
     }
     const float inverse = total > 0.0f ? out_scale / total : 0.0f;
-    *(u32 *)((INPUT *)s.out + ((long long)b * s.heads + kv * group + head) * HEAD_DIM + d) = pack2<INPUT>(value.x * inverse, value.y * inverse);
-  }
-  cluster_sync(); // no block leaves while another reads its sums
+    store(head, d, make_float2(value.x * inverse, value.y * inverse));
+  };
+#if CLUSTER
+  cluster_sync();
+  for (int i = split * kWarps * 32 + threadIdx.x; i < group * HEAD_DIM / 2; i += s.splits * kWarps * 32)
+    merge_at_once(i, [&](int p, int at) { return cluster_load(mine + at, p); });
+  cluster_meet(); // no block leaves while another reads its sums
 #else
   // The barrier orders the block's sums before thread 0's release, and what that acquires before the block's loads.
   __syncthreads();
@@ -344,9 +371,15 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
   }
   __syncthreads();
   if (!last) return;
-  // Each split's weight for each head is computed once, then all sums are loaded with nothing between them.
+  if (threadIdx.x == 0) s.arrived[pair] = 0;
   const float *all = s.partial + pair * s.splits * group * (HEAD_DIM + 2);
-  float(*weight)[kMostSplits] = (float(*)[kMostSplits]) & merged[0][0][0]; // every thread is past its reads
+  if (s.splits <= kAtOnce) {
+    for (int i = threadIdx.x; i < group * HEAD_DIM / 2; i += kWarps * 32)
+      merge_at_once(i, [&](int p, int at) { return __ldcg((const float2 *)(all + p * group * (HEAD_DIM + 2) + at)); });
+    return;
+  }
+  // Of more splits, each one's weight for each head is computed once, then all sums are loaded with nothing between them.
+  float(*weight)[kMostSplits] = (float(*)[kMostSplits])merged(0, 0); // every thread is past its reads
   for (int head = warp; head < group; head += kWarps) {
     float2 tail[kMostSplits / 32];
     float m = kNone, total = 0.0f;
@@ -376,8 +409,7 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
       const float f = weight[head][p];
       value.x += v.x * f, value.y += v.y * f;
     }
-    *(u32 *)((INPUT *)s.out + ((long long)b * s.heads + kv * group + head) * HEAD_DIM + d) = pack2<INPUT>(value.x, value.y);
+    store(head, d, value);
   }
-  if (threadIdx.x == 0) s.arrived[pair] = 0;
 #endif
 }

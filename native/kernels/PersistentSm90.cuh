@@ -76,7 +76,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     }
     barrier_init_fence();
   }
-  if (kCluster > 1) cluster_sync();
+  if (kCluster > 1) cluster_meet();
   else __syncthreads();
   dependents_launch();
   STAMP(1)
@@ -212,8 +212,8 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     }
     if (kCluster > 1) {
       __syncwarp();
-      cluster_sync();
       if (SPLIT_K > 1 && !kApart) cluster_sync();
+      cluster_meet();
     }
   } else {
 #ifdef CONSUMER_REGISTERS
@@ -442,7 +442,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
         }
         __syncwarp();
         STAMP(7)
-        cluster_sync(); // no block leaves while its sums are on their way
+        cluster_meet(); // no block leaves while its sums are on their way
         STAMP(10)
         STAMP(8)
       }
@@ -604,7 +604,7 @@ extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kT
     if (threadIdx.x % 128 == 0) store_wait_read<0>();
     if (kCluster > 1) {
       __syncwarp();
-      cluster_sync();
+      cluster_meet();
     }
     STAMP(10)
     STAMP(8)

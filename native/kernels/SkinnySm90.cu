@@ -12,8 +12,7 @@
 // Needs      sm_90; n a multiple of 8 (s4); k a multiple of 128 (s4) or 64 (s8); W, scales on 16 bytes; XROWS * k * 2 bytes of
 //            shared memory beside the ring.
 // Floor      bytes of W and scales once at copy bandwidth.
-// Parameters WEIGHT, XROWS 1 | 4 | 8 | 16, STAGES, WARPS, RESIDENT (blocks a multiprocessor that registers leave room for: with
-//            three, the kernel after the next has its weights on the way as well). docs/kernels/skinny-sm80.md.
+// Parameters WEIGHT, XROWS 1 | 4 | 8 | 16, STAGES, WARPS, FLIGHT (pieces on their way at once; 0: STAGES). docs/kernels/skinny-sm80.md.
 #include "AsyncCopy.cuh"
 #include "Epilogue.cuh"
 
@@ -29,9 +28,10 @@
 #ifndef WARPS
 #define WARPS 8
 #endif
-#ifndef RESIDENT
-#define RESIDENT 0
+#ifndef FLIGHT
+#define FLIGHT 0
 #endif
+static_assert(FLIGHT <= STAGES, "a piece on its way has a stage");
 #define IS_S4_s8 0
 #define IS_S4_s4 1
 #define JOIN_(a, b) a##b
@@ -93,7 +93,7 @@ __device__ __forceinline__ void unpack(u32 word, u32 (&pair)[kPairs]) {
 }
 #endif
 
-extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1), RESIDENT) skinny90(const __grid_constant__ TensorMap map_w, const __grid_constant__ TensorMap map_scales,
+extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1)) skinny90(const __grid_constant__ TensorMap map_w, const __grid_constant__ TensorMap map_scales,
                                                                         const __grid_constant__ SkinnyShape s) {
   extern __shared__ char raw[];
   const u32 ring = (shared_address(raw) + 1023) & ~1023u, full = ring + STAGES * kStageBytes, empty = full + 8 * STAGES;
@@ -111,9 +111,15 @@ extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1), RESIDENT) skinny
     if (!elect_one()) return;
     int stage = 0;
     u32 phase = 0;
+    [[maybe_unused]] int loaded = 0;
     for (int group = blockIdx.x; group < groups_n; group += gridDim.x)
       for (int piece = 0; piece < pieces; piece++) {
         barrier_wait(empty + 8 * stage, phase ^ 1);
+#if FLIGHT
+        // No more than FLIGHT pieces are on their way: what the kernel before still reads would queue behind them.
+        if (loaded >= FLIGHT) barrier_wait(full + 8 * ((loaded - FLIGHT) % STAGES), (loaded - FLIGHT) / STAGES & 1);
+        loaded++;
+#endif
         const u32 to = ring + stage * kStageBytes, ready = full + 8 * stage;
         // Whole boxes arrive, zeros for what lies outside.
         barrier_expect(ready, kRows * kPieceBytes + kScaleBytes);
@@ -126,16 +132,20 @@ extern "C" __global__ void __launch_bounds__(32 * (kWarps + 1), RESIDENT) skinny
   }
 
   dependency_wait();
-  // X as fragments: [unit][pair of steps][column block][row][quad], 16 bytes each.
-  for (int i = threadIdx.x; i < s.k / 8 * (kColumns * kHeld); i += 32 * kWarps) {
-    const int eight = i / (kColumns * kHeld), row = i % (kColumns * kHeld), k = eight * 8;
-    const int unit = k / kUnitK, in_unit = k % kUnitK, quad = in_unit / (kUnitK / 4), pair = in_unit % (kUnitK / 4) / 8;
+  // X as fragments: [unit][pair of steps][column block][row][quad], 16 bytes each. A warp brings what its own units need, all of it in flight
+  // at once, and waits for no other; eight neighbouring lanes fill 128 bytes in one line, and a warp reads whole lines of X.
+  constexpr int kPairSteps = kUnitK / 32, kRowsHeld = kColumns * kHeld, kUnitCopies = 4 * kPairSteps * kRowsHeld;
+  const int own_units = (units - warp + kWarps - 1) / kWarps;
+  for (int i = lane; i < own_units * kUnitCopies; i += 32) {
+    const int unit = warp + i / kUnitCopies * kWarps, copy = i % kUnitCopies, quad = copy % 4;
+    const int row = kRowsHeld == 1 ? 0 : copy / 4 % 2 + copy / (8 * kPairSteps) * 2, pair = copy / (kRowsHeld == 1 ? 4 : 8) % kPairSteps;
     const u32 to = x_at + unit * kXUnitBytes + ((pair * kColumns + row / kHeld) * kHeld + row % kHeld) * 64 + quad * 16;
+    const f16 *from = (const f16 *)s.x + (row < s.m ? row : 0) * s.x_stride + unit * kUnitK + (quad * kPairSteps + pair) * 8;
     uint4 v = make_uint4(0, 0, 0, 0);
-    if (row < s.m) v = *(const uint4 *)((const f16 *)s.x + row * s.x_stride + k);
+    if (row < s.m) v = *(const uint4 *)from;
     asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
   }
-  named_barrier(1, 32 * kWarps);
+  __syncwarp();
 
   int stage = 0, turn = 0;
   u32 phase = 0;

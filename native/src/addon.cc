@@ -178,6 +178,9 @@ Instance::Instance(Napi::Env env, Napi::Object exports) : env_(env) {
   define<&Instance::uploadGraph>(exports, "uploadGraph");
   define<&Instance::updateKernelNode>(exports, "updateKernelNode");
   defineFast<&Instance::replay>(exports, "replay", "replay a graph");
+  define<&Instance::prepareProduct>(exports, "prepareProduct");
+  define<&Instance::submitProduct>(exports, "submitProduct");
+  define<&Instance::destroyProduct>(exports, "destroyProduct");
   define<&Instance::compile>(exports, "compile");
   define<&Instance::link>(exports, "link");
 }
@@ -188,7 +191,7 @@ Instance::~Instance() {
   waiter_.reset();
   if (driver_ == nullptr) return;
   auto objects = table_.all();
-  for (const Kind kind : {Kind::GraphExec, Kind::Graph, Kind::Memory, Kind::Module, Kind::Event, Kind::Stream, Kind::Pool})
+  for (const Kind kind : {Kind::GraphExec, Kind::Launch, Kind::Graph, Kind::Memory, Kind::Module, Kind::Event, Kind::Stream, Kind::Pool})
     for (Object* object : objects)
       if (object->kind == kind) abandon(*object);
 }

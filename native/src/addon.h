@@ -96,6 +96,10 @@ class Instance {
   Napi::Value updateLaunch(const Napi::CallbackInfo&);
   Napi::Value destroyLaunch(const Napi::CallbackInfo&);
   void launch(Handle launch, Handle stream);
+  // products.cc
+  Napi::Value prepareProduct(const Napi::CallbackInfo&);
+  Napi::Value submitProduct(const Napi::CallbackInfo&);
+  Napi::Value destroyProduct(const Napi::CallbackInfo&);
   // graphs.cc
   Napi::Value beginCapture(const Napi::CallbackInfo&);
   Napi::Value endCapture(const Napi::CallbackInfo&);
@@ -138,6 +142,9 @@ class Instance {
   void setParameters(LaunchObject& launch, const std::uint8_t* block, std::size_t bytes, const std::vector<double>& buffers,
                      const Napi::Array& maps, const char* doing);
   void checkBuffers(LaunchObject& launch, const char* doing);
+  void submitPlain(LaunchObject& launch, const char* doing);
+  bool submitResolved(LaunchObject& launch, StreamObject& target, const char* doing);
+  void dropResolved(LaunchObject& launch);
   std::vector<Handle> objectsOf(const LaunchObject& launch) const;
   void abandon(Object& object);
 

@@ -182,6 +182,9 @@ void Instance::abandon(Object& object) {
       case Kind::GraphExec:
         if (unfinished(object).empty()) driver_->graphExecDestroy(static_cast<GraphExecObject&>(object).handle);
         break;
+      case Kind::Launch:
+        dropResolved(static_cast<LaunchObject&>(object));
+        break;
       case Kind::Graph:
         driver_->graphDestroy(static_cast<GraphObject&>(object).handle);
         break;

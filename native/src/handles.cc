@@ -2,7 +2,8 @@
 
 const char* kindName(Kind kind) {
   static constexpr const char* names[kindCount] = {"context", "stream",   "event",  "pool",  "buffer",    "pinned memory",
-                                                   "module",  "function", "launch", "graph", "graph executable"};
+                                                   "module",  "function", "launch", "graph", "graph executable",
+                                                   "product"};
   return names[static_cast<int>(kind)];
 }
 

@@ -19,9 +19,9 @@
 using Handle = std::uint64_t;
 
 enum class Kind : std::uint8_t {
-  Context, Stream, Event, Pool, Memory, Pinned, Module, Function, Launch, Graph, GraphExec
+  Context, Stream, Event, Pool, Memory, Pinned, Module, Function, Launch, Graph, GraphExec, Product
 };
-inline constexpr int kindCount = 11;
+inline constexpr int kindCount = 12;
 const char* kindName(Kind kind);
 
 struct Use {

@@ -105,6 +105,7 @@ void Instance::setParameters(LaunchObject& launch, const std::uint8_t* block, st
     std::memcpy(target + at, &encoded, sizeof encoded);
     used.push_back({memory.id, &memory});
   }
+  dropResolved(launch);
   launch.block = std::move(words);
   launch.blockBytes = bytes;
   launch.buffers = std::move(used);
@@ -178,7 +179,10 @@ Napi::Value Instance::updateLaunch(const Napi::CallbackInfo& info) {
 
 Napi::Value Instance::destroyLaunch(const Napi::CallbackInfo& info) {
   Arguments arguments(info, "release a launch");
-  table_.remove(table_.get<LaunchObject>(arguments.integer(0, "launch"), arguments.doing()), arguments.doing());
+  auto& launch = table_.get<LaunchObject>(arguments.integer(0, "launch"), arguments.doing());
+  enter(launch, arguments.doing());
+  auto owned = table_.remove(launch, arguments.doing());
+  dropResolved(static_cast<LaunchObject&>(*owned));
   return info.Env().Undefined();
 }
 
@@ -197,6 +201,62 @@ std::vector<Handle> Instance::objectsOf(const LaunchObject& launch) const {
   return objects;
 }
 
+// The driver frees an executable that is still running when it has ended.
+void Instance::dropResolved(LaunchObject& launch) {
+  if (launch.resolved != nullptr) driver_->graphExecDestroy(launch.resolved);
+  launch.resolved = nullptr;
+  launch.repeatedOn = 0;
+  launch.repeats = 0;
+}
+
+// Submits a launch that has come to the same stream several times as a graph of one node, which the driver has resolved once. Not one with
+// attributes that tie it to its neighbours in the stream (a dependent launch), and not on a second stream: an executable does not run
+// beside itself. Says whether it has submitted.
+bool Instance::submitResolved(LaunchObject& launch, StreamObject& target, const char* doing) {
+  static constexpr unsigned plainLaunches = 8;
+  if (launch.repeatedOn != target.id) {
+    if (launch.resolved == nullptr) launch.repeatedOn = target.id, launch.repeats = 0;
+    return false;
+  }
+  const Driver& cuda = *driver_;
+  if (launch.resolved == nullptr) {
+    if (launch.repeats < plainLaunches) return false;
+    for (const cu::LaunchAttribute& attribute : launch.attributes)
+      if (attribute.id != cu::launchClusterDimension) return false;
+    cu::Graph graph = nullptr;
+    CUDA_CALL(cuda, streamBeginCapture, doing, target.handle, cu::captureRelaxed);
+    const cu::Result captured = cuda.launchKernelEx(&launch.config, launch.functionObject->handle, launch.asPointers(), launch.asBlock());
+    CUDA_CALL(cuda, streamEndCapture, doing, target.handle, &graph);
+    const cu::Result made = captured == cu::success && graph != nullptr ? cuda.graphInstantiate(&launch.resolved, graph, 0ull) : captured;
+    if (graph != nullptr) cuda.graphDestroy(graph);
+    if (made != cu::success || launch.resolved == nullptr) {
+      launch.resolved = nullptr;
+      launch.repeats = 0;  // plain again: what is wrong will be said there
+      return false;
+    }
+  }
+  CUDA_CALL(cuda, graphLaunch, doing, launch.resolved, target.handle);
+  return true;
+}
+
+void Instance::submitPlain(LaunchObject& launch, const char* doing) {
+  const Driver& cuda = *driver_;
+  if (cuda.launchKernelEx == nullptr)
+    throw Failure(symbolMissing, doing, "the driver has no cuLaunchKernelEx: CUDA 11.8 or later is needed");
+  const cu::Result result =
+      cuda.launchKernelEx(&launch.config, launch.functionObject->handle, launch.asPointers(), launch.asBlock());
+  if (result == cu::success) return;
+  const auto& c = launch.config;
+  auto three = [](unsigned x, unsigned y, unsigned z) {
+    return std::to_string(x) + "x" + std::to_string(y) + "x" + std::to_string(z);
+  };
+  throw cuda.failure(result, DriverNames::launchKernelEx,
+                     "launch the kernel " + launch.functionObject->name + " (grid " + three(c.gridX, c.gridY, c.gridZ) + ", block " +
+                         three(c.blockX, c.blockY, c.blockZ) + ", cluster " +
+                         three(launch.cluster[0], launch.cluster[1], launch.cluster[2]) + ", " +
+                         std::to_string(c.sharedBytes) + " bytes of shared memory)");
+}
+
 void Instance::launch(Handle launchHandle, Handle streamHandle) {
   static constexpr const char* doing = "launch a kernel";
   auto& launch = table_.get<LaunchObject>(launchHandle, doing);
@@ -205,23 +265,11 @@ void Instance::launch(Handle launchHandle, Handle streamHandle) {
   checkBuffers(launch, doing);
   enter(target, doing);
   launch.config.stream = target.handle;
-  const Driver& cuda = *driver_;
-  if (cuda.launchKernelEx == nullptr)
-    throw Failure(symbolMissing, doing, "the driver has no cuLaunchKernelEx: CUDA 11.8 or later is needed");
-  const cu::Result result = cuda.launchKernelEx(&launch.config, launch.functionObject->handle, launch.asPointers(), launch.asBlock());
-  if (result != cu::success) {
-    const auto& c = launch.config;
-    auto three = [](unsigned x, unsigned y, unsigned z) {
-      return std::to_string(x) + "x" + std::to_string(y) + "x" + std::to_string(z);
-    };
-    throw cuda.failure(result, DriverNames::launchKernelEx,
-                       "launch the kernel " + launch.functionObject->name + " (grid " + three(c.gridX, c.gridY, c.gridZ) + ", block " +
-                           three(c.blockX, c.blockY, c.blockZ) + ", cluster " +
-                           three(launch.cluster[0], launch.cluster[1], launch.cluster[2]) + ", " +
-                           std::to_string(c.sharedBytes) + " bytes of shared memory)");
-  }
+  const bool captured = target.capture != nullptr;
+  if (captured || !submitResolved(launch, target, doing)) submitPlain(launch, doing);
   submitted(target);
-  if (target.capture == nullptr) {
+  if (!captured) {
+    launch.repeats++;
     use(target, *launch.moduleObject);
     for (const BufferArgument& argument : launch.buffers) use(target, *argument.object);
     return;
@@ -236,8 +284,8 @@ void Instance::launch(Handle launchHandle, Handle streamHandle) {
   cu::Graph graph = nullptr;
   const cu::GraphNode* dependencies = nullptr;
   std::size_t count = 0;
-  if (cuda.streamGetCaptureInfo != nullptr &&
-      cuda.streamGetCaptureInfo(target.handle, &status, &id, &graph, &dependencies, &count) == cu::success &&
+  if (driver_->streamGetCaptureInfo != nullptr &&
+      driver_->streamGetCaptureInfo(target.handle, &status, &id, &graph, &dependencies, &count) == cu::success &&
       status == cu::captureActive && count == 1)
     record.node = dependencies[0];
   target.capture->kernels.push_back(std::move(record));

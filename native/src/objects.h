@@ -138,6 +138,10 @@ struct LaunchObject : Object {
   void** asBlock() { return functionObject->layoutKnown ? nullptr : extra; }
   std::vector<BufferArgument> buffers;
   std::uint64_t checkedEpoch = 0;
+  // Submitted again and again to one stream, it is kept as a graph of one node, which costs the host about half of a launch.
+  cu::GraphExec resolved = nullptr;
+  Handle repeatedOn = 0;
+  unsigned repeats = 0;
   LaunchObject() : Object(tag) {}
 };
 

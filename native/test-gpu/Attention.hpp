@@ -77,7 +77,7 @@ inline Launch prepare_attention(const Device &device, const Instance &i, const A
 }
 
 struct DecodeProblem {
-  int batch = 1, heads = 0, kv_heads = 0, dim = 128, pages_of_sequence = 0, splits = 1;
+  int batch = 1, heads = 0, kv_heads = 0, dim = 128, pages_of_sequence = 0, splits = 1, pool_pages = 0;
   float scale = 1.0f;
   CUdeviceptr q = 0, k = 0, v = 0, table = 0, lengths = 0, out = 0, partial = 0, arrived = 0, k_scales = 0, v_scales = 0;
 };
@@ -93,7 +93,21 @@ inline Launch prepare_decode(const Instance &i, const DecodeProblem &p) {
   const long long page = i.number("PAGE", 64);
   Launch l;
   l.dependent = true;
-  l.function = load_function(i, 0);
+  if (const int ring = i.number("RING", 0)) {
+    // Boxes of 16 tokens and 128 bytes.
+    const Type type = type_named(i.text("KV", "f16")), as = type_bytes(type) == 1 ? Type::s8 : type;
+    const cuuint64_t element = type_bytes(type), sizes[4] = {(cuuint64_t)p.dim, (cuuint64_t)page, (cuuint64_t)p.kv_heads, (cuuint64_t)p.pool_pages};
+    const cuuint64_t strides[3] = {p.dim * element, page * p.dim * element, p.kv_heads * page * p.dim * element};
+    const cuuint32_t box[4] = {(cuuint32_t)(128 / element), 16, 1, 1}, steps[4] = {1, 1, 1, 1};
+    for (const CUdeviceptr base : {p.k, p.v}) {
+      CUtensorMap map;
+      CHECK_CUDA(cuTensorMapEncodeTiled(&map, tensor_type(as), 4, reinterpret_cast<void *>(base), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                        CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE));
+      l.add(map);
+    }
+    l.shared_bytes = 1024 + i.number("WARPS", 4) * ring * (2 * 16 * p.dim * element + 8);
+  }
+  l.function = load_function(i, l.shared_bytes);
   l.block[0] = 32 * i.number("WARPS", 4);
   l.grid[0] = p.splits, l.grid[1] = p.kv_heads, l.grid[2] = p.batch;
   if (i.number("CLUSTER", 0)) {

@@ -113,7 +113,7 @@ inline std::string run_decode_case(const Device &device, const Instance &instanc
     upload(device, from->data(), host.data(), pool * element);
   }
   DecodeProblem p;
-  p.batch = batch, p.heads = heads, p.kv_heads = kv_heads, p.dim = dim, p.pages_of_sequence = of_sequence, p.splits = splits, p.scale = 1.0f / std::sqrt((float)dim);
+  p.batch = batch, p.heads = heads, p.kv_heads = kv_heads, p.dim = dim, p.pages_of_sequence = of_sequence, p.splits = splits, p.pool_pages = pages, p.scale = 1.0f / std::sqrt((float)dim);
   p.q = q.data(), p.k = k.data(), p.v = v.data(), p.table = at.data(), p.lengths = length.data(), p.out = out.data(), p.partial = partial.data(), p.arrived = arrived.data();
   if (narrow) p.k_scales = k_scales.data(), p.v_scales = v_scales.data();
   ReferenceAttention r;
