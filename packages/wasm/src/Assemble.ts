@@ -38,7 +38,7 @@ import * as PackedConstants from "./PackedConstants.ts"
 export const alignment = 64
 
 /** Predicted nanoseconds from which a step is divided between threads: a few times what meeting costs. */
-const worthDividing = 15_000
+const worthDividing = 5_000
 
 export interface Options {
   readonly features: Features

@@ -114,7 +114,7 @@ export class Dispatch {
               if (last !== "met") meet()
               const units = this.#emission.dim(piece.units)
               const step = (begin: I32, end: I32): void => f.run(piece.func, [begin, end])
-              Threading.shareUnits(f, { word: word(), units, threads, failed, step })
+              Threading.shareUnits(f, { word: word(), units, thread, threads, failed, step })
               last = "divided"
             } else if (piece.kind === "call") {
               if (last === "divided") meet()

@@ -10,8 +10,8 @@ import type { I32 } from "./Instruction.ts"
 import { atomic, i32, i64, select } from "./Instruction.ts"
 import type { Func, FunctionBuilder, Local } from "./ModuleBuilder.ts"
 
-/** Rounds of looking before a thread sleeps: some tens of microseconds. */
-const spins = 2_000
+/** Rounds of looking before a thread sleeps: a hundred microseconds or two, some times what a sleeper takes to wake. */
+const spins = 100_000
 /** Nanoseconds of one sleep; then the thread looks whether another has failed. */
 const sleep = 20_000_000n
 
@@ -54,29 +54,41 @@ export const barrier = (emission: Emission): Func =>
     })
   )
 
-/** Takes units from the counter at `word` until there are none: `step(begin, end)`, a few at a time. */
+/**
+ * Takes units until there are none: `step(begin, end)`, a few at a time. Threads of even numbers take them from the front,
+ * the others from the back, so that a thread reads in one step what it wrote in the step before and a core's cache still has;
+ * they meet where they meet. `word` counts what was taken: from the front in its lower half, from the back in the upper one.
+ */
 export const shareUnits = (
   f: FunctionBuilder,
   options: {
     readonly word: I32
     readonly units: I32
+    readonly thread: I32
     readonly threads: I32
     readonly failed: I32
     readonly step: (begin: I32, end: I32) => void
   }
 ): void => {
   const units = f.let(options.units)
-  const chunk = f.local("i32")
-  // Four pieces for each thread: an even end without many meetings at the counter.
-  f.set(chunk, i32.div_u(f.get(units), i32.mul(options.threads, i32.const(4))))
+  // Eight pieces for each thread: an even end without many meetings at the counter.
+  const chunk = f.let(i32.div_u(f.get(units), i32.mul(options.threads, i32.const(8))))
   f.set(chunk, select(f.get(chunk), f.get(chunk), i32.const(1)))
+  const last = f.let(i32.div_s(i32.sub(f.get(units), i32.const(1)), f.get(chunk)))
+  const isBack = f.let(i32.and(options.thread, i32.const(1)))
+  const taken = f.local("i32")
+  const front = f.local("i32")
+  const back = f.local("i32")
   const begin = f.local("i32")
   const end = f.local("i32")
   f.block((done) =>
     f.loop((again) => {
-      f.set(begin, atomic.add(options.word, f.get(chunk)))
-      f.brIf(done, i32.ge_s(f.get(begin), f.get(units)))
+      f.set(taken, atomic.add(options.word, select(f.get(isBack), i32.const(0x10000), i32.const(1))))
+      f.set(front, i32.and(f.get(taken), i32.const(0xffff)))
+      f.set(back, i32.sub(f.get(last), i32.shr_u(f.get(taken), i32.const(16))))
+      f.brIf(done, i32.gt_s(f.get(front), f.get(back)))
       f.if(atomic.load(options.failed), () => f.unreachable())
+      f.set(begin, i32.mul(select(f.get(isBack), f.get(back), f.get(front)), f.get(chunk)))
       f.set(end, i32.add(f.get(begin), f.get(chunk)))
       f.set(end, select(i32.lt_s(f.get(end), f.get(units)), f.get(end), f.get(units)))
       options.step(f.get(begin), f.get(end))

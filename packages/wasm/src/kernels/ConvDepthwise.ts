@@ -24,6 +24,7 @@ import * as GemmEpilogue from "./GemmEpilogue.ts"
 import { toFloat32 } from "./GemmPack.ts"
 import { byteStride, evenly, viewsOf } from "./GemmProduct.ts"
 import { unitLoop } from "./UnitLoop.ts"
+import { unitSize, wantedUnits } from "./UnitSize.ts"
 import type { Size } from "./GemmTile.ts"
 import { advance, offsetBy, Registers, value } from "./GemmTile.ts"
 
@@ -267,14 +268,12 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
         )
       }, 0)
       const cycles = lines * (blocks * (perRow + 6) + 20)
-      // Work of 50 microseconds or more in a unit.
-      const wanted = Math.max(1, Math.min(16, Math.floor((cycles * nanosecondsPerCycle) / 40_000)))
+      const wanted = Math.ceil(wantedUnits(cycles * nanosecondsPerCycle) / batch)
       const isLine = out.length === 1
       const first = sizes[0] ?? 1
-      const rowBlocks = isLine ? 1 : Math.max(1, Math.min(first, Math.ceil(wanted / batch)))
-      const rows = isLine ? 1 : Math.ceil(first / rowBlocks)
-      const chunks = isLine ? Math.max(1, Math.min(blocks, Math.ceil(wanted / batch))) : 1
-      const config: Config = { pixels, vectors, rows, blocks: Math.ceil(blocks / chunks) }
+      const rows = isLine ? 1 : unitSize(first, Math.min(first, wanted))
+      const chunk = isLine ? unitSize(blocks, Math.min(blocks, wanted)) : blocks
+      const config: Config = { pixels, vectors, rows, blocks: chunk }
       const rowUnits = isLine ? 1 : Dim.ceilDiv(out[0] ?? 1, rows)
       const units = Dim.product([region.batch, rowUnits, Math.ceil(blocks / config.blocks)])
       return {

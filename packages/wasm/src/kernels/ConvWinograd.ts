@@ -34,6 +34,7 @@ import { byteStride, evenly, viewsOf } from "./GemmProduct.ts"
 import type { Size } from "./GemmTile.ts"
 import { advance, offsetBy, Registers } from "./GemmTile.ts"
 import { unitLoop } from "./UnitLoop.ts"
+import { unitSize, wantedUnits } from "./UnitSize.ts"
 import type { Context, InputStrides, OutputPlace, Shape, TileAxis } from "./WinogradTiles.ts"
 import {
   blocksOf,
@@ -296,6 +297,10 @@ const costOf = (shape: Shape, batch: number, features: Features, group: number):
   )
 }
 
+/** Of the products, for the size of units. */
+const flopsPerNanosecond = 50
+/** Tiles of a unit at least, so that each weight is used for that many. */
+const leastTiles = 12
 /** Errors of more than this much more than a direct sum's are not offered. */
 const worstAmplification = 4000
 
@@ -345,13 +350,13 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
     const isX = y.axis === undefined
     const perRow = isX ? 1 : x.tiles
     const along = isX ? x.tiles : y.tiles
-    // Transformed input of 400 KiB, and some units to share, but few: each reads all the weights.
+    // Transformed input of 400 KiB, and some units to share, but few and not small: each reads all the weights.
     const cached = Math.max(1, Math.floor(400_000 / (perRow * places * channels * 4)))
     const flops = 2 * batch * groups * x.tiles * y.tiles * places * channels * outChannels
-    const wanted = Math.min(4, Math.max(1, Math.floor(flops / 2.5e6 / (batch * groups))))
-    const atMost = Math.max(1, Math.min(cached, Math.ceil(along / wanted)))
-    const blocks = Math.ceil(along / atMost)
-    const rows = Math.ceil(along / blocks)
+    const wanted = Math.ceil(wantedUnits(flops / flopsPerNanosecond, 8) / (batch * groups))
+    const least = Math.ceil(leastTiles / perRow)
+    const atMost = Math.max(1, Math.min(cached, Math.max(least, Math.ceil(along / wanted))))
+    const rows = Math.min(cached, unitSize(along, Math.ceil(along / atMost)))
     const ranked = distinct(tilesFor(rows * perRow, outChannels, features), rows * perRow)
       .filter(({ vectors }) => !features.wide || vectors % 2 === 0)
       .map((tile) => {

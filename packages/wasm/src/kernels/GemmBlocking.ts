@@ -8,6 +8,7 @@ import type { Blocking, Product } from "./GemmProduct.ts"
 import { evenly } from "./GemmProduct.ts"
 import type { Tile } from "./GemmTile.ts"
 import { registersOf } from "./GemmTile.ts"
+import { unitSize, wantedUnits } from "./UnitSize.ts"
 
 /** Tile shapes that fit the registers, by what they are good for: many rows, few rows, one row. */
 const shapes: ReadonlyArray<readonly [rows: number, vectors: number]> = [
@@ -92,6 +93,9 @@ export const varied = (ranked: ReadonlyArray<Ranked>, count: number): ReadonlyAr
   return [...first, ...rest].slice(0, count).map(({ kernel }) => kernel)
 }
 
+/** Of 128 bits, where it is good: for the size of units. */
+const flopsPerNanosecond = 55
+
 /**
  * Rows and panels of a unit: panels stay in the first cache, rows in the second; work for threads to share. `rowBytes`:
  * what one index of the first row axis takes of A, where it is not k and the other rows.
@@ -103,8 +107,7 @@ export const blockingFor = (product: Product, tile: Tile, typical: TypicalSizes,
   const single = rows.length === 1
   const across = Math.ceil(columns / (tile.vectors * 4))
   const flops = 2 * outer * first * inner * columns * k
-  // Not below 50 microseconds of work: waking threads would cost more.
-  const wanted = Math.min(16, Math.max(1, Math.floor(flops / 2.5e6)))
+  const wanted = wantedUnits(flops / flopsPerNanosecond)
   const cached = Math.max(1, Math.floor(400_000 / (rowBytes ?? 4 * k * inner)))
   // Each block of rows packs b again: they are few then, and columns are divided.
   const packs = product.right.kind === "panels" && product.right.from === "scratch"
@@ -112,10 +115,8 @@ export const blockingFor = (product: Product, tile: Tile, typical: TypicalSizes,
   const perUnit = Math.max(1, packs ? Math.min(Math.max(256, share), first) : Math.min(cached, share, first))
   const floor = single ? Math.min(first, tile.rows * 4) : Math.max(1, Math.ceil(24 / inner))
   const atLeast = Math.max(perUnit, floor)
-  const blocks = Math.max(1, Math.round(first / atLeast))
-  const each = Math.ceil(first / blocks)
-  const blockRows = single ? Math.ceil(each / tile.rows) * tile.rows : each
+  const blockRows = unitSize(first, Math.max(1, Math.round(first / atLeast)), single ? tile.rows : 1)
   const units = outer * Math.ceil(first / blockRows)
   const panelBlocks = Math.min(across, Math.max(1, Math.ceil(wanted / units)))
-  return { tile, rows: blockRows, panels: Math.ceil(across / panelBlocks) }
+  return { tile, rows: blockRows, panels: unitSize(across, panelBlocks) }
 }

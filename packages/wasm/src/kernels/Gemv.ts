@@ -17,6 +17,7 @@ import { bytesPerCycle, callNanoseconds, epilogueCyclesOf, nanosecondsPerCycle, 
 import * as GemmEpilogue from "./GemmEpilogue.ts"
 import { byteStride, viewsOf } from "./GemmProduct.ts"
 import { unitLoop } from "./UnitLoop.ts"
+import { unitSize, wantedUnits } from "./UnitSize.ts"
 import type { Size } from "./GemmTile.ts"
 import { advance, loadLanes, multiplyAdd, offsetBy, Registers, step, value, zeros } from "./GemmTile.ts"
 
@@ -260,8 +261,6 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
   const [m, n, k] = [region.m, region.n, region.k].map((dim) => typicalSize(dim, typical))
   if (m === undefined || n === undefined || k === undefined || m > fewRows) return []
   const outer = batch.reduce<number>((count, extent) => count * typicalSize(extent, typical), 1)
-  const wanted = Math.min(16, Math.max(1, Math.floor((2 * outer * m * n * k) / 2.5e6 / outer)))
-  const perUnit = Math.max(8, Math.ceil(n / wanted / 8) * 8)
   const { columns, rows } = tileOf(m)
   const tiles = Math.ceil(m / rows) * (Math.floor(n / columns) + (n % lane4))
   const steps = Math.ceil(k / 4)
@@ -271,6 +270,7 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
     ((rows * columns) / 4) * (6 + epilogueCyclesOf(epilogue, kAxis))
   const bytes = 4 * n * k
   const cycles = outer * Math.max(tiles * perTile, bytes / bytesPerCycle(bytes * outer))
+  const perUnit = unitSize(n, Math.ceil(wantedUnits(cycles * nanosecondsPerCycle) / outer), 8)
   return [
     {
       name: "gemv-dot",

@@ -15,7 +15,7 @@ import { plus, type Size, sizeCode, sizeHere, times } from "./LoopPoint.ts"
 /** Pieces that are enough for threads to share. */
 const enough = 64
 /** Elements of a run, a multiple of every unrolling. */
-export const runLength = 2048
+const runLength = 2048
 
 export interface Nest {
   /** All axes but the innermost. */
@@ -24,18 +24,21 @@ export interface Nest {
   /** How many of the outer axes are counted by units. */
   readonly shared: number
   readonly units: Dim.Dim
+  /** Elements of a unit where the innermost axis is the only one. */
+  readonly run: number
 }
 
 const none: Axis = { extent: 1, strides: [], source: undefined }
 
-export const make = (axes: ReadonlyArray<Axis>, typical: ReadonlyMap<string, number>): Nest => {
+/** `run`: elements of a unit along a single axis. */
+export const make = (axes: ReadonlyArray<Axis>, typical: ReadonlyMap<string, number>, run = runLength): Nest => {
   const inner = axes.at(-1) ?? none
   const outer = axes.slice(0, -1)
-  if (outer.length === 0) return { outer, inner, shared: 0, units: Dim.ceilDiv(inner.extent, runLength) }
+  if (outer.length === 0) return { outer, inner, shared: 0, units: Dim.ceilDiv(inner.extent, run), run }
   let shared = 0
   let pieces = 1
   while (shared < outer.length && pieces < enough) pieces *= Dim.evaluate(outer[shared++]?.extent ?? 1, typical) ?? 1
-  return { outer, inner, shared, units: Dim.product(outer.slice(0, shared).map(({ extent }) => extent)) }
+  return { outer, inner, shared, units: Dim.product(outer.slice(0, shared).map(({ extent }) => extent)), run }
 }
 
 export interface Row {
@@ -61,16 +64,15 @@ export const write = (
   body: (row: Row) => void
 ): void => {
   const { f } = w
-  const { inner, outer, shared } = nest
+  const { inner, outer, run, shared } = nest
   const count = sizeHere(w, inner.extent)
   if (outer.length === 0) {
     f.if(i32.lt_s(begin, end), () => {
       // One run is all of it: then its length is known.
-      if (typeof count === "number" && count <= runLength)
-        return body({ addresses, from: 0, count, index: () => undefined })
+      if (typeof count === "number" && count <= run) return body({ addresses, from: 0, count, index: () => undefined })
       const total = sizeCode(count)
-      const from = w.keep(i32.mul(begin, i32.const(runLength)))
-      const last = w.keep(i32.mul(end, i32.const(runLength)))
+      const from = w.keep(i32.mul(begin, i32.const(run)))
+      const last = w.keep(i32.mul(end, i32.const(run)))
       const to = w.keep(select(i32.lt_s(last, total), last, total))
       const here = addresses.map((address, view) =>
         w.keep(plus(address, times(times(from, sizeHere(w, inner.strides[view] ?? 0)), bytes[view] ?? 1)))

@@ -73,10 +73,23 @@ const canBeSideBySide = (region: Rows, outer: ReadonlyArray<Axis>): boolean => {
   return positions && region.operands.some((_, operand) => along.strides[operand] === 1)
 }
 
+/** Elements that a unit of rows side by side reads. */
+const unitElements = 16_384
+
+/** Rows of such a unit: a multiple of those that go together. */
+const sideBySide = ({ inner, unroll }: Shape, typical: TypicalSizes): number => {
+  const length = inner.reduce((total, { extent }) => total * Math.max(1, Dim.evaluate(extent, typical) ?? 1), 1)
+  const together = 4 * unroll
+  return together * Math.max(1, Math.floor(Math.min(2048, unitElements / length) / together))
+}
+
 const one: Axis = { extent: 1, strides: [], source: undefined }
 
 const kernel = (direction: Direction, shape: Shape, typical: TypicalSizes, { relaxed }: Features): Kernel => {
-  const nest = LoopNest.make(direction === "inner" ? [...shape.outer, one] : shape.outer, typical)
+  const nest =
+    direction === "inner"
+      ? LoopNest.make([...shape.outer, one], typical)
+      : LoopNest.make(shape.outer, typical, sideBySide(shape, typical))
   const full: RowsInner.RowsShape = { ...shape, nest }
   const { emit, scratchOf } = direction === "inner" ? RowsInner : RowsOuter
   return {
