@@ -17,8 +17,6 @@ import type { Layout } from "./Safetensors.ts"
 import * as Safetensors from "./Safetensors.ts"
 import * as Source from "./Source.ts"
 
-/** A draft that was not touched for this long (ms) belongs to a build that died. */
-const ABANDONED = 3_600_000
 /** Bytes of one read; the system's calls take less than 2 GiB. */
 const STEP = 2 ** 30
 
@@ -74,8 +72,7 @@ const failure =
 /** Writes an engine; the path names the old file or the whole new one at any moment. */
 export const write = (path: string, layout: Layout): Effect.Effect<void, EngineError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const files = yield* FileSystem.FileSystem
-    yield* sweep(files, path)
+    yield* WholeFile.sweep(path)
     yield* WholeFile.write(path, (file) =>
       Effect.gen(function* () {
         for (const chunk of pieces(layout)) yield* Effect.flatMap(chunk, (bytes) => file.writeAll(bytes))
@@ -100,20 +97,6 @@ const pieces = function* (layout: Layout): Generator<Effect.Effect<Uint8Array, E
     if (ended) return
   }
 }
-
-/** Removes drafts of builds that died. */
-const sweep = (files: FileSystem.FileSystem, path: string): Effect.Effect<void, PlatformError> =>
-  Effect.gen(function* () {
-    const folder = dirname(path)
-    const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
-    for (const name of yield* files.readDirectory(folder)) {
-      if (!name.startsWith(`.${basename(path)}.`) || !name.endsWith(WholeFile.draftEnding)) continue
-      const draft = join(folder, name)
-      const info = yield* Effect.option(files.stat(draft))
-      const touched = info._tag === "Some" && info.value.mtime._tag === "Some" ? info.value.mtime.value.getTime() : now
-      if (now - touched > ABANDONED) yield* Effect.ignore(files.remove(draft, { force: true }))
-    }
-  })
 
 /** The bytes of a file, in one buffer. */
 export const readBytes = (path: string): Effect.Effect<Uint8Array, EngineError, FileSystem.FileSystem> =>

@@ -10,6 +10,8 @@ import * as Op from "@anneal/ir/Op"
 import * as Schema from "effect/Schema"
 import * as Essentials from "./Essentials.ts"
 
+/** What the metadata of an engine's file call its format. */
+export const formatName = "anneal-engine"
 /** Raised when a reader of the version before could not read the file rightly. */
 export const formatVersion = 2
 
