@@ -10,6 +10,8 @@
 import * as Dim from "@anneal/ir/Dim"
 import type { Constraint, Graph } from "@anneal/ir/Graph"
 import type { Profile } from "@anneal/engine/Manifest"
+import type { Limit } from "./SizeLimits.ts"
+import * as SizeLimits from "./SizeLimits.ts"
 
 export interface Point {
   /** Symbols with their only value. */
@@ -17,6 +19,8 @@ export interface Point {
   /** A value for every symbol that stays free: what kernels are chosen for. */
   readonly typical: ReadonlyMap<string, number>
 }
+
+type Bindings = ReadonlyMap<string, number>
 
 /** The value of a size of which nothing is known, to choose kernels by. */
 const guess = 64
@@ -59,37 +63,69 @@ const close = (graph: Graph, known: Map<string, number>): void => {
   }
 }
 
-/** How far sizes are looked through for one that the constraints allow. */
-const mostGuess = 1024
+/** Sizes that are tried in the place of one that breaks a limit: near ones first, every one up to a thousand, then far ones. */
+const others = (wanted: number): ReadonlyArray<number> => {
+  const doubled = Array.from({ length: 18 }, (_, power) => wanted * 2 ** power)
+  const every = Array.from({ length: 1024 }, (_, place) => place + 1)
+  return [...doubled.filter((size) => size <= 1024), ...every, ...doubled.filter((size) => size > 1024)]
+}
 
-/** A value for a symbol of which nothing is known: the wanted one, or the least that breaks the fewest constraints. */
-const guessed = (graph: Graph, known: ReadonlyMap<string, number>, symbol: string, wanted: number): number => {
-  const about = constraintsOf(graph).filter(({ left, right }) =>
-    [...Dim.symbols(left), ...Dim.symbols(right)].includes(symbol)
-  )
-  const broken = (value: number): number => {
-    const trial = new Map([...known, [symbol, value]])
-    return about.filter(({ left, right }) => {
-      const [a, b] = [Dim.evaluate(left, trial), Dim.evaluate(right, trial)]
-      return a !== undefined && b !== undefined && a !== b
-    }).length
-  }
-  let [best, least] = [wanted, broken(wanted)]
-  for (let value = 1; least > 0 && value <= mostGuess; value++) {
-    const count = broken(value)
-    if (count < least) [best, least] = [value, count]
+/** A value for a symbol of which nothing is known: the wanted one, or the first that breaks the fewest limits. */
+const guessed = (limits: ReadonlyArray<Limit>, known: Bindings, symbol: string, wanted: number): number => {
+  const about = limits.filter(({ symbols }) => symbols.has(symbol))
+  const count = (size: number): number => countBroken(about, new Map([...known, [symbol, size]]))
+  let [best, least] = [wanted, count(wanted)]
+  for (const size of others(wanted)) {
+    if (least === 0) break
+    const broken = count(size)
+    if (broken < least) [best, least] = [size, broken]
   }
   return best
 }
 
-/** The point with what follows from it. */
-const closed = (graph: Graph, symbols: ReadonlyArray<string>, { fixed, typical }: Point): Point => {
-  const decided = new Map(fixed)
-  close(graph, decided)
+const countBroken = (limits: ReadonlyArray<Limit>, values: Bindings): number =>
+  limits.filter(({ broken }) => broken(values)).length
+
+/** A value for a symbol, given those that are known. */
+type Choose = (known: Bindings, symbol: string, wanted: number) => number
+
+/** Sizes for all symbols: those decided, what follows from them, and in turn what is chosen for the next. */
+const filled = (
+  graph: Graph,
+  symbols: ReadonlyArray<string>,
+  decided: Bindings,
+  wanted: (symbol: string) => number,
+  choose: Choose
+): Bindings => {
   const known = new Map(decided)
   for (const symbol of symbols) {
-    if (!known.has(symbol)) known.set(symbol, guessed(graph, known, symbol, typical.get(symbol) ?? guess))
+    if (!known.has(symbol)) known.set(symbol, choose(known, symbol, wanted(symbol)))
     close(graph, known)
+  }
+  return known
+}
+
+/** The point with what follows from it. */
+const closed = (
+  graph: Graph,
+  limits: ReadonlyArray<Limit>,
+  symbols: ReadonlyArray<string>,
+  { fixed, typical }: Point
+): Point => {
+  const decided = new Map(fixed)
+  close(graph, decided)
+  const trial = (common: number, choose: Choose): Bindings =>
+    filled(graph, symbols, decided, (symbol) => typical.get(symbol) ?? common, choose)
+  // What fits one by one may be too much together: a table of positions holds what is past and what is new.
+  const commons = [guess, guess / 2, guess / 4, guess / 8, guess / 16, guess / 32, 1]
+  const alike = commons.map((common) => () => trial(common, (_known, _symbol, wanted) => wanted))
+  const searched = commons.map((common) => () => trial(common, (...given) => guessed(limits, ...given)))
+  let [known, least]: [Bindings, number] = [new Map(), Infinity]
+  for (const make of [...alike, ...searched]) {
+    if (least === 0) break
+    const made = make()
+    const broken = countBroken(limits, made)
+    if (broken < least) [known, least] = [made, broken]
   }
   const of = (names: ReadonlyArray<string>) => new Map(names.map((name) => [name, known.get(name) ?? guess]))
   return {
@@ -114,12 +150,12 @@ const pointsOf = (
     } else {
       if (range !== undefined) optimum.set(symbol, range.opt)
       else if (batch.has(symbol)) optimum.set(symbol, 1)
-      typical.set(symbol, range?.opt ?? (batch.has(symbol) ? 4 : guess))
+      const stated = range?.opt ?? (batch.has(symbol) ? 4 : undefined)
+      if (stated !== undefined) typical.set(symbol, stated)
     }
   }
-  const rest = new Map([...typical].filter(([symbol]) => !optimum.has(symbol)))
   return [
-    { fixed: optimum, typical: rest },
+    { fixed: optimum, typical: new Map() },
     { fixed: narrow, typical }
   ]
 }
@@ -133,11 +169,12 @@ const keyOf = ({ fixed }: Point): string =>
 /** What programs to make, in the order in which a run looks for one that fits: the most special first. */
 export const points = (graph: Graph, profiles: ReadonlyArray<Profile>): ReadonlyArray<Point> => {
   const symbols = symbolsOf(graph)
+  const limits = SizeLimits.of(graph)
   const batch = leading(graph)
   const open: Profile = { name: "any", dims: {} }
   const all = (profiles.length === 0 ? [open] : profiles)
     .flatMap((profile) => pointsOf(symbols, batch, profile))
-    .map((point) => closed(graph, symbols, point))
+    .map((point) => closed(graph, limits, symbols, point))
   const unique = new Map(all.map((point) => [keyOf(point), point]))
   return [...unique.values()].sort((a, b) => b.fixed.size - a.fixed.size)
 }

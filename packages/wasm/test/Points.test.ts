@@ -2,6 +2,7 @@
 import * as Builder from "@anneal/ir/Builder"
 import * as Dim from "@anneal/ir/Dim"
 import type { Graph } from "@anneal/ir/Graph"
+import * as Numbers from "@anneal/ir/Numbers"
 import * as Ops from "@anneal/ir/Ops"
 import * as Type from "@anneal/ir/Type"
 import * as Points from "@anneal/wasm/Points"
@@ -53,7 +54,32 @@ it("guesses are sizes that the constraints allow", () => {
   const frames = Dim.floorDiv(Dim.add(length, 64), 256)
   const graph: Graph = { ...graphOf([batch, length]), constraints: [{ left: frames, right: 2, what: "frames" }] }
   expect(shown(Points.points(graph, []))).toEqual([
-    [{ batch: 1 }, { length: 448 }],
-    [{}, { batch: 4, length: 448 }]
+    [{ batch: 1 }, { length: 512 }],
+    [{}, { batch: 4, length: 512 }]
   ])
+})
+
+it("guesses are sizes at which every value has elements", () => {
+  const frames = Dim.add(Dim.floorDiv(Dim.add(length, -512), 160), 1)
+  const b = Builder.make("net")
+  const x = b.input("x", Type.make("f32", [batch, length]))
+  b.output("y", b.one(Ops.slice, [x], { starts: [0, 0], sizes: [batch, frames], steps: [1, 1] }))
+  expect(shown(Points.points(b.finish(), []))).toEqual([
+    [{ batch: 1 }, { length: 512 }],
+    [{}, { batch: 4, length: 512 }]
+  ])
+})
+
+it("guesses are positions that a table has, of what is past and what is new together", () => {
+  const [past, tokens] = [Dim.symbol("past"), Dim.symbol("tokens")]
+  const b = Builder.make("net")
+  const table = b.tensor(Numbers.fromNumbers("f32", [40, 2], new Float32Array(80)), { name: "table" })
+  const cache = b.input("cache", Type.make("f32", [2, past]))
+  b.input("ids", Type.make("i64", [2, tokens]))
+  const counted = b.one(Ops.iota, [], { size: tokens, dtype: "i64" })
+  const offset = b.one(Ops.sizes, [], { values: [past], scalar: true })
+  const places = b.one(Ops.reshape, [b.one(Ops.add, [counted, offset], {})], { shape: [1, tokens] })
+  b.output("y", b.one(Ops.gather, [table, places], { axis: 0 }))
+  b.output("kept", b.one(Ops.relu, [cache], {}))
+  expect(shown(Points.points(b.finish(), []))).toEqual([[{}, { past: 16, tokens: 16 }]])
 })

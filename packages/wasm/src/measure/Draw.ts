@@ -13,7 +13,8 @@ import type { Program } from "@anneal/lower/Program"
 import type { Region } from "@anneal/lower/Region"
 import * as Regions from "@anneal/lower/Region"
 import type { Scalar } from "@anneal/lower/Scalar"
-import * as Scalars from "@anneal/lower/Scalar"
+import type { Range } from "./IndexRanges.ts"
+import * as IndexRanges from "./IndexRanges.ts"
 
 export type Kind = "random" | "edges"
 
@@ -26,12 +27,6 @@ export const generator = (seed: number): (() => number) => {
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
   }
-}
-
-/** What an operand may hold, where its type does not say it. */
-interface Range {
-  readonly least: number
-  readonly greatest: number
 }
 
 const valuesOf = (region: Region): ReadonlyArray<Scalar> => {
@@ -51,16 +46,8 @@ const valuesOf = (region: Region): ReadonlyArray<Scalar> => {
 
 /** Ranges by number of the read: indices are inside what they index, integers of products where more is known of them. */
 const rangesOf = (region: Region, size: (dim: Dim) => number): ReadonlyMap<number, Range> => {
-  const found = new Map<number, Range>()
   const first = region.kind === "contraction" || region.kind === "convolution" ? 2 : region.kind === "window" ? 1 : 0
-  for (const part of Scalars.parts(valuesOf(region)))
-    if (part.kind === "load")
-      for (const { extent, index } of part.indirect ?? [])
-        for (const leaf of Scalars.parts([index]))
-          if (leaf.kind === "load") {
-            const greatest = Math.min(found.get(first + leaf.operand)?.greatest ?? Infinity, size(extent) - 1)
-            found.set(first + leaf.operand, { least: 0, greatest })
-          }
+  const found = new Map(IndexRanges.of(region, valuesOf(region), first, size))
   if (region.kind === "contraction" || region.kind === "convolution")
     for (const [read, range] of [region.ranges?.a, region.ranges?.b].entries())
       if (range !== undefined) found.set(read, { least: range[0], greatest: range[1] })
