@@ -1,6 +1,6 @@
 // INT8 against our own float engine: a product of matrices, and the models that have data to calibrate and evaluate on.
-import type { Tensor } from "@anneal/ir/Tensor"
 import * as Numbers from "@anneal/ir/Numbers"
+import * as Tensor from "@anneal/ir/Tensor"
 import * as Npy from "@anneal/runtime/Npy"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -30,26 +30,15 @@ const writeCases = (folder: string, samples: ReadonlyArray<Tensors>): string => 
   return folder
 }
 
-/** Rows of a tensor, each as a batch of one. */
-const rows = ({ data, dtype, shape }: Tensor): ReadonlyArray<Tensor> => {
-  const [count = 0, ...rest] = shape
-  const size = rest.reduce((product, extent) => product * extent, 1)
-  return Array.from({ length: count }, (_, i) => ({
-    dtype,
-    shape: [1, ...rest],
-    data: data.subarray(i * size, (i + 1) * size)
-  }))
-}
-
 interface Labelled {
   readonly inputs: Tensors
   readonly label: number
 }
 
 const images = (folder: string): ReadonlyArray<Labelled> => {
-  const parsed = (file: string): Tensor => Npy.parse(readFileSync(join(folder, "eval", file)), file)
+  const parsed = (file: string): Tensor.Tensor => Npy.parse(readFileSync(join(folder, "eval", file)), file)
   const labels = Numbers.toNumbers(parsed("labels_u8.npy"))
-  return rows(parsed("images_u8_nchw.npy")).map((image, i) => ({
+  return Tensor.rows(parsed("images_u8_nchw.npy")).map((image, i) => ({
     inputs: { image: Numbers.fromNumbers("f32", image.shape, Numbers.toNumbers(image)) },
     label: labels[i] ?? -1
   }))
@@ -59,7 +48,7 @@ const files = (folder: string): ReadonlyArray<Labelled> => {
   const features = Npy.parse(readFileSync(join(folder, "eval", "features_i32.npy")), "features_i32.npy")
   const { classes, labels }: { readonly classes: ReadonlyArray<string>; readonly labels: ReadonlyArray<string> } =
     JSON.parse(readFileSync(join(folder, "eval", "labels.json"), "utf8"))
-  return rows(features).map((bytes, i) => ({ inputs: { bytes }, label: classes.indexOf(labels[i] ?? "") }))
+  return Tensor.rows(features).map((bytes, i) => ({ inputs: { bytes }, label: classes.indexOf(labels[i] ?? "") }))
 }
 
 const models = [

@@ -5,8 +5,8 @@
 //
 // A line a build; the process fails when one does. Floats: rtol 1e-3, atol 1e-4. INT8: top-1 on samples that calibration
 // did not see falls by no more than 0.01, or by one sample where there are fewer than a hundred.
-import type { Tensor } from "@anneal/ir/Tensor"
 import * as Numbers from "@anneal/ir/Numbers"
+import * as Tensor from "@anneal/ir/Tensor"
 import * as Npy from "@anneal/runtime/Npy"
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -22,28 +22,17 @@ const names = existsSync(models) ? readdirSync(models).filter((name) => existsSy
 
 interface Labelled {
   readonly input: string
-  readonly tensor: Tensor
+  readonly tensor: Tensor.Tensor
   readonly label: number
 }
 
-const parsed = (file: string): Tensor => Npy.parse(readFileSync(file), file)
-
-/** Rows of a tensor, each as a batch of one. */
-const rows = ({ data, dtype, shape }: Tensor): ReadonlyArray<Tensor> => {
-  const [count = 0, ...rest] = shape
-  const size = rest.reduce((product, extent) => product * extent, 1)
-  return Array.from({ length: count }, (_, i) => ({
-    dtype,
-    shape: [1, ...rest],
-    data: data.subarray(i * size, (i + 1) * size)
-  }))
-}
+const parsed = (file: string): Tensor.Tensor => Npy.parse(readFileSync(file), file)
 
 const images =
   (pixels: string, input: string, shape: ReadonlyArray<number>) =>
   (home: string): ReadonlyArray<Labelled> => {
     const labels = Numbers.toNumbers(parsed(join(home, "labels_u8.npy")))
-    return rows(parsed(join(home, pixels))).map((image, i) => ({
+    return Tensor.rows(parsed(join(home, pixels))).map((image, i) => ({
       input,
       tensor: Numbers.fromNumbers("f32", shape, Numbers.toNumbers(image)),
       label: labels[i] ?? -1
@@ -53,7 +42,7 @@ const images =
 const contents = (home: string): ReadonlyArray<Labelled> => {
   const { classes, labels }: { readonly classes: ReadonlyArray<string>; readonly labels: ReadonlyArray<string> } =
     JSON.parse(readFileSync(join(home, "labels.json"), "utf8"))
-  return rows(parsed(join(home, "features_i32.npy"))).map((tensor, i) => ({
+  return Tensor.rows(parsed(join(home, "features_i32.npy"))).map((tensor, i) => ({
     input: "bytes",
     tensor,
     label: classes.indexOf(labels[i] ?? "")

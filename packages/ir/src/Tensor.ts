@@ -52,6 +52,15 @@ export const zeros = <D extends DType.DType>(dtype: D, shape: ReadonlyArray<numb
 /** The same data under another shape of equally many elements; nothing is copied. */
 export const reshaped = (tensor: Tensor, shape: ReadonlyArray<number>): Tensor => make(tensor.dtype, shape, tensor.data)
 
+/** The parts along the first axis, each a batch of one: `[3, 2]` → three of `[1, 2]`. Nothing is copied. */
+export const rows = ({ data, dtype, shape }: Tensor): ReadonlyArray<Tensor> => {
+  const [count = 1, ...rest] = shape
+  const each = size(rest)
+  return Array.from({ length: count }, (_, row) =>
+    make(dtype, [1, ...rest], data.subarray(row * each, (row + 1) * each))
+  )
+}
+
 /**
  * The bytes as files keep them: little-endian, sub-byte integers packed two a byte (low nibble first). A view where
  * the storage already has that form.

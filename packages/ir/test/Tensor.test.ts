@@ -5,6 +5,30 @@ import * as Tensor from "@anneal/ir/Tensor"
 import { assert, describe, it } from "@effect/vitest"
 
 describe("tensors", () => {
+  it("rows are batches of one over the same storage", () => {
+    const all = Numbers.fromNumbers("i32", [3, 2], [1, 2, 3, 4, 5, 6])
+    const parts = Tensor.rows(all)
+    assert.deepStrictEqual(
+      parts.map(({ data, shape }) => [shape, [...data]]),
+      [
+        [
+          [1, 2],
+          [1, 2]
+        ],
+        [
+          [1, 2],
+          [3, 4]
+        ],
+        [
+          [1, 2],
+          [5, 6]
+        ]
+      ]
+    )
+    assert.strictEqual(parts[1]?.data.buffer, all.data.buffer)
+    assert.deepStrictEqual(Tensor.rows(Tensor.zeros("f32", [0, 4])), [])
+  })
+
   it("keep every dtype's values through bytes and back", () => {
     for (const dtype of DType.all) {
       const values = dtype === "bool" ? [0, 1, 1, 0, 1] : DType.isSigned(dtype) ? [-3, 0, 1, 2, -1] : [3, 0, 1, 2, 7]
