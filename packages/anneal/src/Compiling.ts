@@ -28,6 +28,7 @@ import * as Lock from "@anneal/tune/Lock"
 import * as LockDiff from "@anneal/tune/LockDiff"
 import * as LockedTuner from "@anneal/tune/LockedTuner"
 import * as LockFile from "@anneal/tune/LockFile"
+import * as MachineTurn from "@anneal/tune/MachineTurn"
 import * as Candidates from "@anneal/wasm/Candidates"
 import * as Compile from "@anneal/wasm/Compile"
 import * as Measure from "@anneal/wasm/measure/Measure"
@@ -346,6 +347,7 @@ const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options:
         : { validate: yield* checking(events, here.generator, (count) => void (checked = count)) }
     const compiled = yield* Compile.compile(graph, { ...compiling, ...validate }).pipe(
       Effect.provide(tuner),
+      Effect.provideService(MachineTurn.MachineTurn, yield* MachineTurn.byFile()),
       Effect.provideService(Event.Listener, (event) =>
         Effect.suspend(() => {
           events.push(event)

@@ -2,8 +2,10 @@
  * WholeFile: files that appear under their path all at once: written beside it, synced, renamed into place. A process that is
  * killed, or a disk that is full, leaves what was there before.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
 import * as Predicate from "effect/Predicate"
 import { randomUUID } from "node:crypto"
@@ -37,6 +39,23 @@ export const explain = (error: PlatformError): string => {
 /** The place of a draft: beside the file, hidden. A process that was killed may leave one. */
 export const draftOf = (path: string): string => join(dirname(path), `.${basename(path)}.${randomUUID()}${draftEnding}`)
 export const draftEnding = ".partial"
+
+/** Milliseconds after which a draft that nobody has touched is a dead process's. */
+const ABANDONED = 3_600_000
+
+/** Removes the drafts of a file that processes left which died while they wrote it. What cannot be removed stays. */
+export const sweep = (path: string): Effect.Effect<void, never, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const folder = dirname(path)
+    const now = yield* Clock.currentTimeMillis
+    for (const name of yield* files.readDirectory(folder)) {
+      if (!name.startsWith(`.${basename(path)}.`) || !name.endsWith(draftEnding)) continue
+      const draft = join(folder, name)
+      const { mtime } = yield* files.stat(draft)
+      if (Option.isSome(mtime) && now - mtime.value.getTime() > ABANDONED) yield* files.remove(draft, { force: true })
+    }
+  }).pipe(Effect.ignore)
 
 /** What `fill` writes; its own failures come through. `draft` must be on the disk of `path`. */
 export const write = <E, R>(

@@ -53,4 +53,17 @@ describe("a file that is written whole", () => {
       assert.include(WholeFile.explain(missing), "no such folder")
     }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
   )
+
+  it.live("drafts of dead processes are swept, and neither fresh ones nor those of other files", () =>
+    Effect.gen(function* () {
+      const { files, folder, path } = yield* workplace
+      const drafts = [path, path, `${folder}/b.txt`].map(WholeFile.draftOf)
+      for (const draft of drafts) yield* files.writeFileString(draft, "half")
+      const longAgo = new Date(Date.now() - 7_200_000)
+      for (const draft of [drafts[0], drafts[2]]) yield* files.utimes(draft ?? "", longAgo, longAgo)
+      yield* WholeFile.sweep(path)
+      const left = yield* Effect.forEach(drafts, (draft) => files.exists(draft))
+      assert.deepStrictEqual(left, [false, true, true])
+    }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
+  )
 })

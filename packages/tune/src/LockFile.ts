@@ -21,5 +21,6 @@ export const write = (path: string, lock: Lock.Lock): Effect.Effect<void, FileEr
   Effect.gen(function* () {
     const files = yield* FileSystem.FileSystem
     yield* files.makeDirectory(dirname(path), { recursive: true })
+    yield* WholeFile.sweep(path)
     yield* WholeFile.writeBytes(path, new TextEncoder().encode(Lock.format(lock)))
   }).pipe(Effect.mapError(FileError.from("write", path)))

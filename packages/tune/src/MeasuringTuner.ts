@@ -22,6 +22,7 @@ import type { Entry } from "./Entry.ts"
 import * as Event from "./Event.ts"
 import { Journal, type JournalService } from "./Journal.ts"
 import * as Machine from "./Machine.ts"
+import { MachineTurn } from "./MachineTurn.ts"
 import * as Measurements from "./Measurements.ts"
 import * as Protocol from "./Protocol.ts"
 import * as Space from "./Space.ts"
@@ -40,7 +41,6 @@ export interface Options {
 const DEFAULT_WIDTH = 12
 /** Nanoseconds that a choice's first heat gets at least. */
 const LOOK = 100e6
-const now = Effect.map(Clock.monotonicTimeNanos, Number)
 const nanosOf = (budget: Duration.Input | undefined) =>
   budget === undefined ? Infinity : Duration.toMillis(Duration.fromInputUnsafe(budget)) * 1e6
 
@@ -52,14 +52,20 @@ interface Tuning {
   readonly settings: Protocol.Settings
   readonly machine: Machine.Machine
   readonly measurements: Measurements.Measurements
-  /** Nanoseconds of the monotonic clock. */
+  /** Nanoseconds of this tuning's own time. */
   readonly deadline: number
+  /** Nanoseconds that it waited for other processes of the machine to end what they timed: no part of its own time. */
+  readonly waited: { spent: number }
   /** Candidates that nothing more has to be done for. */
   readonly done: { count: number; readonly total: number }
   readonly warned: { journal: boolean }
   /** Nanoseconds that checks took so far, side by side, and of how many candidates. */
   readonly checking: { spent: number; count: number }
 }
+
+/** Nanoseconds of a tuning's own time: the monotonic clock without what it waited. */
+const nowOf = ({ waited }: Pick<Tuning, "waited">) =>
+  Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) - waited.spent)
 
 /** Keeps entries, here and in the journal. A journal that can't be written costs the next build time, not this one its result. */
 const keep = (tuning: Tuning, entries: ReadonlyArray<Entry>) =>
@@ -114,7 +120,7 @@ const release = ({ scope }: Alive) => Scope.close(scope, Exit.void)
 /** Checks one candidate: alive, or the entry that says why not; undefined: time was up. */
 const check = (tuning: Tuning, choice: Tuner.Choice, candidate: Tuner.Candidate) =>
   Effect.gen(function* () {
-    const left = tuning.deadline - (yield* now)
+    const left = tuning.deadline - (yield* nowOf(tuning))
     if (left <= 0) return undefined
     const { key, node } = choice
     const scope = yield* Scope.fork(yield* Scope.Scope)
@@ -137,11 +143,11 @@ const check = (tuning: Tuning, choice: Tuner.Choice, candidate: Tuner.Candidate)
 /** Checks candidates side by side; those that are right, and how many are not. */
 const checkAll = (tuning: Tuning, choice: Tuner.Choice, candidates: ReadonlyArray<Tuner.Candidate>) =>
   Effect.gen(function* () {
-    const began = yield* now
+    const began = yield* nowOf(tuning)
     const found = yield* Effect.forEach(candidates, (candidate) => check(tuning, choice, candidate), {
       concurrency: "unbounded"
     })
-    tuning.checking.spent += (yield* now) - began
+    tuning.checking.spent += (yield* nowOf(tuning)) - began
     tuning.checking.count += candidates.length
     const wrong = found.flatMap((one) => (one !== undefined && "entry" in one ? [one.entry] : []))
     yield* keep(tuning, wrong)
@@ -163,6 +169,20 @@ const settle = (tuning: Tuning, choice: Tuner.Choice, outcomes: ReadonlyArray<Pr
     }
     yield* keep(tuning, entries)
     return entries.length
+  })
+
+/** Runs what times while nothing else of this measurer runs, and no other process of this machine times. */
+const inTurn = <A, E, R>(tuning: Tuning, effect: (waited: number) => Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const turn = yield* MachineTurn
+    const { measurer, waited } = tuning
+    const asked = yield* nowOf(tuning)
+    return yield* turn(
+      Effect.gen(function* () {
+        waited.spent += (yield* nowOf(tuning)) - asked
+        return yield* measurer.alone(effect(waited.spent))
+      })
+    )
   })
 
 /** A choice that is still being measured. `width`: candidates in its next heat. */
@@ -188,7 +208,7 @@ const visit = (tuning: Tuning, { choice, width }: Active, views: ReadonlyArray<V
     const alive = new Map<Checked, Alive>()
     let settled = 0
     for (;;) {
-      const left = deadline - (yield* now)
+      const left = deadline - (yield* nowOf(tuning))
       if (left <= 0) break
       const before = race.leader()
       // Two at first, or nothing is learned of any.
@@ -197,18 +217,20 @@ const visit = (tuning: Tuning, { choice, width }: Active, views: ReadonlyArray<V
       const others = views.filter((one) => one.choice.key !== choice.key)
       const proposed = strategy.propose(known, [known, ...others]).slice(0, Math.min(width, few))
       if (proposed.length === 0) break
-      const began = yield* now
+      const began = yield* nowOf(tuning)
       const { right, wrong } = yield* checkAll(tuning, choice, proposed)
-      const ended = yield* now
+      const ended = yield* nowOf(tuning)
       settled += wrong
       for (const one of right) alive.set(one.checked, one)
       // Checks may have taken all of this choice's share: the first candidates are worth as much time again all the same.
       const until = before === undefined ? Math.max(deadline, ended + Math.max(LOOK, ended - began)) : deadline
-      const heat = race.heat(
-        right.map(({ checked }) => checked),
-        Math.min(tuning.deadline, until)
+      const heat = inTurn(tuning, (waited) =>
+        race.heat(
+          right.map(({ checked }) => checked),
+          Math.min(tuning.deadline, until) + waited
+        )
       )
-      const outcomes = right.length === 0 ? [] : yield* measurer.alone(heat)
+      const outcomes = right.length === 0 ? [] : yield* heat
       const made = yield* settle(tuning, choice, outcomes)
       settled += made
       yield* Effect.forEach(outcomes, ({ checked }) => {
@@ -232,11 +254,11 @@ const search = (tuning: Tuning, groups: ReadonlyArray<Space.Group>, width: numbe
     const views = new Map(active.map(({ choice }) => [choice.key, Deciding.view(choice, measurements)]))
     // A share that was too small for one heat: then the whole of what is left.
     let whole = false
-    while (active.length > 0 && (yield* now) < deadline) {
+    while (active.length > 0 && (yield* nowOf(tuning)) < deadline) {
       let progress = 0
       let weights = active.reduce((sum, { weight }) => sum + weight, 0)
       for (const one of active) {
-        const at = yield* now
+        const at = yield* nowOf(tuning)
         if (at >= deadline) return
         const share = whole || weights <= 0 ? 1 : one.weight / weights
         weights -= one.weight
@@ -334,7 +356,8 @@ export const layer = (strategy: Strategy, options: Options = {}): Layer.Layer<Tu
             settings,
             machine,
             measurements,
-            deadline: (yield* now) + budget,
+            deadline: Number(yield* Clock.monotonicTimeNanos) + budget,
+            waited: { spent: 0 },
             done: { count: recorded, total },
             warned: { journal: false },
             checking: { spent: 0, count: 0 }
@@ -345,7 +368,8 @@ export const layer = (strategy: Strategy, options: Options = {}): Layer.Layer<Tu
             Effect.mapError((error) => cannot(space, error.message))
           )
           const unmeasured = countOpen(groups, measurements)
-          if (unmeasured > 0 && (yield* now) >= tuning.deadline) yield* Event.tell({ _tag: "OutOfBudget", unmeasured })
+          if (unmeasured > 0 && (yield* nowOf(tuning)) >= tuning.deadline)
+            yield* Event.tell({ _tag: "OutOfBudget", unmeasured })
           return yield* decideAll(tuning, space, groups)
         })
 

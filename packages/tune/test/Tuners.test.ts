@@ -10,6 +10,7 @@ import * as ExhaustiveTuner from "@anneal/tune/ExhaustiveTuner"
 import * as FileError from "@anneal/tune/FileError"
 import * as HeuristicTuner from "@anneal/tune/HeuristicTuner"
 import * as Journal from "@anneal/tune/Journal"
+import * as MachineTurn from "@anneal/tune/MachineTurn"
 import * as SimulatedMeasurer from "@anneal/tune/SimulatedMeasurer"
 import * as Stability from "@anneal/tune/Stability"
 import * as VirtualClock from "@anneal/tune/VirtualClock"
@@ -149,6 +150,22 @@ describe("exhaustive", () => {
       // Measurements of another generator are of other kernels.
       const third = yield* tune(ExhaustiveTuner.layer(), small, { journal: layer, generator: "simulated@2" })
       assert.strictEqual(third.timed.size, 108)
+    })
+  )
+
+  it.effect("what it waits for other processes is no part of its budget", () =>
+    Effect.gen(function* () {
+      const tuned = (wait: number) =>
+        Effect.suspend(() => {
+          const tuner = ExhaustiveTuner.layer({ budget: "2 seconds" })
+          return Effect.provideService(tune(tuner, large), MachineTurn.MachineTurn, (effect) =>
+            Effect.andThen(Effect.sleep(wait), effect)
+          )
+        })
+      const [alone, waiting] = [yield* tuned(0), yield* tuned(3_600_000)]
+      assert.isAbove(alone.timed.size, 1)
+      assert.deepStrictEqual([...waiting.timed], [...alone.timed])
+      assert.isAbove(waiting.seconds, alone.seconds + 3_600)
     })
   )
 
