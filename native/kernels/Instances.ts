@@ -45,7 +45,14 @@ const skinnies: ReadonlyArray<Instance> = [
 ]
 
 /** Weights through a ring in shared memory; `rows` of X, `perSm` blocks a multiprocessor, `flight` pieces on their way (0: `stages`). */
-const ring = (weight: string, rows: number, stages: number, perSm: number, warps: number, flight: number): Instance => ({
+const ring = (
+  weight: string,
+  rows: number,
+  stages: number,
+  perSm: number,
+  warps: number,
+  flight: number
+): Instance => ({
   name: `skinny90-${weight}-x${rows}-w${warps}-s${stages}-o${perSm}${flight === 0 ? "" : `-f${flight}`}`,
   template: "SkinnySm90",
   entry: "skinny90",

@@ -167,6 +167,7 @@ Napi::Value Instance::submitProduct(const Napi::CallbackInfo& info) {
                       &algorithm.algorithm, workspace, algorithm.workspaceBytes, target.handle),
         "cublasLtMatmul", doing);
   submitted(target);
+  if (target.capture == nullptr) use(target, product);
   for (MemoryObject* memory : used) {
     if (target.capture != nullptr) target.capture->others.push_back(memory->id);
     else use(target, *memory);

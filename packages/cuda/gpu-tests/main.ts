@@ -21,6 +21,7 @@ import * as Features from "./Features.ts"
 import { architecture, source } from "./kernels.ts"
 import * as LaunchCost from "./LaunchCost.ts"
 import * as Lifecycle from "./Lifecycle.ts"
+import * as Products from "./Products.ts"
 
 const option = (name: string): string | undefined =>
   process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3)
@@ -54,6 +55,7 @@ const program = Effect.gen(function* () {
   if (real) {
     console.log("\n== features")
     for (const [name, ok] of yield* Features.run(image)) check(ok, name)
+    for (const [name, ok] of yield* Products.run) check(ok, name)
   }
 
   console.log("\n== isolated kernels")
