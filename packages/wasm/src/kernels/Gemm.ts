@@ -21,6 +21,7 @@ import { panels } from "./GemmPack.ts"
 import type { Axis, Product, Right, Stage } from "./GemmProduct.ts"
 import { byteStride, emitProduct, joinedRows, tileScratch, unitsOf, viewsOf } from "./GemmProduct.ts"
 import * as GemmStrassen from "./GemmStrassen.ts"
+import type { Right as Halved } from "./GemmStrassenShape.ts"
 import { packPanels } from "./GemmStage.ts"
 import type { Tile } from "./GemmTile.ts"
 
@@ -181,15 +182,28 @@ const kernelOf = (
   }
 }
 
-/** With seven products of halves instead of eight, where b is packed. */
+/** With seven products of halves instead of eight, where b is packed, or lies where it can be read in panels. */
 const halvedOf = (orientation: Orientation, typical: TypicalSizes, features: Features): ReadonlyArray<Kernel> => {
   const { left, region } = orientation
-  return formsOf(orientation)
-    .filter(({ name }) => name === "gemm-packed")
-    .flatMap(({ packed, right }) => {
-      const kernel = GemmStrassen.kernelOf(productOf(region, right, 0), packed, left, typical, features)
-      return kernel === undefined ? [] : [kernel]
-    })
+  const { b, batch } = region
+  const [n, k] = [known(byteStride(b, batch.length)), known(byteStride(b, batch.length + 1))]
+  return formsOf(orientation).flatMap(({ name, packed, right }) => {
+    const how = ((): Halved | undefined => {
+      if (name === "gemm-packed")
+        return {
+          kind: "packed",
+          of: (tile) => {
+            const made = packed(tile)
+            if (made === undefined) throw new RangeError("panels of an open size are not packed")
+            return made
+          }
+        }
+      if (name === "gemm-packing" && n !== undefined && k !== undefined && n >= 0 && k >= 0)
+        return { kind: "in-place", n, k }
+      return undefined
+    })()
+    return how === undefined ? [] : GemmStrassen.kernelsOf(productOf(region, right, 0), how, left, typical, features)
+  })
 }
 
 /** Whether results lie side by side along m and not along n, for most of them. */

@@ -21,8 +21,8 @@ import { Writer } from "../Writer.ts"
 import type { Size, Sums } from "./GemmTile.ts"
 import { advance, loadLanes, offsetBy, step } from "./GemmTile.ts"
 
-export interface EpiloguePoint {
-  readonly sums: Sums
+/** Where results lie. */
+export interface EpiloguePlace {
   /** Columns of the tile: fewer than its vectors hold in the last panel, where it is known only when it runs a local. */
   readonly width: number | Local<"i32">
   /** Addresses of the tile's first element: operands, then results. */
@@ -34,13 +34,25 @@ export interface EpiloguePoint {
   readonly columnDomain: number | undefined
   /** Index of the tile's first element along each axis of the domain. */
   readonly indices: ReadonlyMap<number, I32>
+}
+
+export interface EpiloguePoint extends EpiloguePlace {
+  readonly sums: Sums
   /** Scratch memory for the tile. */
   readonly memory: Local<"i32"> | undefined
+}
+
+/** Rows of sums that lie in memory one after another, `vectors` each. */
+export interface RowsPoint extends EpiloguePlace {
+  readonly from: Local<"i32">
+  readonly vectors: number
+  readonly count: number | I32
 }
 
 export interface EpilogueCode {
   readonly usesIndices: boolean
   readonly tile: (point: EpiloguePoint) => void
+  readonly rows: (point: RowsPoint) => void
 }
 
 /** Where one evaluation stands: the first row and column from the tile's first element. */
@@ -109,7 +121,7 @@ export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: E
   const one = gathers(epilogue)
 
   const address = (
-    point: EpiloguePoint,
+    point: EpiloguePlace,
     view: number,
     spot: Spot
   ): { readonly address: I32; readonly offset: number } => {
@@ -126,7 +138,7 @@ export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: E
     return { address: offsetBy(f, at, f.get(spot.column), across), offset: 0 }
   }
 
-  const index = (point: EpiloguePoint, axis: number, spot: Spot): I32 => {
+  const index = (point: EpiloguePlace, axis: number, spot: Spot): I32 => {
     const begin = point.indices.get(axis) ?? i32.const(0)
     if (axis === point.columnDomain)
       return i32.add(begin, typeof spot.column === "number" ? i32.const(spot.column) : f.get(spot.column))
@@ -135,7 +147,7 @@ export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: E
   }
 
   /** Columns from the spot on, four or the last `lanes`: the values that are to be stored. */
-  const four = (point: EpiloguePoint, spot: Spot, sum: V128, lanes = 4): ReadonlyArray<Lanes.Lanes> => {
+  const four = (point: EpiloguePlace, spot: Spot, sum: V128, lanes = 4): ReadonlyArray<Lanes.Lanes> => {
     const across = (view: number): Size => point.columnBytes[view] ?? 0
     return ScalarCode.vector(w, values, {
       previous: () => [sum],
@@ -162,14 +174,14 @@ export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: E
   }
 
   /** Whether the last one to three columns can be read and written as part of a vector. */
-  const endsInVector = (point: EpiloguePoint): boolean =>
+  const endsInVector = (point: EpiloguePlace): boolean =>
     !one &&
     [...epilogue.operands, ...epilogue.results.map(({ view }) => view)].every(({ dtype }, view) => {
       const stride = point.columnBytes[view]
       return dtype === "f32" && (stride === 4 || (stride === 0 && view < operands))
     })
 
-  const storeLanes = (point: EpiloguePoint, spot: Spot, made: ReadonlyArray<Lanes.Lanes>, lanes: number): void =>
+  const storeLanes = (point: EpiloguePlace, spot: Spot, made: ReadonlyArray<Lanes.Lanes>, lanes: number): void =>
     made.forEach(([value], result) => {
       const { address: at, offset } = address(point, operands + result, spot)
       const place = w.keep(at)
@@ -177,7 +189,7 @@ export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: E
       if (lanes % 2 === 1) f.do(v128.store32_lane(place, value, lanes - 1, offset + (lanes - 1) * 4))
     })
 
-  const storeFour = (point: EpiloguePoint, spot: Spot, result: number, made: ReadonlyArray<Lanes.Lanes>): void => {
+  const storeFour = (point: EpiloguePlace, spot: Spot, result: number, made: ReadonlyArray<Lanes.Lanes>): void => {
     const value = made[result]
     const view = epilogue.results[result]?.view
     if (value === undefined || view === undefined) throw new RangeError(`the epilogue has no result ${result}`)
@@ -191,7 +203,7 @@ export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: E
   }
 
   /** One column. */
-  const single = (point: EpiloguePoint, spot: Spot, sum: F32): void => {
+  const single = (point: EpiloguePlace, spot: Spot, sum: F32): void => {
     const made = ScalarCode.single(w, values, {
       previous: () => sum,
       load: (load, evaluate) => {
@@ -223,7 +235,7 @@ export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: E
    * joins neighbouring stores with nothing between them.
    */
   const row = (
-    point: EpiloguePoint,
+    point: EpiloguePlace,
     width: number,
     spot: Omit<Spot, "column">,
     sum: (vector: number) => V128
@@ -251,29 +263,45 @@ export const epilogueCode = (f: FunctionBuilder, emission: Emission, epilogue: E
     }
   }
 
-  /** A loop over the rows of a tile in memory. */
+  /** A loop over rows in memory: four in a round where all is known and short. */
+  const rows = (point: RowsPoint): void => {
+    const { count, vectors, width } = point
+    const from = f.let(f.get(point.from))
+    const views = point.views.map((pointer, view) => (point.rowBytes[view] === 0 ? pointer : f.let(f.get(pointer))))
+    const end = typeof count === "number" ? count : f.get(f.let(count))
+    const fixed = typeof width === "number" && point.rowBytes.every((bytes) => typeof bytes === "number")
+    const unroll = fixed && !isLong(epilogue) ? 4 : 1
+    const round = (size: number, first: I32): void => {
+      for (let r = 0; r < size; r++) {
+        const spot = { views, row: r, rowIndex: r === 0 ? first : i32.add(first, i32.const(r)) }
+        const at = r * vectors * 16
+        if (typeof width === "number") row(point, width, spot, (vector) => v128.load(f.get(from), at + vector * 16))
+        else
+          f.range(0, f.get(width), 1, (column) =>
+            single(point, { ...spot, column }, f32.load(i32.add(f.get(from), i32.shl(f.get(column), i32.const(2)))))
+          )
+      }
+      f.set(from, i32.add(f.get(from), i32.const(size * vectors * 16)))
+      views.forEach((pointer, view) => advance(f, pointer, size, point.rowBytes[view] ?? 0))
+    }
+    if (unroll === 1) return f.range(0, end, 1, (r) => round(1, f.get(r)))
+    const whole = typeof end === "number" ? end - (end % unroll) : f.get(f.let(i32.and(end, i32.const(-unroll))))
+    f.range(0, whole, unroll, (r) => round(unroll, f.get(r)))
+    f.range(whole, end, 1, (r) => round(1, f.get(r)))
+  }
+
   const fromMemory = (point: EpiloguePoint, memory: Local<"i32">): void => {
-    const { sums, width } = point
+    const { sums } = point
     const vectors = sums[0]?.length ?? 0
     sums.forEach((vectorsOfRow, r) =>
       vectorsOfRow.forEach((sum, vector) => f.do(v128.store(f.get(memory), f.get(sum), (r * vectors + vector) * 16)))
     )
-    const from = f.let(f.get(memory))
-    const views = point.views.map((pointer, view) => (point.rowBytes[view] === 0 ? pointer : f.let(f.get(pointer))))
-    f.range(0, sums.length, 1, (r) => {
-      const spot = { views, row: 0, rowIndex: f.get(r) }
-      if (typeof width === "number") row(point, width, spot, (vector) => v128.load(f.get(from), vector * 16))
-      else
-        f.range(0, f.get(width), 1, (column) =>
-          single(point, { ...spot, column }, f32.load(i32.add(f.get(from), i32.shl(f.get(column), i32.const(2)))))
-        )
-      f.set(from, i32.add(f.get(from), i32.const(vectors * 16)))
-      views.forEach((pointer, view) => advance(f, pointer, 1, point.rowBytes[view] ?? 0))
-    })
+    rows({ ...point, from: memory, vectors, count: sums.length })
   }
 
   return {
     usesIndices: usesIndices(epilogue),
+    rows,
     tile: (point) => {
       const { memory, sums, views, width } = point
       const apart = emission.features.wide && memory !== undefined && isScattered(epilogue, point.columnBytes)

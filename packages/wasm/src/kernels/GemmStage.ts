@@ -36,7 +36,7 @@ export const transposed = (
   ]
 }
 
-interface Strides {
+export interface Strides {
   readonly n: Size
   readonly k: Size
 }
@@ -110,6 +110,27 @@ const fourColumns = (f: FunctionBuilder, from: I32, to: I32, strides: Strides, s
   slowly(f, from, to, strides, 4, i32.const(0), value(f, steps), panelRow)
 }
 
+/** A whole panel of `nr` columns, `steps` of k. Strides in bytes. */
+export const packPanel = (
+  f: FunctionBuilder,
+  from: Local<"i32">,
+  to: Local<"i32">,
+  strides: Strides,
+  steps: Size,
+  nr: number
+): void => {
+  if (strides.n === 4) return sideBySide(f, from, to, strides.k, steps, nr)
+  for (let group = 0; group < nr; group += 4)
+    fourColumns(
+      f,
+      step(f, f.get(from), group, strides.n),
+      i32.add(f.get(to), i32.const(group * 4)),
+      strides,
+      steps,
+      nr * 4
+    )
+}
+
 /** Makes the panels of a unit's columns at the begin of its scratch memory. Strides in bytes. */
 export const packPanels =
   (n: Dim.Dim, k: Dim.Dim, extent: Dim.Dim, nr: number): Stage =>
@@ -122,29 +143,25 @@ export const packPanels =
     const source = f.let(offsetBy(f, f.get(b), column, strides.n))
     const target = f.let(f.get(scratch))
     const left = f.let(value(f, columns))
-    const panel = (columnsOfPanel: Local<"i32"> | undefined): void => {
-      if (columnsOfPanel === undefined && strides.n === 4) return sideBySide(f, source, target, strides.k, steps, nr)
+    const lastPanel = (columnsOfPanel: Local<"i32">): void => {
       for (let group = 0; group < nr; group += 4) {
         const from = step(f, f.get(source), group, strides.n)
         const to = i32.add(f.get(target), i32.const(group * 4))
-        if (columnsOfPanel === undefined) fourColumns(f, from, to, strides, steps, panelRow)
-        else {
-          const rest = f.let(i32.sub(f.get(columnsOfPanel), i32.const(group)))
-          f.if(
-            i32.ge_s(f.get(rest), i32.const(4)),
-            () => fourColumns(f, from, to, strides, steps, panelRow),
-            () =>
-              f.if(i32.gt_s(f.get(rest), i32.const(0)), () =>
-                slowly(f, from, to, strides, rest, i32.const(0), value(f, steps), panelRow)
-              )
-          )
-        }
+        const rest = f.let(i32.sub(f.get(columnsOfPanel), i32.const(group)))
+        f.if(
+          i32.ge_s(f.get(rest), i32.const(4)),
+          () => fourColumns(f, from, to, strides, steps, panelRow),
+          () =>
+            f.if(i32.gt_s(f.get(rest), i32.const(0)), () =>
+              slowly(f, from, to, strides, rest, i32.const(0), value(f, steps), panelRow)
+            )
+        )
       }
     }
     f.block((out) =>
       f.loop((again) => {
         f.brIf(out, i32.lt_s(f.get(left), i32.const(nr)))
-        panel(undefined)
+        packPanel(f, source, target, strides, steps, nr)
         advance(f, source, nr, strides.n)
         f.set(target, i32.add(f.get(target), value(f, panelBytes)))
         f.set(left, i32.sub(f.get(left), i32.const(nr)))
@@ -152,6 +169,6 @@ export const packPanels =
       })
     )
     if (!(typeof columns === "number" && columns % nr === 0))
-      f.if(i32.gt_s(f.get(left), i32.const(0)), () => panel(left))
+      f.if(i32.gt_s(f.get(left), i32.const(0)), () => lastPanel(left))
     f.set(b, f.get(scratch))
   }
