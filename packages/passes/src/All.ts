@@ -30,6 +30,7 @@ import { foldIf } from "./FoldIf.ts"
 import { foldShapes } from "./FoldShapes.ts"
 import { formLinear } from "./FormLinear.ts"
 import { mergeMatmuls } from "./MergeMatmuls.ts"
+import { projectRecurrent } from "./ProjectRecurrent.ts"
 import { recognizeAttention } from "./RecognizeAttention.ts"
 import { recognizeGelu } from "./RecognizeGelu.ts"
 import { recognizeLayerNorm } from "./RecognizeLayerNorm.ts"
@@ -89,6 +90,7 @@ export const passes: ReadonlyArray<Listed> = [
   formLinear,
   mergeMatmuls,
   foldEmbedding,
+  projectRecurrent,
   // What that left behind.
   cancelReshapes,
   combineConcatSlice,

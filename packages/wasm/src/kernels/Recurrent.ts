@@ -4,14 +4,15 @@
  *   lstm(x, w, r, …)  ⇒  x·w for a run of steps as one product; per step one pass over r, gates side by side, then the cell
  *   lstm(x, _, r, …)  ⇒  the same without the product: x is what the inputs give to the gates
  *
- * Units are directions. See `RecurrentLayer`, `RecurrentStep`, `RecurrentPanels`.
+ * Units are directions. See `RecurrentLayerPlan`, `RecurrentSequences`, `RecurrentStep`, `RecurrentPanels`.
  */
 import * as Dim from "@anneal/ir/Dim"
 import type { Recurrent, Region } from "@anneal/lower/Region"
 import type { Features } from "../Emission.ts"
 import type { Kernel, TypicalSizes } from "../Kernel.ts"
-import type { LayerPlan } from "./RecurrentLayer.ts"
-import { emitLayer, operand, panelsOf, scratchOf, viewOf } from "./RecurrentLayer.ts"
+import { emitLayer } from "./RecurrentLayer.ts"
+import type { LayerPlan } from "./RecurrentLayerPlan.ts"
+import { operand, panelsOf, scratchOf, viewOf } from "./RecurrentLayerPlan.ts"
 import type { PanelGate, RecurrentPanels } from "./RecurrentPanels.ts"
 import * as Panels from "./RecurrentPanels.ts"
 

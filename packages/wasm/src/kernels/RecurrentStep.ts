@@ -4,8 +4,8 @@
  *   gates += R·h      block of units after block, all gates in one pass, sums in registers
  *   h', c' = cell(gates)        over all units: activations of different units don't wait for each other
  *
- * Gates lie in scratch memory, [rows][blocks][gates][lanes]: what the inputs' product of a run has left there, or, in a layer
- * of one step, nothing yet: the step begins with bias + W·x then.
+ * Gates lie in scratch memory, [rows][blocks][gates][lanes]: what the inputs' product of a run has left there. In a layer of
+ * one step nothing is there yet: the step begins with bias + W·x; where x is what the inputs give, with bias + x.
  */
 import type { Emission } from "../Emission.ts"
 import type { I32, V128 } from "../Instruction.ts"
@@ -28,8 +28,8 @@ export interface StepPlan {
   /** Gates of the bias's panels; 0 for none. */
   readonly biasGates: number
   readonly peepholes: boolean
-  /** The input's product belongs to the step: x is given, and gates hold nothing yet. */
-  readonly fused: boolean
+  /** The inputs' share of the gates: in them already, with the bias; a product of the step's own; or x as it is, [gates][hidden]. */
+  readonly input: "scratch" | "multiplied" | "given"
   /** Never more than one sequence. */
   readonly single: boolean
 }
@@ -49,7 +49,7 @@ export interface StepArguments {
   /** LSTM: the cell state, in place, [rows][hidden in whole blocks]. */
   readonly c: I32
   readonly gates: I32
-  /** Rows of x, where the step is fused. */
+  /** Rows of x, where the step takes them. */
   readonly x: I32
   readonly xRow: I32
   readonly rows: I32
@@ -124,6 +124,8 @@ export const stepFunction = (emission: Emission, name: string, plan: StepPlan): 
       readonly gate: number
       readonly r: number | undefined
       readonly x: number | undefined
+      /** In a row of x that holds the gates' shares. */
+      readonly given: number | undefined
       readonly bias: number | undefined
       readonly sums: ReadonlyArray<Local<"v128">>
     }
@@ -138,6 +140,10 @@ export const stepFunction = (emission: Emission, name: string, plan: StepPlan): 
               gate: place(slot),
               r: r === undefined ? undefined : place(r),
               x: x === undefined ? undefined : place(x),
+              given:
+                x === undefined || plan.input !== "given"
+                  ? undefined
+                  : (x * plan.w.hidden + panel * lanes + half * 4) * 4,
               bias: plan.biasGates === 0 ? undefined : place(slot),
               sums: Array.from({ length: rows }, () => f.local("v128"))
             }
@@ -164,22 +170,30 @@ export const stepFunction = (emission: Emission, name: string, plan: StepPlan): 
       const gates = pointers(given("gates"), i32.const(count * blockBytes), i32.mul(block, i32.const(blockBytes)))
       const inBlock = (panel: number, offset: number): number => panel * blockBytes + offset
       const bias = f.let(i32.add(given("bias"), i32.mul(block, i32.const(plan.biasGates * unitBytes))))
+      const shares =
+        plan.input === "given"
+          ? pointers(given("x"), given("xRow"), i32.mul(block, i32.const(unitBytes)))
+          : gates.map(() => undefined)
       // Row by row: neighbouring vectors one after another are what V8's revectorizer joins.
-      const each = (body: (column: Column, sum: Local<"v128">, pointer: Local<"i32">) => void): void =>
+      type Each = (column: Column, sum: Local<"v128">, pointer: Local<"i32">, share: Local<"i32"> | undefined) => void
+      const each = (body: Each): void =>
         gates.forEach((pointer, r) => {
           for (const column of columns) {
             const sum = column.sums[r]
-            if (sum !== undefined) body(column, sum, pointer)
+            if (sum !== undefined) body(column, sum, pointer, shares[r])
           }
         })
-      each((column, sum, pointer) => {
-        const fromInput = !plan.fused && column.x !== undefined
-        const begun = fromInput
-          ? v128.load(f.get(pointer), inBlock(column.panel, column.gate))
-          : column.bias === undefined
-            ? w.splatF32(0)
+      each((column, sum, pointer, share) => {
+        const biased =
+          column.bias === undefined
+            ? undefined
             : v128.load(f.get(bias), column.panel * plan.biasGates * unitBytes + column.bias)
-        f.set(sum, begun)
+        if (share !== undefined && column.given !== undefined) {
+          const own = v128.load(f.get(share), column.given)
+          return f.set(sum, biased === undefined ? own : f32x4.add(own, biased))
+        }
+        const isThere = plan.input === "scratch" && column.x !== undefined
+        f.set(sum, isThere ? v128.load(f.get(pointer), inBlock(column.panel, column.gate)) : (biased ?? w.splatF32(0)))
       })
       const multiply = (
         panels: RecurrentPanels,
@@ -198,7 +212,7 @@ export const stepFunction = (emission: Emission, name: string, plan: StepPlan): 
           termBytes: termBytes(panels),
           phases
         })
-      if (plan.fused && columns.some(({ x }) => x !== undefined))
+      if (plan.input === "multiplied" && columns.some(({ x }) => x !== undefined))
         multiply(plan.w, given("w"), pointers(given("x"), given("xRow")), ({ x }) => x)
       if (columns.some(({ r }) => r !== undefined))
         multiply(matrix, base, pointers(given(state), stateRowBytes), ({ r }) => r)
@@ -331,7 +345,7 @@ export const stepFunction = (emission: Emission, name: string, plan: StepPlan): 
       case "gru":
         if (plan.linearBeforeReset) {
           // The candidate's two halves: gate 2 from the input, gate 3 from the state.
-          const fromInput = plan.fused ? [{ slot: 2, r: undefined, x: 2 }] : []
+          const fromInput = plan.input === "scratch" ? [] : [{ slot: 2, r: undefined, x: 2 }]
           recurrentProduct([...same([0, 1]), { slot: 3, r: 2, x: undefined }, ...fromInput])
           return cells(({ gate, state }) => {
             const fresh = w.madd(Cell.gruGate(w, options, load(gate(1))), load(gate(3)), load(gate(2)))

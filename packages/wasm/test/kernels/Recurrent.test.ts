@@ -254,6 +254,20 @@ describe("Recurrent", () => {
     check({ ...shape, length: 53, batch: 1, hidden: 9, direction: "bidirectional", given: ["bias"] })
     check({ ...shape, length: 7, batch: 7, hidden: 36, direction: "reverse", given: ["bias", "hidden", "cell"] })
     check({ ...shape, length: 52, batch: 3, hidden: 8, lengths: [52, 0, 7], given: ["bias"] })
+    // Whole vectors of units: a step reads them where they are.
+    check({ ...shape, length: 6, batch: 9, hidden: 40, direction: "bidirectional" }, [plain, wide])
+    check({ ...shape, length: 6, batch: 1, hidden: 24, direction: "bidirectional", linearBeforeReset: true })
+    check({
+      ...shape,
+      length: 5,
+      batch: 3,
+      hidden: 16,
+      direction: "bidirectional",
+      given: ["bias", "hidden", "cell"],
+      symbols: { length: "length", batch: "batch" },
+      layout: (what, index, view) =>
+        what === "operand" && index === 0 ? Views.ordered(view.buffer, view.dtype, view.shape, [1, 0, 2]) : view
+    })
     check({
       ...shape,
       length: 5,
