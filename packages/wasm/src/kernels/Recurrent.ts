@@ -82,9 +82,19 @@ const costOf = (plan: LayerPlan, typical: TypicalSizes, features: Features): num
   return directions * length * (perStep + inputs) + packing + 100
 }
 
+/**
+ * Units side by side. Three panels of four give one sequence its twelve sums, each from a stream of its own; several sequences,
+ * and pairs of vectors, want eight in one panel.
+ */
+const lanesOf = ({ cell, hidden, operands }: Recurrent, { wide }: Features): number => {
+  const isSingle = viewOf(operands, operand.lengths) !== undefined || viewOf(operands, operand.x)?.shape[1] === 1
+  if (isSingle && !wide && cell !== "rnn") return 4
+  return hidden % 8 === 0 || hidden > 32 ? 8 : 4
+}
+
 export const candidates = (region: Region, typical: TypicalSizes, features: Features): ReadonlyArray<Kernel> => {
   if (region.kind !== "recurrent") return []
-  const lanes = region.hidden % 8 === 0 || region.hidden > 32 ? 8 : 4
+  const lanes = lanesOf(region, features)
   return [true, false].flatMap((packed): ReadonlyArray<Kernel> => {
     const plan = planOf(region, lanes, packed, typical)
     if (plan === undefined) return []

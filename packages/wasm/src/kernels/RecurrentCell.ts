@@ -73,21 +73,28 @@ const clipped = (w: Writer, value: V128, clip: number | null): V128 =>
 const at = ({ activations }: CellOptions, index: number): Activation =>
   activations[index] ?? { name: "tanh", alpha: 0, beta: 0 }
 
-/** The same, not divided yet. */
-const quotient = (w: Writer, activation: Activation, value: V128): Quotient => {
-  switch (activation.name) {
-    case "sigmoid":
-      return Gate.sigmoid(w, value)
-    case "tanh":
-      return Gate.tanh(w, value)
-    default:
-      return { top: activate(w, activation, value) }
-  }
+/** Inputs of gates, with the activation that each goes through. */
+type Given = readonly [index: number, value: V128]
+
+/** Gates' inputs through their clips and activations, not divided yet. */
+const gatesOf = (w: Writer, options: CellOptions, given: ReadonlyArray<Given>): ReadonlyArray<Quotient> => {
+  const inputs = given.map(([index, value]) => ({ activation: at(options, index), x: clipped(w, value, options.clip) }))
+  const together = inputs.flatMap(({ activation: { name }, x }, place) =>
+    name === "sigmoid" || name === "tanh" ? [{ name, x, place }] : []
+  )
+  const quotients = Gate.quotients(w, together)
+  return inputs.map(({ activation, x }, place) => {
+    const found = quotients[together.findIndex((one) => one.place === place)]
+    return found ?? { top: activate(w, activation, x) }
+  })
 }
 
-/** A gate's input through its clip and activation. */
 const gate = (w: Writer, options: CellOptions, index: number, value: V128): Quotient =>
-  quotient(w, at(options, index), clipped(w, value, options.clip))
+  gatesOf(w, options, [[index, value]])[0] ?? {}
+
+/** The output's activation: no gate, and not clipped. */
+const outputOf = (w: Writer, options: CellOptions, value: V128): Quotient =>
+  gate(w, { ...options, clip: null }, 2, value)
 
 const divided = (w: Writer, one: Quotient): V128 => w.keep(Gate.value(w, one))
 
@@ -102,18 +109,21 @@ export const lstm = (
   const c = w.keep(before)
   const peep = (value: V128, which: 0 | 1 | 2, cell: V128): V128 =>
     peepholes === undefined ? value : w.madd(peepholes[which], cell, value)
-  const i = gate(w, options, 0, peep(input, 0, c))
-  const g = gate(w, options, 1, candidate)
+  // The output's gate sees the new cell state, where there are peepholes.
+  const isEarly = peepholes === undefined
+  const [i = {}, g = {}, f = {}, early = {}] = gatesOf(w, options, [
+    [0, peep(input, 0, c)],
+    [1, candidate],
+    ...(options.inputForget ? [] : [[0, peep(forget, 2, c)] as const]),
+    ...(isEarly ? [[0, output] as const] : [])
+  ])
   const next = w.keep(
     options.inputForget
       ? coupled(w, divided(w, i), Gate.value(w, g), c)
-      : f32x4.add(
-          Gate.value(w, Gate.times(gate(w, options, 0, peep(forget, 2, c)), { top: c })),
-          Gate.value(w, Gate.times(i, g))
-        )
+      : f32x4.add(Gate.value(w, Gate.times(f, { top: c })), Gate.value(w, Gate.times(i, g)))
   )
-  const o = gate(w, options, 0, peep(output, 1, next))
-  return { c: next, h: w.keep(Gate.value(w, Gate.times(o, quotient(w, at(options, 2), next)))) }
+  const o = isEarly ? (options.inputForget ? f : early) : gate(w, options, 0, peep(output, 1, next))
+  return { c: next, h: w.keep(Gate.value(w, Gate.times(o, outputOf(w, options, next)))) }
 }
 
 /** i ⊙ g + (1 − i) ⊙ c. */

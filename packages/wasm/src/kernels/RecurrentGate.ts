@@ -10,7 +10,6 @@
  */
 import type { V128 } from "../Instruction.ts"
 import { f32x4, i32, i32x4 } from "../Instruction.ts"
-import { polynomial } from "../VectorMath.ts"
 import type { Writer } from "../Writer.ts"
 
 /** `top` / `bottom`; nothing stands for 1. */
@@ -25,32 +24,53 @@ const exponential = [
   0.0001540350677579686
 ]
 
-/** 2ⁿ, r and q(r) of k x, where x is limited so that 2ⁿ is a normal number. */
-const power = (w: Writer, value: V128, k: number, limit: number) => {
-  // `pmin(x, c)` is c < x ? c : x: NaN stays.
-  const x = w.keep(f32x4.pmax(f32x4.pmin(value, w.splatF32(limit)), w.splatF32(-limit)))
+/** A function of a gate's input. */
+export interface Gate {
+  readonly name: "sigmoid" | "tanh"
+  readonly x: V128
+}
+
+/**
+ * 2^(k x), where x is limited so that 2ⁿ is a normal number. Beyond ±87 it would be none for σ, which is 1 there, or under 2⁻¹²⁵;
+ * beyond ±9.1, tanh is ±1 in f32.
+ */
+const scales = {
+  sigmoid: { k: -Math.LOG2E, limit: 87 },
+  tanh: { k: 2 * Math.LOG2E, limit: 9.1 }
+} as const
+
+/** Gates side by side, operation by operation: a constant is loaded once for all of them, and none waits for itself. */
+export const quotients = (w: Writer, gates: ReadonlyArray<Gate>): ReadonlyArray<Quotient> => {
+  const [one, two] = [w.splatF32(1), w.splatF32(2)]
   // Adding 1.5·2²³ rounds to an integer and leaves it in the low bits.
   const magic = w.splatF32(12582912 + 127)
-  const factor = w.splatF32(k)
-  const shifted = w.keep(w.madd(x, factor, magic))
-  const r = w.keep(w.madd(x, factor, f32x4.sub(magic, shifted)))
-  return { scale: i32x4.shl(shifted, i32.const(23)), r, q: polynomial(w, r, exponential) }
+  const begun = gates
+    .map(({ name, x }) => {
+      const { k, limit } = scales[name]
+      // `pmin(x, c)` is c < x ? c : x: NaN stays.
+      return { k: w.splatF32(k), x: w.keep(f32x4.pmax(f32x4.pmin(x, w.splatF32(limit)), w.splatF32(-limit))) }
+    })
+    .map(({ k, x }) => ({ k, x, shifted: w.keep(w.madd(x, k, magic)) }))
+    .map(({ k, shifted, x }) => ({ shifted, r: w.keep(w.madd(x, k, f32x4.sub(magic, shifted))) }))
+  const last = w.splatF32(exponential.at(-1) ?? 0)
+  const polynomials = exponential.slice(0, -1).reduceRight<ReadonlyArray<V128>>(
+    (totals, c) => totals.map((total, i) => w.keep(w.madd(total, begun[i]?.r ?? total, w.splatF32(c)))),
+    begun.map(() => last)
+  )
+  return gates.map(({ name }, i): Quotient => {
+    const [q, { r, shifted } = { r: one, shifted: one }] = [polynomials[i] ?? one, begun[i]]
+    const scale = i32x4.shl(shifted, i32.const(23))
+    if (name === "sigmoid") return { bottom: w.keep(w.madd(w.madd(q, r, one), scale, one)) }
+    const power = w.keep(scale)
+    const less = w.keep(w.madd(f32x4.mul(power, r), q, f32x4.sub(power, one)))
+    return { top: less, bottom: w.keep(f32x4.add(less, two)) }
+  })
 }
 
-/** Beyond ±87, 2ⁿ would be no normal number; there σ is 1, or under 2⁻¹²⁵. */
-export const sigmoid = (w: Writer, x: V128): Quotient => {
-  const one = w.splatF32(1)
-  const { q, r, scale } = power(w, x, -Math.LOG2E, 87)
-  return { bottom: w.keep(w.madd(w.madd(q, r, one), scale, one)) }
-}
+const alone = (w: Writer, gate: Gate): Quotient => quotients(w, [gate])[0] ?? {}
 
-/** Beyond ±9.1 it is ±1 in f32. */
-export const tanh = (w: Writer, x: V128): Quotient => {
-  const { q, r, scale } = power(w, x, 2 * Math.LOG2E, 9.1)
-  const two = w.keep(scale)
-  const less = w.keep(w.madd(f32x4.mul(two, r), q, f32x4.sub(two, w.splatF32(1))))
-  return { top: less, bottom: w.keep(f32x4.add(less, w.splatF32(2))) }
-}
+export const sigmoid = (w: Writer, x: V128): Quotient => alone(w, { name: "sigmoid", x })
+export const tanh = (w: Writer, x: V128): Quotient => alone(w, { name: "tanh", x })
 
 const product = (a: V128 | undefined, b: V128 | undefined): V128 | undefined =>
   a === undefined ? b : b === undefined ? a : f32x4.mul(a, b)

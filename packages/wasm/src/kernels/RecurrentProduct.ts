@@ -7,7 +7,7 @@
  * one pass gives all gates of the panel's units.
  */
 import type { I32, V128 } from "../Instruction.ts"
-import { f32x4, i32, v128 } from "../Instruction.ts"
+import { f32x4, i32, shuffle, v128 } from "../Instruction.ts"
 import type { Func, Local } from "../ModuleBuilder.ts"
 import type { Emission } from "../Emission.ts"
 import { Writer } from "../Writer.ts"
@@ -42,14 +42,29 @@ export const accumulate = (w: Writer, accumulation: Accumulation): void => {
     given.map(({ offset, sums }) => ({ offset, sums: sums.map(() => f.let(w.splatF32(0))) }))
   )
   const turns = [given, ...further]
+  const whole = f.local("v128")
   const terms = (count: number): void => {
+    const isWhole = !w.emission.features.wide && count % 4 === 0
     for (let i = 0; i < count; i++) {
       const columns = turns[i % phases] ?? given
       const load = (offset: number): V128 => v128.load(f.get(panel), offset + i * step)
       if (rows.length === 1) {
         const [row, splat] = [rows[0], splats[0]]
         if (row === undefined || splat === undefined) continue
-        f.set(splat, v128.load32_splat(f.get(row), i * 4))
+        const lane = i % 4
+        // Of four terms that were loaded together: with few columns, loads are what there is least of.
+        const at = lane * 4
+        if (isWhole && lane === 0) f.set(whole, v128.load(f.get(row), i * 4))
+        f.set(
+          splat,
+          isWhole
+            ? shuffle(
+                f.get(whole),
+                f.get(whole),
+                [0, 1, 2, 3].flatMap(() => [at, at + 1, at + 2, at + 3])
+              )
+            : v128.load32_splat(f.get(row), i * 4)
+        )
         for (const { offset, sums } of columns)
           for (const sum of sums) f.set(sum, w.madd(load(offset), f.get(splat), f.get(sum)))
         continue

@@ -291,13 +291,14 @@ export const stepFunction = (emission: Emission, name: string, plan: StepPlan): 
           reset: at("reset", i32.const(stateRow)),
           peepholes: f.let(given("peepholes"))
         }
-        f.range(0, count, 1, () => {
-          const made = Array.from({ length: across }, (_, half) => {
+        const some = (together: number): void => {
+          const made = Array.from({ length: across * together }, (_, vector) => {
+            const [unit, half] = [Math.floor(vector / across), vector % across]
             const place = (index: number): number => (index * across + half) * 16
             return body({
-              gate: (index) => ({ address: f.get(places.gates), offset: place(index) }),
-              state: (name) => ({ address: f.get(places[name]), offset: half * 16 }),
-              peephole: (which) => v128.load(f.get(places.peepholes), place(which))
+              gate: (index) => ({ address: f.get(places.gates), offset: unit * blockBytes + place(index) }),
+              state: (name) => ({ address: f.get(places[name]), offset: unit * unitBytes + half * 16 }),
+              peephole: (which) => v128.load(f.get(places.peepholes), unit * 3 * unitBytes + place(which))
             })
           })
           for (const index of (made[0] ?? []).keys())
@@ -306,11 +307,16 @@ export const stepFunction = (emission: Emission, name: string, plan: StepPlan): 
               if (to !== undefined && vector !== undefined) f.do(v128.store(to.address, vector, to.offset))
             }
           const forward = (local: Local<"i32">, bytes: number): void =>
-            f.set(local, i32.add(f.get(local), i32.const(bytes)))
+            f.set(local, i32.add(f.get(local), i32.const(bytes * together)))
           forward(places.gates, blockBytes)
           forward(places.peepholes, 3 * unitBytes)
           for (const local of [places.h, places.next, places.c, places.reset]) forward(local, unitBytes)
-        })
+        }
+        // Two vectors at a time: one goes on while the other waits.
+        const together = across === 1 ? 2 : 1
+        const pairs = count - (count % together)
+        if (pairs > 0) f.range(0, pairs, together, () => some(together))
+        if (count > pairs) some(1)
       }
       if (plan.single) row(i32.const(0))
       else f.range(0, given("rows"), 1, (index) => row(f.get(index)))
