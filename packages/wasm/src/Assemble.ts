@@ -122,7 +122,9 @@ class Assembler {
     const running = this.#pieces(steps)
     if (holdsHost(preparing)) throw new Error("what is prepared cannot be left to the host")
     if (preparing.length > 0) this.#dispatch.part("prepare", preparing)
-    const meetings = this.#words
+    // What threads write is in other cache lines than the addresses that they read.
+    const meetings = Math.ceil((4 * this.#words) / alignment) * (alignment / 4)
+    this.#words = meetings
     const actions = this.#actions(running)
     const image: Image.Image = {
       symbols,

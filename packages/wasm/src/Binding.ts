@@ -222,6 +222,13 @@ export class Binding {
     for (const output of this.outputs) if (output !== undefined) words[output.slot] = output.address
   }
 
+  /** A run comes, as soon as its inputs lie where they are read: threads that it wants and that sleep wake meanwhile. */
+  announce(): void {
+    const team = this.#team
+    if (team === undefined || !this.program.joins.some((join) => join !== undefined) || !team.isReady) return
+    if ((this.#choices.find((choice) => choice !== undefined)?.next() ?? "shared") === "shared") team.wake()
+  }
+
   /** One stretch of generated code, on all threads where there is something to share and that is faster. */
   part(number: number): void {
     const team = this.#team

@@ -173,6 +173,7 @@ class WasmSession {
     let binding: Binding | undefined
     try {
       binding = this.binding(inputs.map(({ shape }) => shape))
+      binding.announce()
       this.#give(binding, inputs)
       binding.enter()
       for (let part = 0; part < binding.program.parts.length; part++) binding.part(part)

@@ -6,7 +6,7 @@ import { Failure, failureWords, Word, words } from "./ThreadProtocol.ts"
 import type { Instance, Memory } from "./WebAssembly.ts"
 import { host } from "./WebAssembly.ts"
 
-/** Rounds of looking before the worker sleeps: some tens of microseconds. */
+/** Rounds of looking before the worker sleeps: a hundred microseconds or two. */
 const spins = 10_000
 
 interface Code {
@@ -62,6 +62,8 @@ const obey = ({ control, programs, thread }: Begun, epoch: number): void => {
       Atomics.add(control, Word.sleepers, 1)
       Atomics.wait(control, Word.epoch, seen)
       Atomics.sub(control, Word.sleepers, 1)
+      // Woken before the order: it comes soon.
+      round = 0
     }
     // One order at a time: the next is given when all have finished this one.
     seen = (seen + 1) | 0
