@@ -39,10 +39,12 @@ const scopes = (graph: Graph): ReadonlyArray<Graph> => [
   ...graph.nodes.flatMap(({ graphs }) => Object.values(graphs).flatMap(scopes))
 ]
 
-/** An index's greatest value, where it counts along an axis: `iota`, `iota + past`. */
+/** An index's greatest value, where it counts along an axis: `iota`, `iota + past`. What is given may be 0. */
 const greatest = (graph: Graph, id: string): Dim.Dim | undefined => {
   const makers = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output.id, node] as const)))
+  const inputs = new Set(graph.inputs.map((input) => input.id))
   const of = (value: string): Dim.Dim | undefined => {
+    if (inputs.has(value)) return 0
     const constant = graph.constants.get(value)?.constant
     if (constant !== undefined) {
       if (!DTypes.isInteger(constant.dtype) || Tensors.size(constant.shape) > 4096) return undefined

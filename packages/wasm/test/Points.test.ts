@@ -83,3 +83,13 @@ it("guesses are positions that a table has, of what is past and what is new toge
   b.output("kept", b.one(Ops.relu, [cache], {}))
   expect(shown(Points.points(b.finish(), []))).toEqual([[{}, { past: 16, tokens: 16 }]])
 })
+
+it("of positions that begin where an input says, only the count is known", () => {
+  const b = Builder.make("net")
+  const table = b.tensor(Numbers.fromNumbers("f32", [40, 2], new Float32Array(80)), { name: "table" })
+  b.input("ids", Type.make("i64", [2, length]))
+  const start = b.input("start", Type.make("i64", []))
+  const places = b.one(Ops.add, [b.one(Ops.iota, [], { size: length, dtype: "i64" }), start], {})
+  b.output("y", b.one(Ops.gather, [table, places], { axis: 0 }))
+  expect(shown(Points.points(b.finish(), []))).toEqual([[{}, { length: 32 }]])
+})
