@@ -10,12 +10,14 @@ import type { Payload } from "@anneal/engine/Engine"
 import type { Profile } from "@anneal/engine/Manifest"
 import type * as IR from "@anneal/ir/Graph"
 import * as Diagnostic from "@anneal/pipeline/Diagnostic"
+import * as Inference from "@anneal/pipeline/Inference"
 import type { Ledger } from "@anneal/pipeline/Ledger"
 import { Measurer } from "@anneal/pipeline/Measurer"
 import type { Oracle } from "@anneal/pipeline/Oracle"
 import * as Progress from "@anneal/pipeline/Progress"
 import type { TargetService } from "@anneal/pipeline/Target"
 import * as Key from "@anneal/pipeline/Key"
+import * as Samples from "@anneal/pipeline/Samples"
 import { Store } from "@anneal/pipeline/Store"
 import type { Decision, LockMiss, TunerError } from "@anneal/pipeline/Tuner"
 import * as Tuners from "@anneal/pipeline/Tuner"
@@ -32,6 +34,7 @@ import * as MachineTurn from "@anneal/tune/MachineTurn"
 import * as Candidates from "@anneal/wasm/Candidates"
 import * as Compile from "@anneal/wasm/Compile"
 import * as Measure from "@anneal/wasm/measure/Measure"
+import * as Recorded from "@anneal/wasm/measure/Recorded"
 import * as Validation from "@anneal/wasm/measure/Validation"
 import * as Payloads from "@anneal/wasm/Payloads"
 import * as WasmTarget from "@anneal/wasm/Target"
@@ -207,15 +210,45 @@ const tunerOf = (
     return Layer.provide(LockedTuner.layerFirst(before, here), rest)
   })
 
+/**
+ * What the graph's values hold on the first of the samples for calibration, where there are any: known once it is asked for.
+ * `identity`: of the samples.
+ */
+const recordedOf = (graph: IR.Graph) =>
+  Effect.gen(function* () {
+    const given = yield* Effect.serviceOption(Samples.Samples)
+    if (Option.isNone(given)) return { identity: null, recorded: Effect.succeed(Recorded.none) }
+    const inference = yield* Inference.current
+    const recorded = Effect.gen(function* () {
+      const [sample] = yield* Effect.provideService(Samples.take(1), Samples.Samples, given.value)
+      return sample === undefined ? Recorded.none : yield* Recorded.record(graph, sample, inference)
+    }).pipe(
+      Effect.catch((error) =>
+        Effect.as(
+          Diagnostic.report({
+            severity: "warning",
+            code: "kernels-not-calibrated",
+            message: `kernels were not checked on the samples: ${error.message}`,
+            action: "they were checked on random and edge values; look at the first sample"
+          }),
+          Recorded.none
+        )
+      )
+    )
+    return { identity: given.value.identity ?? null, recorded: yield* Effect.cached(recorded) }
+  })
+
+type RecordedData = Effect.Success<ReturnType<typeof recordedOf>>
+
 /** What measures candidates of these programs. */
-const measurerOf = ({ offers, planned }: Compile.Made, { flavours }: Compile.Options) => {
+const measurerOf = ({ offers, planned }: Compile.Made, { flavours }: Compile.Options, { recorded }: RecordedData) => {
   const [features = WasmTarget.plain] = flavours ?? Compile.defaultFlavours
   let subjects: ReadonlyMap<string, Measure.Subject> | undefined
   const subject = (key: string): Measure.Subject | undefined => {
     subjects ??= Compile.subjects(planned, offers, features)
     return subjects.get(key)
   }
-  return Measure.make({ features, subject, parallel: availableParallelism() })
+  return Measure.make({ features, subject, recorded, parallel: availableParallelism() })
 }
 
 /** A fusion that is off is decided too: an entry of the lock beside the kernels'. */
@@ -229,32 +262,36 @@ const offIn = (lock: Lock.Lock | undefined, here: Lock.Header): ReadonlyArray<st
         key.startsWith("fusion ") && candidate === "off" ? [key.slice("fusion ".length)] : []
       )
 
-/** A kernel that was right for a region is right for every region of that key, as long as the generator is the same. */
-const rightKey = ({ candidate, key }: Decision, generator: string): string =>
-  Key.digest({ kernel: Tuners.identify(candidate), region: key, generator, right: 1 })
+/** A kernel that was right for a region is right for every region of that key: by the same generator, on the same data. */
+const rightKey = ({ candidate, key }: Decision, by: Schema.Json): string =>
+  Key.digest({ kernel: Tuners.identify(candidate), region: key, by, right: 2 })
 
-const known = (decision: Decision, generator: string) =>
+const known = (decision: Decision, by: Schema.Json) =>
   Effect.flatMap(Store, (store) =>
     store === undefined
       ? Effect.succeed(false)
-      : Effect.map(Effect.option(store.entry(rightKey(decision, generator))), (found) =>
-          Option.isSome(Option.flatten(found))
-        )
+      : Effect.map(Effect.option(store.entry(rightKey(decision, by))), (found) => Option.isSome(Option.flatten(found)))
   )
 
 /** A store that cannot be written costs the next build time, and says so by the stages that it does not keep. */
-const remember = (decision: Decision, generator: string) =>
+const remember = (decision: Decision, by: Schema.Json) =>
   Effect.flatMap(Store, (store) =>
-    store === undefined ? Effect.void : Effect.ignore(store.setEntry(rightKey(decision, generator), true))
+    store === undefined ? Effect.void : Effect.ignore(store.setEntry(rightKey(decision, by), true))
   )
 
 /**
  * Holds the decisions against the regions' definitions that no measurement has: a wrong kernel gives way to a right one.
  * `count` is told how many; those that the store knows to be right are not looked at again.
  */
-const checking = (events: ReadonlyArray<Event.Event>, generator: string, count: (checked: number) => void) =>
-  Effect.map(
-    Validation.make({ parallel: availableParallelism() }),
+const checking = (
+  events: ReadonlyArray<Event.Event>,
+  generator: string,
+  { identity, recorded }: RecordedData,
+  count: (checked: number) => void
+) => {
+  const by = { generator, data: identity === null ? null : { ...identity } }
+  return Effect.map(
+    Validation.make({ parallel: availableParallelism(), recorded }),
     (validate): Validation.Validate =>
       (decided) =>
         Effect.gen(function* () {
@@ -270,15 +307,16 @@ const checking = (events: ReadonlyArray<Event.Event>, generator: string, count: 
           for (const decision of decided.decisions) {
             const { candidate, key } = decision
             if (!unmeasured.has(key) || checkedBefore.has(`${key} ${Tuners.identify(candidate)}`)) continue
-            if (!(yield* known(decision, generator))) open.push(decision)
+            if (!(yield* known(decision, by))) open.push(decision)
           }
           count(open.length)
           const settled = yield* validate({ ...decided, decisions: open })
-          yield* Effect.forEach(settled, (decision) => remember(decision, generator), { discard: true })
+          yield* Effect.forEach(settled, (decision) => remember(decision, by), { discard: true })
           const right = new Map(settled.map((decision) => [decision.key, decision]))
           return decided.decisions.map((decision) => right.get(decision.key) ?? decision)
         })
   )
+}
 
 /** The lock after a build: what was decided now, and what the lock says of other models. */
 const merged = (before: Lock.Lock | undefined, now: Lock.Lock): Lock.Lock =>
@@ -332,8 +370,9 @@ const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options:
         : { sources: [...Candidates.sources, ...options.plugins.sources], claims: options.plugins.claims })
     }
     const compiling = { ...wanted, made: Compile.plan(graph, wanted) }
+    const data = yield* recordedOf(graph)
     const given = yield* Effect.serviceOption(Measurer)
-    const measurer = Option.isSome(given) ? given.value : yield* measurerOf(compiling.made, wanted)
+    const measurer = Option.isSome(given) ? given.value : yield* measurerOf(compiling.made, wanted, data)
     const tuner = (yield* tunerOf(options, before, here)).pipe(
       Layer.provide(Layer.succeed(Measurer, measurer)),
       Layer.provide(journal === undefined ? Journal.layerMemory : Journal.layerFile(journal))
@@ -344,7 +383,7 @@ const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options:
     const validate =
       options.checkKernels === false || options.frozen === true
         ? {}
-        : { validate: yield* checking(events, here.generator, (count) => void (checked = count)) }
+        : { validate: yield* checking(events, here.generator, data, (count) => void (checked = count)) }
     const compiled = yield* Compile.compile(graph, { ...compiling, ...validate }).pipe(
       Effect.provide(tuner),
       Effect.provideService(MachineTurn.MachineTurn, yield* MachineTurn.byFile()),

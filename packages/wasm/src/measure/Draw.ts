@@ -15,8 +15,10 @@ import * as Regions from "@anneal/lower/Region"
 import type { Scalar } from "@anneal/lower/Scalar"
 import type { Range } from "./IndexRanges.ts"
 import * as IndexRanges from "./IndexRanges.ts"
+import * as Recorded from "./Recorded.ts"
 
-export type Kind = "random" | "edges"
+/** `calibration`: what was recorded of the user's data, and random where nothing was. */
+export type Kind = "random" | "edges" | "calibration"
 
 /** Uniform in [0, 1): mulberry32. */
 export const generator = (seed: number): (() => number) => {
@@ -177,13 +179,40 @@ export const constants = (subject: Subject): ReadonlyMap<string, Drawn> =>
     )
   )
 
+/** Whether elements are what the region can take. */
+const isWithin = (data: TypedArray, range: Range | undefined): boolean =>
+  range === undefined || data.every((value: number | bigint) => value >= range.least && value <= range.greatest)
+
+/** What was recorded, again and again. */
+const repeated = (dtype: DType, length: number, recorded: TypedArray): TypedArray => {
+  const data = allocate(dtype, length)
+  const fresh = Math.min(length, recorded.length)
+  const bytes = new Uint8Array(recorded.buffer, recorded.byteOffset, fresh * DTypes.slotBytes(dtype))
+  new Uint8Array(data.buffer).set(bytes)
+  repeat(data, fresh)
+  return data
+}
+
+/** Whether anything that the region reads was recorded. */
+export const isRecorded = (subject: Subject, recorded: Recorded.Recorded): boolean =>
+  readBuffers(subject).some(({ buffer }) => Recorded.contentsOf(recorded, buffer) !== undefined)
+
 /** The buffers that the region reads and that hold no constants. */
-export const buffers = (subject: Subject, kind: Kind, from: Pool, random: () => number): ReadonlyMap<string, Drawn> => {
+export const buffers = (
+  subject: Subject,
+  kind: Kind,
+  { pool: from, recorded }: { readonly pool: Pool; readonly recorded: Recorded.Recorded },
+  random: () => number
+): ReadonlyMap<string, Drawn> => {
   const ranges = rangesOf(subject.region, subject.size)
   return new Map(
-    readBuffers(subject).flatMap(({ buffer: { constant, dtype, size }, id, read }) => {
+    readBuffers(subject).flatMap(({ buffer, id, read }) => {
+      const { constant, dtype } = buffer
       if (constant !== undefined) return []
-      const [length, range] = [subject.size(size), ranges.get(read)]
+      const [length, range] = [subject.size(buffer.size), ranges.get(read)]
+      const known = kind === "calibration" ? Recorded.contentsOf(recorded, buffer) : undefined
+      if (known !== undefined && DTypes.stores(dtype, known) && isWithin(known, range))
+        return [[id, drawn(dtype, repeated(dtype, length, known))]]
       const data =
         dtype === "f32" && range === undefined
           ? drawFloats(length, from(kind), random)

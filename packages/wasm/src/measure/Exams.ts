@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Draw from "./Draw.ts"
 import * as NodeOracle from "./NodeOracle.ts"
 import * as Placing from "./Placing.ts"
+import type * as Recorded from "./Recorded.ts"
 import type { Expected } from "./RegionOracle.ts"
 import * as RegionOracle from "./RegionOracle.ts"
 import type { Subject } from "./Trial.ts"
@@ -35,6 +36,8 @@ export interface Options {
   readonly oracle: OracleService
   /** Multiplications or so that the definition may take for one draw of a region. */
   readonly effort: number
+  /** What the model's values hold on the user's data. */
+  readonly recorded: Effect.Effect<Recorded.Recorded>
 }
 
 export class Exams {
@@ -63,17 +66,23 @@ export class Exams {
 
   #make(subject: Subject, amplification: number): Effect.Effect<Paper, MeasurerError> {
     const { effort, oracle } = this.#options
+    const pool = this.#pool
     const { program, region } = subject
     const drawing = { program, region, size: sizesOf(subject) }
     const isNode = region.kind === "recurrent" || region.kind === "whole"
-    const kinds: ReadonlyArray<Draw.Kind> = isNode ? ["random"] : ["random", "edges"]
     return Effect.gen({ self: this }, function* () {
+      const recorded = yield* this.#options.recorded
+      const kinds: ReadonlyArray<Draw.Kind> = [
+        "random",
+        ...(isNode ? [] : (["edges"] as const)),
+        ...(Draw.isRecorded(drawing, recorded) ? (["calibration"] as const) : [])
+      ]
       const constants = Draw.constants(drawing)
       const weights = [...constants].map(([id, one]) => [id, bytesOf(one)] as const)
       const exams: Array<Exam> = []
       for (const [place, kind] of kinds.entries()) {
         const random = Draw.generator(place + 1)
-        const drawn = Draw.buffers(drawing, kind, this.#pool, random)
+        const drawn = Draw.buffers(drawing, kind, { pool, recorded }, random)
         const all = new Map([...constants, ...drawn])
         const setting = { buffers: new Map([...all].map(([id, { elements }]) => [id, elements])), size: drawing.size }
         const expected =

@@ -25,6 +25,7 @@ import { Exams } from "./Exams.ts"
 import type { Setup } from "./Placing.ts"
 import * as Placing from "./Placing.ts"
 import type { Answer, Call, Request } from "./Protocol.ts"
+import * as Recorded from "./Recorded.ts"
 import { Runner } from "./Runner.ts"
 import type { Subject } from "./Trial.ts"
 import { Trial } from "./Trial.ts"
@@ -43,6 +44,8 @@ export interface Options {
   readonly deadline?: number
   /** Multiplications or so that the definition may take for one draw of a region. Default 500,000. */
   readonly effort?: number
+  /** What the model's values hold on the user's data: regions that read them are examined with that, too. Default: nothing. */
+  readonly recorded?: Effect.Effect<Recorded.Recorded>
 }
 
 /** Copies for rotation take at most so many bytes. */
@@ -79,9 +82,15 @@ const late = (deadline: number): Rejected => rejected("Hang", `it did not end in
 export const make = (options: Options): Effect.Effect<MeasurerService, never, Oracle | Scope.Scope> =>
   Effect.gen(function* () {
     const oracle = yield* Oracle
-    const { deadline = 10_000, effort = 500_000, features, parallel = 1 } = options
+    const {
+      deadline = 10_000,
+      effort = 500_000,
+      features,
+      parallel = 1,
+      recorded = Effect.succeed(Recorded.none)
+    } = options
     const idle: Array<Runner> = []
-    const exams = new Exams({ oracle, effort })
+    const exams = new Exams({ oracle, effort, recorded })
     const all = new Set<Runner>()
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {

@@ -12,8 +12,9 @@ import * as Tuners from "@anneal/pipeline/Tuner"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Features } from "../Emission.ts"
-import type { Subject } from "./Trial.ts"
 import * as Measure from "./Measure.ts"
+import type { Recorded } from "./Recorded.ts"
+import type { Subject } from "./Trial.ts"
 
 /** What is decided, and how the regions of the decisions are found. */
 export interface Decided {
@@ -31,6 +32,8 @@ export interface Options {
   readonly effort?: number
   /** Checks side by side. Default 1. */
   readonly parallel?: number
+  /** What the model's values hold on the user's data. */
+  readonly recorded?: Effect.Effect<Recorded>
 }
 
 /** The first candidate that is right: the decided one, then the others by what is predicted. */
@@ -81,8 +84,8 @@ export const make = (options: Options = {}): Effect.Effect<Validate, never, Orac
     (context): Validate =>
       ({ choices, decisions, features, subject }) =>
         Effect.gen(function* () {
-          const { effort = 30_000, parallel = 1 } = options
-          const measurer = yield* Measure.make({ features, subject, effort, parallel })
+          const measurer = yield* Measure.make({ effort: 30_000, ...options, features, subject })
+          const { parallel = 1 } = options
           const problems: Array<Tuners.Problem> = []
           const settled = yield* Effect.forEach(
             decisions,
