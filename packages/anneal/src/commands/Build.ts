@@ -146,9 +146,9 @@ export const build = Command.make(
     bf16: flag("bf16", "Short for --precision bf16"),
     int8: flag("int8", "Short for --precision int8"),
     calibrate: Options.text("calibrate", "Samples: a folder of cases, or a module (FILE.ts)"),
-    calibrator: Flag.Literals("calibrator", ["entropy", "minmax", "mse", "percentile"]).pipe(
+    calibrator: Flag.Literals("calibrator", ["percentile", "minmax", "mse", "entropy"]).pipe(
       Flag.withDescription("How ranges are found"),
-      Flag.withDefault("entropy")
+      Flag.withDefault("percentile")
     ),
     evaluate: Options.text("evaluate", "A module (FILE.ts) with an evaluator: accuracy before and after"),
     maxDrop: Flag.Finite("max-drop").pipe(
