@@ -5,7 +5,7 @@ cuDNN graph of convolution + bias + (residual) + ReLU; where that is slower, con
 import json
 import sys
 import torch
-from peers import graph_median_us
+from peers import Repeated
 
 torch.backends.cudnn.benchmark = True
 torch.backends.cudnn.benchmark_limit = 0
@@ -42,7 +42,7 @@ for images in (1, 32):
         for name, body in (("fused", fused), ("apart", apart)):
             try:
                 body(0)
-                row[name + "_us"] = round(graph_median_us(lambda: [body(i) for i in range(sets)], launches=1, rounds=9) / sets, 3)
+                row[name + "_us"] = round(Repeated(lambda stream: [body(i) for i in range(sets)], launches=1).median(9) / sets, 3)
             except Exception as error:
                 row[name + "_error"] = str(error)[:100]
         print(json.dumps(row), file=out, flush=True)

@@ -75,6 +75,8 @@
 #ifndef OWN_O
 #define OWN_O 1
 #endif
+// Of heads of 32 and 64 o is small beside the exponentials, and what decides whether to scale it costs more than scaling it.
+constexpr bool kSeldom = HEAD_DIM > 64;
 constexpr float kSlack = 8.0f;
 constexpr int kRows = 128, kSlabs = (HEAD_DIM + 63) / 64;
 constexpr int kQueryBytes = kRows * kSlabs * 128, kKeyBytes = KEYS * kSlabs * 128;
@@ -299,6 +301,17 @@ extern "C" __global__ void __launch_bounds__(384, 1)
       // old one stays until a score lies more than kSlack powers of two above it: o, the sums and P are then larger by at most that, which the
       // division at the end takes out again exactly, and o is hardly ever touched between its products.
       auto softmax = [&](float (&factor)[2], bool first) {
+        auto exponentials = [&](int h) {
+          const float at = most[h] == -__int_as_float(0x7f800000) ? 0.0f : most[h] * shape.scale_log2;
+          float total = sum[h];
+#pragma unroll
+          for (int i = 0; i < KEYS / 8; i++) {
+            const float x = exp2_fast(fmaf(s[4 * i + 2 * h], shape.scale_log2, -at)), y = exp2_fast(fmaf(s[4 * i + 2 * h + 1], shape.scale_log2, -at));
+            s[4 * i + 2 * h] = x, s[4 * i + 2 * h + 1] = y;
+            total += x + y;
+          }
+          sum[h] = total;
+        };
         bool grows = false;
 #pragma unroll
         for (int h = 0; h < 2; h++) {
@@ -311,25 +324,15 @@ extern "C" __global__ void __launch_bounds__(384, 1)
           factor[h] = 1.0f;
           if (first) {
             most[h] = m, sum[h] = 0.0f;
-          } else if (!((m - before) * shape.scale_log2 <= kSlack)) { // true of a row that has seen nothing
+          } else if (!kSeldom || !((m - before) * shape.scale_log2 <= kSlack)) { // true of a row that has seen nothing
             most[h] = m, grows = true;
             factor[h] = exp2_fast(fmaf(before, shape.scale_log2, m == -__int_as_float(0x7f800000) ? 0.0f : -m * shape.scale_log2));
             sum[h] *= factor[h];
           }
+          if (!kSeldom) exponentials(h);
         }
-        const bool any = first ? false : __any_sync(0xffffffff, grows);
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-          const float at = most[h] == -__int_as_float(0x7f800000) ? 0.0f : most[h] * shape.scale_log2;
-          float total = sum[h];
-#pragma unroll
-          for (int i = 0; i < KEYS / 8; i++) {
-            const float x = exp2_fast(fmaf(s[4 * i + 2 * h], shape.scale_log2, -at)), y = exp2_fast(fmaf(s[4 * i + 2 * h + 1], shape.scale_log2, -at));
-            s[4 * i + 2 * h] = x, s[4 * i + 2 * h + 1] = y;
-            total += x + y;
-          }
-          sum[h] = total;
-        }
+        const bool any = !first && (!kSeldom || __any_sync(0xffffffff, grows));
+        if (kSeldom) exponentials(0), exponentials(1);
         return any;
       };
 

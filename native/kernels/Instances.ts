@@ -74,6 +74,7 @@ const rings: ReadonlyArray<Instance> = ["s4", "s8"].flatMap((weight) =>
     ring(weight, rows, rows === 16 ? 3 : 4, 1, 16, 1),
     ring(weight, rows, rows === 16 ? 3 : 4, 1, 16, 2),
     ring(weight, rows, 4, 2, 8, 0),
+    ring(weight, rows, 4, 2, 8, 1),
     ring(weight, rows, 4, 2, 8, 2),
     ring(weight, rows, 4, 2, 16, 0)
   ])
