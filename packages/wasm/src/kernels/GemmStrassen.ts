@@ -142,18 +142,18 @@ const costOf = (shape: Shape, typical: TypicalSizes, features: Features): number
   const rows = typicalSize(shape.rows, typical)
   const tiles = Math.ceil(rows / tile.rows)
   const blocks = Math.ceil(rows / unitRows)
-  const width = features.wide ? 1.5 : 1
+  // Pairs of vectors leave less time for operands to come from the second and third cache (measured in a whole model).
+  const delay = (features.wide ? { 1: 1.05, 2: 1.09 } : { 1: 1.01, 2: 1.03 })[levels]
   // Quarters that sums are made of: with two levels those of the whole, and of each of the seven that these give.
   const quarters = levels === 1 ? 1 : 2 * 2 + 7
-  const lefts = (rows * (k / 4) * 14 * quarters) / width
-  const rights = (blocks * panels * k * tile.vectors * 8 * quarters) / width
+  const lefts = rows * (k / 4) * 14 * quarters
+  const rights = blocks * panels * k * tile.vectors * 8 * quarters
   const packing =
     right.kind === "packed" ? 0 : blocks * panels * parts * parts * k * tile.vectors * (right.n === 4 ? 2 : 4)
-  const step = cyclesOfStep(tile, features) * (levels === 1 ? 1.01 : 1.03)
+  const step = cyclesOfStep(tile, features) * delay
   const products = 7 ** levels * tiles * panels * (k * step + tile.rows * tile.vectors * 0.6)
-  const results =
-    (parts * rows * parts * panels * tile.vectors * epilogueCyclesOf(product.epilogue, product.columns.domain ?? 0)) /
-    width
+  const perVector = epilogueCyclesOf(product.epilogue, product.columns.domain ?? 0)
+  const results = parts * rows * parts * panels * tile.vectors * perVector
   return callNanoseconds + (lefts + rights + packing + products + results) * nanosecondsPerCycle
 }
 
