@@ -1,9 +1,9 @@
 // Where two threads lose: each step of an engine alone, on one thread and shared by two, and whole runs of both ways.
 //
-//   node --conditions=@anneal/source bench/wasm/ThreadSteps.ts ENGINE [--shapes x:1x3x224x224] [--rounds 40]
+//   node --conditions=@anneal/source bench/wasm/ThreadSteps.ts ENGINE [--symbols batch=1,length=288] [--rounds 40] [--all]
 //
-// Per step: microseconds of one thread, of two, how much of the second's time it would be if work were free to divide,
-// units, and how long the calling thread waits for the other at the end. Units are handed out as `Threading.shareUnits` does.
+// Per step: units, microseconds of one thread and of two, what is lost against half of the first, and how long the calling
+// thread waits for the other at the end. Units are handed out as `Threading.shareUnits` does. Least eighth of the rounds.
 import * as Engine from "@anneal/engine/Engine"
 import * as Dim from "@anneal/ir/Dim"
 import * as DTypes from "@anneal/ir/DType"
@@ -12,13 +12,15 @@ import { Heap } from "@anneal/wasm/Heap"
 import { Loaded } from "@anneal/wasm/Loaded"
 import * as NodeThreads from "@anneal/wasm/NodeThreads"
 import { ThreadPool } from "@anneal/wasm/Threads"
+import type { Instance, Memory, Module } from "@anneal/wasm/WebAssembly"
+import { host } from "@anneal/wasm/WebAssembly"
 import { readFileSync } from "node:fs"
 import { parseArgs } from "node:util"
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
 
 interface Given {
-  readonly module: WebAssembly.Module
-  readonly memory: WebAssembly.Memory
+  readonly module: Module
+  readonly memory: Memory
   readonly control: SharedArrayBuffer
   readonly globals: Readonly<Record<string, number>>
   readonly steps: number
@@ -38,22 +40,22 @@ const take = (control: Int32Array, isBack: boolean, call: (begin: number, end: n
   }
 }
 
-const callsOf = (instance: WebAssembly.Instance, globals: Readonly<Record<string, number>>, steps: number) => {
+const callsOf = (instance: Instance, globals: Readonly<Record<string, number>>, steps: number) => {
   for (const [name, value] of Object.entries(globals)) {
     const global = instance.exports[name]
-    if (global instanceof WebAssembly.Global) global.value = value
+    if (typeof global === "object" && "value" in global) global.value = value
   }
   return Array.from({ length: steps }, (_, step) => {
     const exported = instance.exports[`step_${step}`]
-    if (typeof exported !== "function") throw new Error("no step")
-    return exported as (begin: number, end: number) => void
+    if (typeof exported !== "function") throw new Error(`there is no step ${step} in the code`)
+    return (begin: number, end: number): void => void exported(begin, end)
   })
 }
 
 if (!isMainThread) {
   const { control: shared, globals, memory, module, steps }: Given = workerData
   const control = new Int32Array(shared)
-  const calls = callsOf(new WebAssembly.Instance(module, { env: { memory } }), globals, steps)
+  const calls = callsOf(new host.Instance(module, { env: { memory } }), globals, steps)
   parentPort?.postMessage("ready")
   let seen = 0
   for (;;) {
@@ -64,14 +66,17 @@ if (!isMainThread) {
     const begin = performance.now()
     if (call !== undefined) take(control, true, call)
     control[48] = (performance.now() - begin) * 1e6
-    control[49] = control[16] >>> 16
     Atomics.add(control, 32, 1)
   }
 }
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: "string", default: "40" }, symbols: { type: "string" }, all: { type: "boolean", default: false } }
+  options: {
+    rounds: { type: "string", default: "40" },
+    symbols: { type: "string" },
+    all: { type: "boolean", default: false }
+  }
 })
 const file = positionals[0] ?? ""
 const engine = Engine.parse(readFileSync(file), file)
@@ -82,7 +87,12 @@ const loaded = new Loaded(engine, variant, heap)
 const unit = loaded.units.filter(({ wide }) => !wide).sort((a, b) => b.features.length - a.features.length)[0]
 if (unit === undefined) throw new Error("no unit")
 const program = loaded.program(unit)
-const given = new Map((options.symbols ?? "").split(",").filter(Boolean).map((text) => [text.split("=")[0] ?? "", Number(text.split("=")[1])]))
+const given = new Map(
+  (options.symbols ?? "")
+    .split(",")
+    .filter(Boolean)
+    .map((text) => [text.split("=")[0] ?? "", Number(text.split("=")[1])])
+)
 const symbols = program.image.symbols.map((name) => given.get(name) ?? 1)
 const pool = new ThreadPool({ threads: 2, spawn: NodeThreads.spawn })
 const team = pool.team(heap)
@@ -90,7 +100,10 @@ await pool.start()
 const binding = new Binding(heap, new Arena(heap), program, symbols, team)
 for (const port of binding.inputs) {
   const { data } = port
-  for (let i = 0; i < data.length; i++) data[i] = (DTypes.isFloat(port.dtype) ? Math.sin(i) : typeof data[0] === "bigint" ? BigInt(i % 7) : i % 7) as never
+  const isFloat = DTypes.isFloat(port.dtype)
+  for (let i = 0; i < data.length; i++)
+    if (data instanceof BigInt64Array || data instanceof BigUint64Array) data[i] = BigInt(i % 7)
+    else data[i] = isFloat ? Math.sin(i) : i % 7
 }
 binding.enter()
 const globals: Record<string, number> = { table: binding.table, arena: binding.arena, scratch: binding.scratch }
@@ -110,11 +123,14 @@ const worker = new Worker(new URL(import.meta.url), {
 })
 await new Promise((resolve) => worker.once("message", resolve))
 
-const units = program.image.steps.map(({ units: dim }) => Dim.evaluate(dim, new Map(program.image.symbols.map((name, i) => [name, symbols[i] ?? 0]))) ?? 0)
-const ordered = program.image.actions.flatMap((action) => (action.kind === "run" ? action.calls.filter((call) => typeof call === "number") : []))
+const units = program.image.steps.map(
+  ({ units: dim }) => Dim.evaluate(dim, new Map(program.image.symbols.map((name, i) => [name, symbols[i] ?? 0]))) ?? 0
+)
+const ordered = program.image.actions.flatMap((action) =>
+  action.kind === "run" ? action.calls.filter((call) => typeof call === "number") : []
+)
 const one = calls.map((): Array<number> => [])
 const two = calls.map((): Array<number> => [])
-const busys = calls.map((): Array<number> => [])
 const waits = calls.map((): Array<number> => [])
 const sharedRun = (step: number): readonly [number, number] => {
   const count = units[step] ?? 0
@@ -133,7 +149,8 @@ const sharedRun = (step: number): readonly [number, number] => {
   return [end - begin, end - own]
 }
 const rounds = Number(options.rounds)
-const least = (times: ReadonlyArray<number>): number => times.toSorted((a, b) => a - b)[Math.floor(times.length / 8)] ?? 0
+const least = (times: ReadonlyArray<number>): number =>
+  times.toSorted((a, b) => a - b)[Math.floor(times.length / 8)] ?? 0
 const meter = { table: binding.table, arena: binding.arena, scratch: binding.scratch }
 const wholes: { alone: Array<number>; joined: Array<number> } = { alone: [], joined: [] }
 for (let round = 0; round < 3 * rounds; round++) {
@@ -147,7 +164,9 @@ for (let round = 0; round < 3 * rounds; round++) {
         if (!warm) one[step]?.push(performance.now() - begin)
       } else {
         const [took, waited] = sharedRun(step)
-        if (!warm) two[step]?.push(took), waits[step]?.push(waited), busys[step]?.push(control[48] / 1e3)
+        if (warm) continue
+        two[step]?.push(took)
+        waits[step]?.push(waited)
       }
     }
 }
@@ -170,7 +189,6 @@ for (let round = 0; round < 2 * rounds + 15; round++) {
     }
   }
 }
-const wrote = 0
 let [sumOne, sumTwo, sumBest] = [0, 0, 0]
 const rows = ordered.map((step) => {
   const [a, b, w] = [least(one[step] ?? []) * 1e3, least(two[step] ?? []) * 1e3, least(waits[step] ?? []) * 1e3]
@@ -182,7 +200,7 @@ const rows = ordered.map((step) => {
 })
 for (const row of options.all ? rows : rows.toSorted((a, b) => b.lost - a.lost).slice(0, 16))
   console.log(
-    `${String(row.step).padStart(3)} ${row.id.slice(0, 24).padEnd(24)} ${row.kernel.slice(0, 22).padEnd(22)} units ${String(row.units).padStart(5)}  one ${row.one.toFixed(0).padStart(6)}  two ${row.two.toFixed(0).padStart(6)}  ${(row.one / row.two).toFixed(2)}x  lost ${row.lost.toFixed(0).padStart(5)}  wait ${row.wait.toFixed(0).padStart(5)} busy2 ${(busys[row.step].toSorted((a, b) => a - b)[busys[row.step].length >> 3]).toFixed(0)}`
+    `${String(row.step).padStart(3)} ${row.id.slice(0, 24).padEnd(24)} ${row.kernel.slice(0, 22).padEnd(22)} units ${String(row.units).padStart(5)}  one ${row.one.toFixed(0).padStart(6)}  two ${row.two.toFixed(0).padStart(6)}  ${(row.one / row.two).toFixed(2)}x  lost ${row.lost.toFixed(0).padStart(5)}  wait ${row.wait.toFixed(0).padStart(5)}`
   )
 const median = (times: ReadonlyArray<number>) => times.toSorted((a, b) => a - b)[times.length >> 1] ?? 0
 console.log(
