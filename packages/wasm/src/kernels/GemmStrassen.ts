@@ -172,8 +172,10 @@ export const kernelsOf = (
     const ending = `${right.kind === "packed" ? "" : "-packing"}${left === 0 ? "" : "-turned"}`
     return [
       {
-        name: `gemm-strassen${levels === 1 ? "" : "-twice"}${ending}`,
+        name: `gemm-strassen${ending}`,
+        // Code for pairs of vectors takes the best of a name: it may have other levels.
         config: {
+          levels,
           mr: tile.rows,
           nr: tile.vectors * 4,
           rows: unitRows,
