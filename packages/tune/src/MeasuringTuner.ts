@@ -39,8 +39,6 @@ export interface Options {
 }
 
 const DEFAULT_WIDTH = 12
-/** A choice gets no more than this of the time that is left while others wait: what it doesn't know then it asks for again. */
-const MOST_SHARE = 0.5
 /** Nanoseconds that a choice's first heat gets at least. */
 const LOOK = 100e6
 const nanosOf = (budget: Duration.Input | undefined) =>
@@ -262,7 +260,7 @@ const search = (tuning: Tuning, groups: ReadonlyArray<Space.Group>, width: numbe
       for (const one of active) {
         const at = yield* nowOf(tuning)
         if (at >= deadline) return
-        const share = whole || weights <= 0 || one === active.at(-1) ? 1 : Math.min(MOST_SHARE, one.weight / weights)
+        const share = whole || weights <= 0 ? 1 : one.weight / weights
         weights -= one.weight
         const until = deadline === Infinity ? Infinity : at + share * (deadline - at)
         const settled = yield* visit(tuning, one, [...views.values()], until)
