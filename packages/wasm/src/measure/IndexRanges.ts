@@ -69,10 +69,13 @@ interface Setting {
   readonly size: (dim: Dim) => number
   /** Of the region's domain. */
   readonly extents: ReadonlyArray<number>
+  /** What earlier stages of the region make, by name; sums and the like are not known. */
+  readonly stages: ReadonlyMap<string, Scalar>
 }
 
 /** Bounds of an index, when every operand that it is computed from holds 0 … `greatest`. */
-const intervalOf = (index: Scalar, greatest: (dtype: DType) => number, { extents, size }: Setting): Interval => {
+const intervalOf = (index: Scalar, greatest: (dtype: DType) => number, setting: Setting): Interval => {
+  const { extents, size, stages } = setting
   const known = new Map<Scalar, Interval>()
   const at = (part: Scalar): Interval => known.get(part) ?? unknown
   const own = (part: Scalar): Interval => {
@@ -85,16 +88,20 @@ const intervalOf = (index: Scalar, greatest: (dtype: DType) => number, { extents
         return [size(part.dim), size(part.dim)]
       case "index":
         return [0, Math.max(0, (extents[part.axis] ?? Infinity) - 1)]
-      case "previous":
-        return unknown
+      case "previous": {
+        const stage = stages.get(part.name)
+        return stage === undefined ? unknown : intervalOf(stage, greatest, setting)
+      }
       case "unary":
         return DTypes.isInteger(part.dtype) || DTypes.isFloat(part.dtype) ? ofUnary(part.op, at(part.x)) : [0, 1]
       case "binary":
+        // `index < 0` decides which end an index counts from.
+        if (part.op === "less" && at(part.a)[0] >= at(part.b)[1]) return [0, 0]
         return part.dtype === "bool" ? [0, 1] : ofBinary(part.op, at(part.a), at(part.b))
       case "fma":
         return ofBinary("add", ofBinary("mul", at(part.a), at(part.b)), at(part.c))
       case "select":
-        return hull(...at(part.a), ...at(part.b))
+        return at(part.condition)[1] === 0 ? at(part.b) : hull(...at(part.a), ...at(part.b))
       case "cast":
         return part.dtype === "bool" ? [0, 1] : [Math.floor(at(part.x)[0]), Math.ceil(at(part.x)[1])]
     }
@@ -147,12 +154,22 @@ export const of = (
 ): ReadonlyMap<number, Range> => {
   if (region.kind === "whole") return ofWhole(region, size)
   const [result] = Regions.writes(region)
-  const setting = { size, extents: (result?.shape ?? []).map(size) }
+  const named = region.kind === "rows" ? region.stages.filter(({ kind }) => kind !== "reduce") : []
+  const stages = new Map(named.map(({ name, value }) => [name, value]))
+  const setting = { size, extents: (result?.shape ?? []).map(size), stages }
   const found = new Map<number, Range>()
-  for (const part of Scalars.parts(values))
+  const all = Scalars.parts(values)
+  // What an earlier stage of the region made comes from any of its loads: integers among them may be indices.
+  const leavesOf = (index: Scalar): ReadonlyArray<Scalar> => {
+    const own = Scalars.parts([index])
+    return own.some(({ kind }) => kind === "previous")
+      ? [...own, ...all.filter(({ dtype }) => DTypes.isInteger(dtype))]
+      : own
+  }
+  for (const part of all)
     for (const step of part.kind === "load" ? (part.indirect ?? []) : []) {
       const most = greatestOf(step, setting)
-      for (const leaf of Scalars.parts([step.index]))
+      for (const leaf of leavesOf(step.index))
         if (leaf.kind === "load") {
           const read = first + leaf.operand
           const greatest = limited(leaf.dtype, Math.min(found.get(read)?.greatest ?? Infinity, most))

@@ -47,6 +47,20 @@ const cases: Readonly<Record<string, Parameters<typeof net>[0]>> = {
     const masked = b.one(Ops.sub, [b.one(Ops.mul, [counted, mask], {}), number(b, 1)], {})
     return b.one(Ops.gather, [table, b.one(Ops.add, [masked, number(b, 2)], {})], { axis: 0 })
   },
+  "a path down a tree, in one region": (b, table, ids) => {
+    const column = b.one(Ops.slice, [b.one(Ops.gather, [table, ids], { axis: 0 })], {
+      starts: [0, 0, 0],
+      sizes: [2, time, 1],
+      steps: [1, 1, 1]
+    })
+    const right = b.one(Ops.cast, [b.one(Ops.greater, [column, b.tensor(Numbers.scalar("f32", 0.5))], {})], {
+      to: "i64",
+      saturate: true
+    })
+    const flat = b.one(Ops.reshape, [right], { shape: [2, time] })
+    const next = b.one(Ops.add, [b.one(Ops.mul, [ids, number(b, 2)], {}), flat], {})
+    return b.one(Ops.reduceSum, [b.one(Ops.gather, [table, next], { axis: 0 })], { axes: [2], keepDims: false })
+  },
   "a scatter": (b, _table, ids) => {
     const x = b.one(Ops.expand, [b.tensor(Numbers.scalar("f32", 0))], { shape: [2, time] })
     const some = b.one(Ops.cast, [ids], { to: "f32", saturate: true })
