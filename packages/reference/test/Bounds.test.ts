@@ -283,6 +283,17 @@ describe("Bounds are no larger than they need be", () => {
     assert.closeTo(oracle?.[0] ?? 0, half, half * 1e-6)
     assert.closeTo(contract?.[0] ?? 0, half + ((k * unit) / (1 - k * unit)) * k, half * 1e-6)
   })
+  it("knows that a product leaves the range of its numbers in some orders only", () => {
+    const shape = { axes: [0], keepDims: false }
+    const productOf = (factors: ReadonlyArray<number>): number =>
+      bounded(Ops.reduceProd, [cell(f32([factors.length], factors))], shape, "contract")[0]?.[0] ?? 0
+    assert.isBelow(productOf([0.5, 3, -2, 7]), 1e-4)
+    // (1e-30 · 1e35) · 1e-15 is 1e-10; with the small ones first it is off by up to 1e-45 · 1e35.
+    assert.isAbove(productOf([1e-30, 1e35, 1e-15]), 1e-10)
+    assert.isBelow(productOf([1e-30, 1e35, 1e-15]), 1e-9)
+    assert.strictEqual(productOf([1e30, 1e-30, 1e30]), Infinity)
+    assert.isBelow(productOf([1e30, 0, 1e30]), 1e-40)
+  })
   it("leaves a masked −Infinity of attention without error", () => {
     const [found] = bounded(Ops.add, [cell(f32([2], [1, 2]), [0.1, 0.1]), cell(f32([2], [-Infinity, 0]))], {})
     assert.strictEqual(found?.[0], 0)

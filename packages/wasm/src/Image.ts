@@ -11,7 +11,7 @@ import * as ImageReader from "./ImageReader.ts"
 import * as Packing from "./Packing.ts"
 
 /** Goes up when the same decisions give other code, or when the executor reads images differently. */
-export const generator = 2
+export const generator = 3
 
 /** Storage. Sizes are in elements, one a slot of the dtype; packed constants are `u8`. */
 export const Buffer = Schema.Struct({

@@ -91,6 +91,23 @@ const bitcast: BoundRule = (call) => [call.bounds[0]?.map((error) => (error === 
 
 // ---- products and running totals ------------------------------------------------------------------------------------------
 
+/**
+ * What a product can lose below the smallest normal number, or gain above the greatest number, in the worst order of its
+ * factors: small ones first, and then each rounding's half of the smallest number grows by all the large ones; or large ones
+ * first. 0 where no order leaves the normal range of what totals are kept in.
+ */
+const rangeError = (factors: Float64Array, dtype: DType): number => {
+  const { max, minExponent, minSubnormal } = Float.formats[dtype === "f64" ? "f64" : "f32"]
+  if (factors.includes(0)) return 0
+  let [small, large] = [1, 1]
+  for (const factor of factors) {
+    if (Math.abs(factor) < 1) small *= Math.abs(factor)
+    else large *= Math.abs(factor)
+  }
+  if (!(large <= max)) return Infinity
+  return small < 2 ** minExponent ? factors.length * large * minSubnormal : 0
+}
+
 /** Π(|x| + e) − Π|x|, plus γ(depth) of the larger. */
 const productError = (sizes: number, reach: number, g: number): number => reach - sizes + g * reach
 
@@ -112,7 +129,8 @@ const reduceProduct: BoundRule = (call) => {
       sizes *= Math.abs(values[i] ?? 0)
       reach *= Math.abs(values[i] ?? 0) + (errors[i] ?? 0)
     }
-    bound[r] = productError(sizes, reach, g)
+    const outside = rangeError(values.subarray(r * length, (r + 1) * length), x.dtype)
+    bound[r] = productError(sizes, reach, g) + outside
   }
   return [Rounding.addHalfUlp(bound, Elements.numbers(result), result.dtype)]
 }
