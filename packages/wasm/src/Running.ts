@@ -43,6 +43,12 @@ export interface Shared {
 export const failure = (engine: Engine, detail: string, node?: string): ExecutionError =>
   new ExecutionError({ engine: engine.file, target, detail, ...(node === undefined ? {} : { node }) })
 
+/** Regions say `unreachable` where an index of the data is outside of what it indexes (`kernels/CheckedIndex`). */
+const stopped = (trap: string): string =>
+  /unreachable/i.test(trap)
+    ? "an index in the data lies outside of what it indexes,"
+    : `the generated code stopped (${trap})`
+
 /** What a run may throw, as a typed error; anything unexpected is thrown on. */
 export const explain = (engine: Engine, cause: unknown, binding?: Binding): ExecutionError => {
   if (cause instanceof ExecutionError) return cause
@@ -60,7 +66,7 @@ export const explain = (engine: Engine, cause: unknown, binding?: Binding): Exec
     const step = image.steps[at.value]
     return failure(
       engine,
-      `the generated code stopped (${cause.message}) in ${step === undefined ? "an unknown region" : `region %${step.id}, kernel ${step.kernel}`}`,
+      `${stopped(cause.message)} in ${step === undefined ? "an unknown region" : `region %${step.id}, kernel ${step.kernel}`}`,
       step?.node
     )
   }

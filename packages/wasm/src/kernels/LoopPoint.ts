@@ -2,8 +2,7 @@
  * LoopPoint: reads a region's operands along one axis, by pointers: as four neighbours or as one element; and takes out of
  * expressions what does not change along that axis.
  *
- * An index of an indirection counts from the end when negative. Out of range it is limited to the nearest element: nothing outside
- * of the operand is read (the oracle refuses such an index).
+ * An index of an indirection counts from the end when negative; out of range it stops the code (`CheckedIndex`).
  */
 import type { DType } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
@@ -11,11 +10,12 @@ import * as Dim from "@anneal/ir/Dim"
 import type { Indirection, Scalar } from "@anneal/lower/Scalar"
 import * as Scalars from "@anneal/lower/Scalar"
 import type { Expr, I32 } from "../Instruction.ts"
-import { i32, i32x4, i64, select } from "../Instruction.ts"
+import { i32, i32x4, i64 } from "../Instruction.ts"
 import * as Lanes from "../Lanes.ts"
 import type { Environment } from "../ScalarCode.ts"
 import * as ScalarCode from "../ScalarCode.ts"
 import type { Writer } from "../Writer.ts"
+import { checkedIndex } from "./CheckedIndex.ts"
 
 export const bytesOf = (dtype: DType): number => DTypes.slotBytes(dtype)
 
@@ -149,26 +149,9 @@ export interface Point {
   readonly lanes?: (name: string, dtype: DType) => Lanes.Lanes | undefined
 }
 
-/** An index within [0, extent), from i32 or i64; a negative one counts from the end. */
-const limited = (w: Writer, index: Expr, dtype: DType, extent: Dim.Dim): I32 => {
-  const size = sizeCode(sizeHere(w, extent))
-  const last = i32.sub(size, i32.const(1))
-  if (Lanes.kindOf(dtype) === "i64") {
-    const raw = w.keep({ type: "i64", code: index.code } as const)
-    const wide = i64.extend_i32_s(size)
-    const counted = w.keep(select(i64.lt_s(raw, i64.const(0n)), i64.add(raw, wide), raw))
-    const low = w.keep(select(i64.lt_s(counted, wide), counted, i64.sub(wide, i64.const(1n))))
-    return i32.wrap_i64(select(i64.gt_s(low, i64.const(0n)), low, i64.const(0n)))
-  }
-  const raw = w.keep({ type: "i32", code: index.code } as const)
-  const counted = w.keep(select(i32.lt_s(raw, i32.const(0)), i32.add(raw, size), raw))
-  const low = w.keep(select(i32.lt_s(counted, size), counted, last))
-  return select(i32.gt_s(low, i32.const(0)), low, i32.const(0))
-}
-
 /** Bytes that one step of an indirection moves. */
 const displacement = (w: Writer, step: Indirection, index: Expr, bytes: number): I32 =>
-  i32.mul(limited(w, index, step.index.dtype, step.extent), sizeCode(sizeHere(w, Dim.mul(step.stride, bytes))))
+  i32.mul(checkedIndex(w, index, step.index.dtype, step.extent), sizeCode(sizeHere(w, Dim.mul(step.stride, bytes))))
 
 /** The address of a displaced operand's element. */
 export const displacedAddress = (point: Point, { operand, steps }: Displaced, environment: Environment<Expr>): I32 => {

@@ -1,8 +1,7 @@
 /**
  * WholeScatter: data with elements or slices replaced or combined: a copy, then the updates in row-major order of their indices.
  *
- * An index counts from the end when negative. Out of range it is limited to the nearest position: nothing outside of the result is
- * written (the oracle refuses such an index).
+ * An index counts from the end when negative; out of range it stops the code (`CheckedIndex`).
  */
 import * as Dim from "@anneal/ir/Dim"
 import * as Graphs from "@anneal/ir/Graph"
@@ -17,6 +16,7 @@ import type { Kernel, TypicalSizes } from "../Kernel.ts"
 import * as Lanes from "../Lanes.ts"
 import * as SingleOps from "../SingleOps.ts"
 import { Writer } from "../Writer.ts"
+import { checkedIndex } from "./CheckedIndex.ts"
 import * as LoopKernels from "./Loop.ts"
 import { plus, sizeCode, sizeHere, times } from "./LoopPoint.ts"
 import * as WholeWalk from "./WholeWalk.ts"
@@ -55,7 +55,7 @@ export const kernel = ({ node, operands, results }: Whole, typical: TypicalSizes
       ]
       WholeWalk.walk(w, indices.shape, moving, ([index, update, target]) => {
         if (index === undefined || update === undefined || target === undefined) return
-        const at = WholeWalk.limited(w, Lanes.loadOne(w, indices.dtype, index), indices.dtype, data.shape[axis] ?? 1)
+        const at = checkedIndex(w, Lanes.loadOne(w, indices.dtype, index), indices.dtype, data.shape[axis] ?? 1)
         combine(w.keep(plus(target, times(at, WholeWalk.stepOf(w, result, axis)))), update)
       })
       return
@@ -76,7 +76,7 @@ export const kernel = ({ node, operands, results }: Whole, typical: TypicalSizes
         const step = WholeWalk.stepOf(w, indices, wide)
         const target = Array.from({ length: width }, (_, part) => part).reduce<I32>((address, part) => {
           const from = plus(tuple, times(step, part))
-          const at = WholeWalk.limited(w, Lanes.loadOne(w, indices.dtype, from), indices.dtype, data.shape[part] ?? 1)
+          const at = checkedIndex(w, Lanes.loadOne(w, indices.dtype, from), indices.dtype, data.shape[part] ?? 1)
           return w.keep(plus(address, times(at, WholeWalk.stepOf(w, result, part))))
         }, resultAt)
         const block = data.shape.slice(width)

@@ -2,17 +2,15 @@
  * WholeWalk: what kernels of whole nodes share: loops over the axes of values, and the loops over rows along one axis.
  */
 import * as Dim from "@anneal/ir/Dim"
-import type { DType } from "@anneal/ir/DType"
 import type { View } from "@anneal/lower/View"
 import type { Emission } from "../Emission.ts"
-import type { Expr, I32 } from "../Instruction.ts"
-import { i32, i64, select } from "../Instruction.ts"
+import type { I32 } from "../Instruction.ts"
 import type { Func } from "../ModuleBuilder.ts"
 import { Writer } from "../Writer.ts"
 import type { Axis } from "./LoopAxes.ts"
 import * as LoopAxes from "./LoopAxes.ts"
 import * as LoopNest from "./LoopNest.ts"
-import { bytesOf, plus, sizeCode, sizeHere, times } from "./LoopPoint.ts"
+import { bytesOf, plus, sizeHere, times } from "./LoopPoint.ts"
 
 /** Bytes from one element to the next along an axis. */
 export const stepOf = (w: Writer, view: View, axis: number) =>
@@ -45,18 +43,6 @@ export const walk = (
     0,
     moving.map(({ address }) => address)
   )
-}
-
-/** An index within [0, extent): a negative one counts from the end, others are limited to what there is. */
-export const limited = (w: Writer, index: Expr, dtype: DType, extent: Dim.Dim): I32 => {
-  const size = sizeCode(sizeHere(w, extent))
-  const wide = i64.extend_i32_s(size)
-  const raw = w.keep(
-    dtype === "i64" ? ({ type: "i64", code: index.code } as const) : i64.extend_i32_s({ type: "i32", code: index.code })
-  )
-  const counted = w.keep(select(i64.lt_s(raw, i64.const(0n)), i64.add(raw, wide), raw))
-  const low = w.keep(select(i64.lt_s(counted, wide), counted, i64.sub(wide, i64.const(1n))))
-  return w.keep(i32.wrap_i64(select(i64.gt_s(low, i64.const(0n)), low, i64.const(0n))))
 }
 
 /** Rows along `axis` of values that have the same other extents, one row a step of the innermost loop. */

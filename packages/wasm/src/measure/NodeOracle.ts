@@ -179,7 +179,11 @@ export const expectations = (
 ): Effect.Effect<ReadonlyArray<Expected>, MeasurerError> =>
   Effect.gen(function* () {
     const node = region.kind === "whole" ? region.node : region.members[0]
-    if (node === undefined) return []
+    if (node === undefined)
+      return yield* new MeasurerError({
+        detail: "a region of a recurrent layer has no node, so nothing says what is right",
+        action: "report this: regions are made of the graph's nodes"
+      })
     const views: Looked =
       region.kind === "whole" ? { ...region, shapes: shapesOf(node, size) } : firstAndLast(region, node, size)
     const graph = graphOf(node, views.operands, views.shapes, size)

@@ -216,26 +216,47 @@ describe("Loop", () => {
     }
   })
 
-  it("reads nothing outside of the operand when an index is out of range", () => {
-    const buffers: Buffers = new Map([
-      ["table", { dtype: "f32", data: Float32Array.from([1, 2, 3]) }],
-      ["at", { dtype: "i64", data: BigInt64Array.from([5n, -9n, 1n << 40n, -(1n << 62n), 2n]) }],
-      ["y", { dtype: "f32", data: new Float32Array(5) }]
-    ])
+  it("stops at an index that is out of range, and counts negative ones from the end", () => {
     const table: View.View = { buffer: "table", dtype: "f32", shape: [5], offset: 0, strides: [0] }
-    const value: Scalar = {
-      kind: "load",
-      dtype: "f32",
-      operand: 0,
-      indirect: [{ index: Scalars.load(1, "i64"), extent: 3, stride: 1 }]
+    const of = (dtype: "i32" | "i64") =>
+      loop(
+        [5],
+        [table, View.contiguous("at", dtype, [5])],
+        [
+          {
+            view: View.contiguous("y", "f32", [5]),
+            value: {
+              kind: "load",
+              dtype: "f32",
+              operand: 0,
+              indirect: [{ index: Scalars.load(1, dtype), extent: 3, stride: 1 }]
+            }
+          }
+        ]
+      )
+    const results = (dtype: "i32" | "i64", at: ReadonlyArray<bigint>) => {
+      const data = dtype === "i64" ? BigInt64Array.from(at) : Int32Array.from(at, Number)
+      const buffers: Buffers = new Map([
+        ["table", { dtype: "f32", data: Float32Array.from([1, 2, 3]) }],
+        ["at", { dtype, data }],
+        ["y", { dtype: "f32", data: new Float32Array(5) }]
+      ])
+      const region = of(dtype)
+      const kernels = LoopKernels.candidates(region, new Map(), plain)
+      expect(kernels.length).toBeGreaterThan(0)
+      return kernels.map((kernel) => () => [...(run(region, kernel, buffers, { features: plain }).get("y") ?? [])])
     }
-    const region = loop(
-      [5],
-      [table, View.contiguous("at", "i64", [5])],
-      [{ view: View.contiguous("y", "f32", [5]), value }]
-    )
-    for (const kernel of LoopKernels.candidates(region, new Map(), plain))
-      expect([...(run(region, kernel, buffers, { features: plain }).get("y") ?? [])]).toEqual([3, 1, 3, 1, 3])
+    for (const dtype of ["i32", "i64"] as const) {
+      for (const result of results(dtype, [0n, -1n, -3n, 2n, 1n])) expect(result()).toEqual([1, 3, 1, 3, 2])
+      const wrong = dtype === "i64" ? [3n, -4n, 1n << 40n, -(1n << 62n)] : [3n, -4n, 1n << 30n, -(1n << 31n)]
+      for (const bad of wrong)
+        for (const place of [0, 4])
+          for (const result of results(
+            dtype,
+            [0n, 1n, 2n, 0n, 1n].map((good, index) => (index === place ? bad : good))
+          ))
+            expect(result, `${dtype} ${bad} at ${place}`).toThrow(/unreachable/)
+    }
   })
 
   it("has one unit for each run, so that threads can share long rows", () => {
