@@ -30,10 +30,15 @@ describe("GemmStrassen", () => {
 
   it.each([
     { m: 128, n: 256, k: 256 },
-    { m: 141, n: 320, k: 288 },
+    { m: 141, n: 320, k: 256 },
     { m: 1023, n: 256, k: 256 }
   ])("takes $m × $n × $k by quarters", (shape) => {
     expect(check(twice, contraction(shape))).toBe(6)
+  })
+
+  it("takes no long sums by quarters: results near zero would not bear it", () => {
+    expect(check(once, contraction({ m: 128, n: 256, k: 512 }))).toBe(6)
+    expect(check(twice, contraction({ m: 128, n: 256, k: 512 }))).toBe(0)
   })
 
   it("reads b in any order, adds residuals in place, has long epilogues", () => {
