@@ -1,7 +1,7 @@
 // lstm(x, w, r, b)  ⇒  lstm(linear(x, wᵀ, b), _, r)
 //
 // What the inputs of a recurrent layer give to its gates does not wait for the state before: it becomes a product of its own
-// over all steps and both directions, which is tiled, tuned and divided among threads as any other. The bias goes along, except
+// over all steps and both directions, which is tiled, tuned and divided among threads like every product. The bias goes along, except
 // where a part of it is multiplied by a gate (a GRU that resets after the product).
 //
 // Layers of one step stay, and those of few inputs, where it costs more to write the gates' values down than to compute them.
