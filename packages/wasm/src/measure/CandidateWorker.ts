@@ -6,14 +6,14 @@ import { parentPort } from "node:worker_threads"
 import type { Instance, Memory } from "../WebAssembly.ts"
 import { host } from "../WebAssembly.ts"
 import * as Footprint from "./Footprint.ts"
-import type { Answer, Call, Findings, Piece, Request } from "./Protocol.ts"
+import type { Answer, Call, Findings, Request } from "./Protocol.ts"
 
 type Requested<K extends Request["kind"]> = Extract<Request, { readonly kind: K }>
 
 interface Loaded {
   readonly memory: Memory
   readonly instance: Instance
-  pieces: ReadonlyArray<Piece>
+  placed: Footprint.Placed
 }
 
 let loaded: Loaded | undefined
@@ -28,7 +28,7 @@ const load = ({ module, pages, symbols }: Requested<"load">): Answer => {
     loaded = {
       memory,
       instance: new host.Instance(new host.Module(module), { env: { memory, ...symbols } }),
-      pieces: []
+      placed: { pieces: [], fill: 0 }
     }
     return { kind: "ready" }
   } catch (cause) {
@@ -37,7 +37,7 @@ const load = ({ module, pages, symbols }: Requested<"load">): Answer => {
 }
 
 const check = (
-  { memory, pieces }: Loaded,
+  { memory, placed }: Loaded,
   run: (call: Call) => void,
   { footprint, parts, whole }: Requested<"check">
 ): Answer => {
@@ -46,18 +46,21 @@ const check = (
   run(whole)
   const results = Footprint.results(bytes(), footprint)
   const checked = (findings: Findings): Answer => ({ kind: "checked", results, findings })
-  const stray = Footprint.stray(bytes(), pieces, footprint)
+  const stray = Footprint.stray(bytes(), placed, footprint)
   if (stray !== undefined) return checked({ stray })
-  const unwritten = Footprint.unwritten(bytes(), footprint)
+  const unwritten = Footprint.unwritten(bytes(), placed, footprint)
   const seen: Findings = unwritten === undefined ? {} : { unwritten }
   if (parts.length === 0) return checked(seen)
-  Footprint.restore(bytes(), pieces, footprint)
+  Footprint.restore(bytes(), placed, footprint)
   try {
-    for (const part of parts) run(part)
+    for (const part of parts) {
+      Footprint.clearScratch(bytes(), placed, footprint)
+      run(part)
+    }
   } catch (cause) {
     return checked({ ...seen, trap: detailOf(cause) })
   }
-  const different = Footprint.different(bytes(), results, footprint) ?? Footprint.stray(bytes(), pieces, footprint)
+  const different = Footprint.different(bytes(), results, footprint) ?? Footprint.stray(bytes(), placed, footprint)
   return checked(different === undefined ? seen : { ...seen, different })
 }
 
@@ -66,8 +69,8 @@ const answer = (request: Request): Answer => {
   const kernel = loaded?.instance.exports["kernel"]
   if (loaded === undefined || typeof kernel !== "function") return { kind: "refused", detail: "nothing is loaded" }
   if (request.kind === "place") {
-    Footprint.place(new Uint8Array(loaded.memory.buffer), request.pieces)
-    loaded.pieces = request.pieces
+    loaded.placed = request
+    Footprint.place(new Uint8Array(loaded.memory.buffer), loaded.placed)
     return { kind: "ready" }
   }
   try {

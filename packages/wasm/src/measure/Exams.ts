@@ -6,6 +6,7 @@ import type { MeasurerError } from "@anneal/pipeline/Measurer"
 import type { OracleService } from "@anneal/pipeline/Oracle"
 import * as Effect from "effect/Effect"
 import * as Draw from "./Draw.ts"
+import * as Footprint from "./Footprint.ts"
 import * as NodeOracle from "./NodeOracle.ts"
 import * as Placing from "./Placing.ts"
 import type * as Recorded from "./Recorded.ts"
@@ -16,6 +17,8 @@ import { sizesOf } from "./Trial.ts"
 
 export interface Exam {
   readonly kind: Draw.Kind
+  /** What every byte is that nothing was drawn for. */
+  readonly fill: number
   /** What the buffers hold that are read: shared memory. */
   readonly contents: ReadonlyMap<string, Uint8Array>
   readonly expected: ReadonlyArray<Expected>
@@ -90,7 +93,8 @@ export class Exams {
             ? yield* NodeOracle.expectations(region, drawing.size, all, oracle)
             : RegionOracle.expectations(region, { ...setting, effort, random, amplification })
         const contents = new Map([...weights, ...[...drawn].map(([id, one]) => [id, bytesOf(one)] as const)])
-        exams.push({ kind, contents, expected })
+        const fill = kind === "edges" ? Footprint.fills.negative : Footprint.fills.large
+        exams.push({ kind, fill, contents, expected })
       }
       return { outputs: Placing.outputsOf(drawing), exams }
     })

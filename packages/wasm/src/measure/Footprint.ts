@@ -5,22 +5,34 @@
  */
 import type { Block, Footprint, Piece, Written } from "./Protocol.ts"
 
-/** What memory holds that nobody has written. */
-export const fill = 0xa5
-const filled = 0xa5a5a5a5
-const pattern = new Uint8Array(65_536).fill(fill)
+/**
+ * What every byte of memory is that nobody has written. As numbers of any type: large ones of either sign, so that what adds
+ * to, or takes the least or the greatest of, what it finds there is wrong in one of the two; for timing, a tiny one.
+ */
+export const fills = { large: 0x7f, negative: 0xfe, tiny: 0xa5 } as const
+
+/** Memory with the pieces in it, all other bytes `fill`. */
+export interface Placed {
+  readonly pieces: ReadonlyArray<Piece>
+  readonly fill: number
+}
 
 /** Fills memory, and lays the pieces into it. */
-export const place = (memory: Uint8Array, pieces: ReadonlyArray<Piece>): void => {
+export const place = (memory: Uint8Array, { fill, pieces }: Placed): void => {
   memory.fill(fill)
   for (const { address, bytes } of pieces) memory.set(bytes, address)
 }
 
-/** Written blocks and scratch memory as they were placed. */
-export const restore = (memory: Uint8Array, pieces: ReadonlyArray<Piece>, { scratch, written }: Footprint): void => {
-  for (const { address, bytes } of [...written, scratch]) memory.fill(fill, address, address + bytes)
+/** Written blocks as they were placed. */
+export const restore = (memory: Uint8Array, { fill, pieces }: Placed, { written }: Footprint): void => {
+  for (const { address, bytes } of written) memory.fill(fill, address, address + bytes)
   const blocks = new Set(written.map(({ address }) => address))
   for (const { address, bytes } of pieces) if (blocks.has(address)) memory.set(bytes, address)
+}
+
+/** Scratch memory as it was placed: what a thread finds that computes nothing else. */
+export const clearScratch = (memory: Uint8Array, { fill }: Placed, { scratch }: Footprint): void => {
+  memory.fill(fill, scratch.address, scratch.address + scratch.bytes)
 }
 
 /** The first byte that differs; undefined: none. */
@@ -31,7 +43,7 @@ export const firstDifference = (a: Uint8Array, b: Uint8Array): number | undefine
 }
 
 /** The first address from `from` to `until` at which memory is not the pattern. */
-const notFilled = (memory: Uint8Array, from: number, until: number): number | undefined => {
+const notFilled = (memory: Uint8Array, pattern: Uint8Array, from: number, until: number): number | undefined => {
   for (let at = from; at < until; at += pattern.length) {
     const count = Math.min(pattern.length, until - at)
     const found = firstDifference(memory.subarray(at, at + count), pattern.subarray(0, count))
@@ -44,7 +56,8 @@ const notFilled = (memory: Uint8Array, from: number, until: number): number | un
 const strayIn = (
   memory: Uint8Array,
   { address, bytes, results, slot }: Written,
-  before: Uint8Array | undefined
+  before: Uint8Array | undefined,
+  fill: number
 ): number | undefined => {
   if (results === undefined) return undefined
   for (let at = 0; at < bytes; at++)
@@ -55,28 +68,29 @@ const strayIn = (
 /** The first byte that is another than before, and neither of a result nor of scratch memory. */
 export const stray = (
   memory: Uint8Array,
-  pieces: ReadonlyArray<Piece>,
+  { fill, pieces }: Placed,
   { scratch, written }: Footprint
 ): number | undefined => {
+  const pattern = new Uint8Array(65_536).fill(fill)
   const before = new Map(pieces.map(({ address, bytes }) => [address, bytes]))
   const own = new Map(written.map((one) => [one.address, one]))
   const read = pieces.map(({ address, bytes }): Block => ({ address, bytes: bytes.length }))
   const blocks = [scratch, ...written, ...read.filter(({ address }) => !own.has(address))]
   let from = 0
   for (const { address, bytes } of blocks.toSorted((a, b) => a.address - b.address)) {
-    const outside = notFilled(memory, from, address)
+    const outside = notFilled(memory, pattern, from, address)
     if (outside !== undefined) return outside
     from = address + bytes
     const [block, content] = [own.get(address), before.get(address)]
     if (block !== undefined) {
-      const inside = strayIn(memory, block, content)
+      const inside = strayIn(memory, block, content, fill)
       if (inside !== undefined) return inside
     } else if (content !== undefined) {
       const inside = firstDifference(memory.subarray(address, from), content)
       if (inside !== undefined) return address + inside
     }
   }
-  return notFilled(memory, from, memory.length)
+  return notFilled(memory, pattern, from, memory.length)
 }
 
 /**
@@ -85,8 +99,10 @@ export const stray = (
  */
 export const unwritten = (
   memory: Uint8Array,
+  { fill }: Placed,
   { written }: Footprint
 ): { readonly block: number; readonly element: number } | undefined => {
+  const filled = (fill * 0x01010101) >>> 0
   for (const [block, { address, bytes, read, results, slot }] of written.entries()) {
     if (read || slot < 4) continue
     const words = new Uint32Array(memory.buffer, memory.byteOffset + address, bytes >> 2)

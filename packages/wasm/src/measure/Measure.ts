@@ -1,7 +1,7 @@
 /**
  * Measure: checks candidates of wasm, then times them, for tuners.
  *
- *   region, kernel ── module ── worker: red zones, two draws, units in pieces ── RegionOracle ── timed, or Rejected
+ *   region, kernel ── module ── worker: red zones, two draws, units one by one ── RegionOracle ── timed, or Rejected
  *
  * A candidate runs in a worker of its own: an endless loop is ended, a trap stays there. Results are held against the
  * region's definition within its bound at the borders of every axis and at points between; that each element was written,
@@ -22,6 +22,7 @@ import type { Features } from "../Emission.ts"
 import type { Kernel } from "../Kernel.ts"
 import * as Payloads from "../Payloads.ts"
 import { Exams } from "./Exams.ts"
+import * as Footprint from "./Footprint.ts"
 import type { Setup } from "./Placing.ts"
 import * as Placing from "./Placing.ts"
 import type { Answer, Call, Request } from "./Protocol.ts"
@@ -29,6 +30,7 @@ import * as Recorded from "./Recorded.ts"
 import { Runner } from "./Runner.ts"
 import type { Subject } from "./Trial.ts"
 import { Trial } from "./Trial.ts"
+import * as UnitOrder from "./UnitOrder.ts"
 import * as Verdict from "./Verdict.ts"
 import { rejected } from "./Verdict.ts"
 
@@ -51,16 +53,6 @@ export interface Options {
 /** Copies for rotation take at most so many bytes. */
 const rotationBytes = 24 * 2 ** 20
 const mostCopies = 64
-
-/** Units in three uneven pieces, the last first: what another thread may do. */
-const inPieces = (call: Call, units: number): ReadonlyArray<Call> => {
-  const [a, b] = [Math.floor(units / 3), Math.floor((3 * units) / 4)]
-  return [
-    [...call, b, units],
-    [...call, 0, a],
-    [...call, a, b]
-  ]
-}
 
 /** What a kernel says of itself in its configuration; 0: it adds up the products and nothing else. */
 const amplificationOf = ({ config }: Kernel): number => {
@@ -143,9 +135,9 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
           const [call = []] = made.calls
           const footprint = Placing.footprint(made, paper.outputs)
           const whole = [...call, 0, units]
-          const parts = units < 2 ? [] : inPieces(call, units)
+          const parts = units < 2 ? [] : UnitOrder.backwards(units).map((range): Call => call.concat(range))
           for (const exam of paper.exams) {
-            yield* ask({ kind: "place", pieces: made.pieces(exam.contents) })
+            yield* ask({ kind: "place", pieces: made.pieces(exam.contents), fill: exam.fill })
             const answer = yield* ask({ kind: "check", footprint, whole, parts })
             const problem = answer.kind === "checked" ? Verdict.of(subject, made, paper, exam, answer) : undefined
             if (problem !== undefined) return yield* problem
@@ -164,7 +156,8 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
             const most = Math.max(1, Math.min(mostCopies, Math.floor(rotationBytes / Math.max(1, bytes))))
             const made = Placing.setup(trial, inputs === "warm" ? 1 : most)
             yield* load(made)
-            yield* ask({ kind: "place", pieces: made.pieces(paper.exams[0]?.contents ?? new Map()) })
+            const pieces = made.pieces(paper.exams[0]?.contents ?? new Map())
+            yield* ask({ kind: "place", pieces, fill: Footprint.fills.tiny })
             const calls = made.calls.map((call): Call => call.concat(0, units))
             setups.set(inputs, calls)
             placed = inputs

@@ -40,9 +40,12 @@ export type Request =
       readonly symbols: Readonly<Record<string, number>>
       readonly pages: number
     }
-  /** What memory holds before the next check or timing; the rest of it is filled with a pattern. */
-  | { readonly kind: "place"; readonly pieces: ReadonlyArray<Piece> }
-  /** Makes the call for all units; and from the same memory again those for units in pieces, whose results must be the same. */
+  /** What memory holds before the next check or timing; every byte of the rest of it is `fill`. */
+  | { readonly kind: "place"; readonly pieces: ReadonlyArray<Piece>; readonly fill: number }
+  /**
+   * Makes the call for all units; and from the same memory again those for units in pieces, each with scratch memory as it
+   * was placed, as threads of their own would: their results must be the same.
+   */
   | {
       readonly kind: "check"
       readonly footprint: Footprint
