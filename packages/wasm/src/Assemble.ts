@@ -13,6 +13,7 @@ import * as Dim from "@anneal/ir/Dim"
 import * as DTypes from "@anneal/ir/DType"
 import * as Graphs from "@anneal/ir/Graph"
 import * as Text from "@anneal/ir/Text"
+import type { TensorType } from "@anneal/ir/Type"
 import * as MemoryPlan from "@anneal/lower/MemoryPlan"
 import type { Program, Step } from "@anneal/lower/Program"
 import type { Region } from "@anneal/lower/Region"
@@ -88,6 +89,8 @@ class Assembler {
   readonly #packed = new Map<string, PackedConstant>()
   readonly #steps: Array<Image.Step> = []
   readonly #hosts: Array<Image.HostStep> = []
+  /** Types of the values that the host holds, by name: some are of nodes that lowering made. */
+  readonly #held = new Map<string, TensorType>()
   #scratchBytes: Dim.Dim = 0
   #words: number
   #parts = 0
@@ -278,10 +281,17 @@ class Assembler {
 
   #host({ node, operands, results, why }: Extract<Step, { readonly kind: "host" }>): number {
     const place = this.#hosts.length
+    for (const [index, { type }] of node.outputs.entries()) {
+      const result = results[index]
+      if (result !== undefined && !HostGraph.isView(result)) this.#held.set(result.host, type)
+    }
     this.#hosts.push({
       node: Graphs.nodeName(node),
       why,
-      graph: Text.print(HostGraph.of(this.#program.graph, node, operands), { digests: true }),
+      graph: Text.print(
+        HostGraph.of(node, operands, (held) => this.#held.get(held) ?? Graphs.index(this.#program.graph).type(held)),
+        { digests: true }
+      ),
       operands: operands.map((operand) => (operand === null ? null : this.#operandOf(operand))),
       results: results.map((result) => this.#operandOf(result))
     })
