@@ -184,18 +184,43 @@ export const mul = operation(
   Dim.mul,
   (a, b) => reduced(Dim.mul(a.numerator, b.numerator), a.denominator * b.denominator)
 )
-/** Integers truncate towards zero, so both signs must be known. */
-export const div = (dtype: DType, a: Element, b: Element): Element | undefined => {
-  if (b === 0 && !DTypes.isFloat(dtype)) return undefined
-  return operation(
-    (x, y) => (DTypes.isFloat(dtype) ? x / y : Math.trunc(x / y)),
-    (x, y) => (Dim.isNonNegative(x) === true && Dim.isPositive(y) === true ? Dim.floorDiv(x, y) : undefined),
-    (x, y) =>
-      typeof y.numerator === "number"
-        ? reduced(Dim.mul(x.numerator, y.denominator), x.denominator * y.numerator)
-        : undefined
-  )(dtype, a, b)
+/** What a translation takes for granted of a size, `assume(dim)`: that it is ≥ 0. Binding checks it. */
+export type Assume = (dim: Dim.Dim) => void
+
+const filled = (dim: Dim.Dim): Dim.Ranges =>
+  new Map(
+    Dim.symbols(dim)
+      .filter((name) => !Dim.isUnbackedName(name))
+      .map((name) => [name, { min: 1, max: Infinity }])
+  )
+
+/**
+ * ⌊x/y⌋ for an integer division, which truncates towards zero: both signs must be known. `(n - 1)/2` is negative only for
+ * an axis without elements, so that there is none is assumed, where the caller takes assumptions.
+ */
+const quotient = (x: Dim.Dim, y: Dim.Dim, assume: Assume | undefined): Dim.Dim | undefined => {
+  if (Dim.isPositive(y) !== true) return undefined
+  if (Dim.isNonNegative(x) !== true) {
+    if (assume === undefined || Dim.isNonNegative(x, filled(x)) !== true) return undefined
+    assume(x)
+  }
+  return Dim.floorDiv(x, y)
 }
+
+/** The quotient; of integers truncated towards zero. */
+export const divAssuming =
+  (assume?: Assume) =>
+  (dtype: DType, a: Element, b: Element): Element | undefined => {
+    if (b === 0 && !DTypes.isFloat(dtype)) return undefined
+    return operation(
+      (x, y) => (DTypes.isFloat(dtype) ? x / y : Math.trunc(x / y)),
+      (x, y) => quotient(x, y, assume),
+      (x, y) =>
+        typeof y.numerator === "number"
+          ? reduced(Dim.mul(x.numerator, y.denominator), x.denominator * y.numerator)
+          : undefined
+    )(dtype, a, b)
+  }
 /** The remainder that has the divisor's sign. */
 export const mod = operation(
   (a, b) => (b === 0 ? NaN : a - b * Math.floor(a / b)),

@@ -42,6 +42,7 @@ export const all: ReadonlyArray<Operator> = [
   ...Unary.all,
   Unary.isInf,
   ...Binary.all,
+  Binary.div,
   Binary.mod,
   Binary.bitShift,
   Binary.max,

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { create } from "@bufbuild/protobuf"
+import * as Bind from "@anneal/ir/Bind"
 import * as Constants from "@anneal/ir/Constant"
 import * as Graphs from "@anneal/ir/Graph"
 import * as Numbers from "@anneal/ir/Numbers"
@@ -54,6 +55,27 @@ describe("shape arithmetic", () => {
       })
     )
     assert.strictEqual(outputType(graph, "y"), "f32[floor(n/2)]")
+  })
+
+  it("divides sizes that are negative only without elements: (n - 1)/2 + 1, as exporters write a stride of 2", () => {
+    const graph = Import.toGraph(
+      model({
+        inputs: { x: ["n"] },
+        initializers: { one: [1], two: [2] },
+        nodes: [
+          node("Shape", ["x"], ["shape"]),
+          node("Sub", ["shape", "one"], ["less"]),
+          node("Div", ["less", "two"], ["half"]),
+          node("Add", ["half", "one"], ["target"]),
+          node("ConstantOfShape", ["target"], ["y"])
+        ],
+        outputs: ["y"]
+      })
+    )
+    assert.strictEqual(outputType(graph, "y"), "f32[floor((n+1)/2)]")
+    const bound = (n: number) => Bind.bind(graph, [[n]])
+    assert.strictEqual(bound(5).get("n"), 5)
+    assert.throws(() => bound(0), /a size that is divided is not negative/)
   })
 
   it("clamps slices symbolically and counts negative positions from the end", () => {

@@ -18,7 +18,6 @@ const list: ReadonlyArray<
   ["Add", Ops.add, Content.add],
   ["Sub", Ops.sub, Content.sub],
   ["Mul", Ops.mul, Content.mul],
-  ["Div", Ops.div, Content.div],
   ["And", Ops.and, Content.and],
   ["Or", Ops.or, Content.or],
   ["Xor", Ops.xor, Content.xor],
@@ -55,6 +54,15 @@ export const all: ReadonlyArray<Operator> = list.map(([name, op, f, result]) => 
   since: [1, 7],
   translate: (c) => (f === undefined ? undefined : evaluate(c, f, result)) ?? c.e.b.one(op, operands(c), {})
 }))
+
+export const div: Operator = {
+  name: "Div",
+  since: [1, 7],
+  translate: (c) => {
+    const assume = (dim: Dim.Dim) => c.constrain(Dim.max(dim, 0), dim, "a size that is divided is not negative")
+    return evaluate(c, Content.divAssuming(assume)) ?? c.e.b.one(Ops.div, operands(c), {})
+  }
+}
 
 export const mod: Operator = {
   name: "Mod",
