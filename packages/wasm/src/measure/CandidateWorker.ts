@@ -39,7 +39,7 @@ const load = ({ module, pages, symbols }: Requested<"load">): Answer => {
 const check = (
   { memory, placed }: Loaded,
   run: (call: Call) => void,
-  { footprint, parts, whole }: Requested<"check">
+  { footprint, orders, whole }: Requested<"check">
 ): Answer => {
   // Looked up each time: a kernel that lets memory grow leaves another buffer.
   const bytes = (): Uint8Array => new Uint8Array(memory.buffer)
@@ -50,18 +50,20 @@ const check = (
   if (stray !== undefined) return checked({ stray })
   const unwritten = Footprint.unwritten(bytes(), placed, footprint)
   const seen: Findings = unwritten === undefined ? {} : { unwritten }
-  if (parts.length === 0) return checked(seen)
-  Footprint.restore(bytes(), placed, footprint)
-  try {
-    for (const part of parts) {
-      Footprint.clearScratch(bytes(), placed, footprint)
-      run(part)
+  for (const parts of orders) {
+    Footprint.restore(bytes(), placed, footprint)
+    try {
+      for (const part of parts) {
+        Footprint.clearScratch(bytes(), placed, footprint)
+        run(part)
+      }
+    } catch (cause) {
+      return checked({ ...seen, trap: detailOf(cause) })
     }
-  } catch (cause) {
-    return checked({ ...seen, trap: detailOf(cause) })
+    const different = Footprint.different(bytes(), results, footprint) ?? Footprint.stray(bytes(), placed, footprint)
+    if (different !== undefined) return checked({ ...seen, different })
   }
-  const different = Footprint.different(bytes(), results, footprint) ?? Footprint.stray(bytes(), placed, footprint)
-  return checked(different === undefined ? seen : { ...seen, different })
+  return checked(seen)
 }
 
 const answer = (request: Request): Answer => {

@@ -14,6 +14,7 @@ import type { Expected } from "./RegionOracle.ts"
 import * as RegionOracle from "./RegionOracle.ts"
 import type { Subject } from "./Trial.ts"
 import { sizesOf } from "./Trial.ts"
+import type * as UnitOrder from "./UnitOrder.ts"
 
 export interface Exam {
   readonly kind: Draw.Kind
@@ -22,6 +23,8 @@ export interface Exam {
   /** What the buffers hold that are read: shared memory. */
   readonly contents: ReadonlyMap<string, Uint8Array>
   readonly expected: ReadonlyArray<Expected>
+  /** In which orders units are computed one by one. */
+  readonly orders: ReadonlyArray<UnitOrder.Order>
 }
 
 /** All that one region is examined with. */
@@ -94,7 +97,9 @@ export class Exams {
             : RegionOracle.expectations(region, { ...setting, effort, random, amplification })
         const contents = new Map([...weights, ...[...drawn].map(([id, one]) => [id, bytesOf(one)] as const)])
         const fill = kind === "edges" ? Footprint.fills.negative : Footprint.fills.large
-        exams.push({ kind, fill, contents, expected })
+        // One order a draw, both where there is one draw.
+        const orders: Exam["orders"] = kinds.length === 1 ? ["last", "first"] : [kind === "edges" ? "first" : "last"]
+        exams.push({ kind, fill, contents, expected, orders })
       }
       return { outputs: Placing.outputsOf(drawing), exams }
     })

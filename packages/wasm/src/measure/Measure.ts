@@ -135,10 +135,12 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
           const [call = []] = made.calls
           const footprint = Placing.footprint(made, paper.outputs)
           const whole = [...call, 0, units]
-          const parts = units < 2 ? [] : UnitOrder.backwards(units).map((range): Call => call.concat(range))
           for (const exam of paper.exams) {
             yield* ask({ kind: "place", pieces: made.pieces(exam.contents), fill: exam.fill })
-            const answer = yield* ask({ kind: "check", footprint, whole, parts })
+            const orders = (units < 2 ? [] : exam.orders).map((order) =>
+              UnitOrder.pieces(units, order).map((range): Call => call.concat(range))
+            )
+            const answer = yield* ask({ kind: "check", footprint, whole, orders })
             const problem = answer.kind === "checked" ? Verdict.of(subject, made, paper, exam, answer) : undefined
             if (problem !== undefined) return yield* problem
           }

@@ -43,14 +43,14 @@ export type Request =
   /** What memory holds before the next check or timing; every byte of the rest of it is `fill`. */
   | { readonly kind: "place"; readonly pieces: ReadonlyArray<Piece>; readonly fill: number }
   /**
-   * Makes the call for all units; and from the same memory again those for units in pieces, each with scratch memory as it
-   * was placed, as threads of their own would: their results must be the same.
+   * Makes the call for all units; and for each order, from the same memory again, those for units in pieces, each with scratch
+   * memory as it was placed, as threads of their own would: their results must be the same.
    */
   | {
       readonly kind: "check"
       readonly footprint: Footprint
       readonly whole: Call
-      readonly parts: ReadonlyArray<Call>
+      readonly orders: ReadonlyArray<ReadonlyArray<Call>>
     }
   /** So many calls, the lists in turn; nanoseconds. */
   | { readonly kind: "time"; readonly calls: ReadonlyArray<Call>; readonly iterations: number }

@@ -1,8 +1,7 @@
 /**
- * UnitOrder: the units of a kernel in pieces that other threads may compute, in an order that a call for all of them does
- * not have.
+ * UnitOrder: the units of a kernel as threads may compute them: one by one, in one order and in the other.
  *
- *   4 units, all in one call: 0 1 2 3     one by one, the last first: 3 | 2 | 1 | 0
+ *   4 units   ⇒   0 | 1 | 2 | 3   and   3 | 2 | 1 | 0
  *
  * Of any two units each comes first in one of the two. So a unit that writes something else where another's results lie, or
  * that reads what another has written, leaves other bytes in one of them.
@@ -16,8 +15,11 @@ const alone = 16
 /** Pieces of those between. */
 const between = 32
 
-/** The last first; one by one, unless there are very many. */
-export const backwards = (units: number): ReadonlyArray<Range> => {
+/** Which unit comes first. */
+export type Order = "first" | "last"
+
+/** One by one, unless there are very many. */
+export const pieces = (units: number, from: Order): ReadonlyArray<Range> => {
   const ranges: Array<Range> = []
   for (let end = units; end > 0;) {
     const inside = units > 2 * alone + between && end <= units - alone && end > alone
@@ -25,5 +27,5 @@ export const backwards = (units: number): ReadonlyArray<Range> => {
     ranges.push([end - size, end])
     end -= size
   }
-  return ranges
+  return from === "last" ? ranges : ranges.reverse()
 }

@@ -94,16 +94,12 @@ export const of = (
     const { element } = unwritten
     return rejected("Wrong", `element ${element} of %${buffer} was not written`, { buffer, element })
   }
-  if (trap !== undefined) return rejected("Trap", `units one by one, the last first: ${trap}`, { draw: exam.kind })
+  if (trap !== undefined) return rejected("Trap", `units one by one: ${trap}`, { draw: exam.kind })
   if (different === undefined) return undefined
   const where = [...made.blocks].find(([, { address, bytes }]) => different >= address && different < address + bytes)
   const at = where === undefined ? "" : ` from byte ${different - where[1].address} of %${where[0]}`
-  return rejected(
-    "Wrong",
-    `units one by one, the last first, give other results${at}: threads would disturb each other`,
-    {
-      address: different,
-      draw: exam.kind
-    }
-  )
+  return rejected("Wrong", `units one by one give other results${at}: threads would disturb each other`, {
+    address: different,
+    draw: exam.kind
+  })
 }
