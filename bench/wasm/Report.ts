@@ -13,6 +13,8 @@ export interface Row {
   readonly version: string | null
   readonly error: string | null
   readonly calls: Readonly<Partial<Record<Call, Statistics.Spread>>>
+  /** Each turn was on one core, which was that of the others on one thread. */
+  readonly sameCore: boolean
   readonly gigaflops: number | null
   /** In a fresh process: create and first inference together, and each; importing the library is apart. */
   readonly load: {
@@ -102,7 +104,7 @@ const flattened = (turns: ReadonlyArray<Float64Array>): Float64Array => {
 const loadsOf = ({ loads }: Timings): ReadonlyArray<number> => loads.map(({ creating, first }) => creating + first)
 
 const rowOf = (one: Case, timings: Timings): Row => {
-  const { contestant, error, footprints, loads, turns, version } = timings
+  const { contestant, error, footprints, loads, sameCore, turns, version } = timings
   const calls = Object.fromEntries([...turns].map(([call, list]) => [call, Statistics.spread(flattened(list))]))
   const run = turns.get("run")
   const medianOf = (get: (load: (typeof loads)[number]) => number): number => Statistics.median(loads.map(get))
@@ -113,6 +115,7 @@ const rowOf = (one: Case, timings: Timings): Row => {
     version: version ?? null,
     error: error ?? null,
     calls,
+    sameCore,
     gigaflops,
     load:
       loads.length === 0

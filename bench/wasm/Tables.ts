@@ -187,12 +187,18 @@ export const format = (report: Report): string => {
   const rows = [...report.speed, ...report.int8].flatMap((result) => result.rows)
   const versions = new Map(rows.map(({ contestant }) => [contestant.library, "(did not run)"]))
   for (const { contestant, version } of rows) if (version !== null) versions.set(contestant.library, version)
+  const isSpread = rows.some(
+    ({ contestant, error, sameCore }) => error === null && contestant.threads === 1 && !sameCore
+  )
   const tally: Tally = { reached: 0, missed: 0 }
   const parts: Array<string> = [
     [
       `${machine.cpu}, ${machine.cores} cores, Node ${machine.node} (V8 ${machine.v8}), load ${machine.load.map((one) => one.toFixed(1)).join(" → ")}`,
       [...versions].map(([library, version]) => `${library} ${version}`).join(", "),
       `target ${target}${options.length === 0 ? "" : ` (${options.join(" ")})`}; ${protocol.rounds} rounds of fresh processes, ${protocol.turns} turns of ${protocol.turn} ms each after ${protocol.warmUp} ms`,
+      isSpread
+        ? "contestants may have run on different cores (this system has no taskset): ratios may be of the cores"
+        : "in a turn, all that compute on one thread ran on one core",
       ...skipped.map((reason) => `skipped: ${reason}`)
     ].join("\n")
   ]

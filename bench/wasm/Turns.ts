@@ -1,11 +1,13 @@
 // Times several contestants against each other: each in a process of its own, asked in turns (A B C A B C …), in several
 // rounds of fresh processes. The ratio of two contestants is the median of the ratios of neighbouring turns, so that a
-// change of the clock, or a busy neighbour, moves both sides of it.
+// change of the clock, or a busy neighbour, moves both sides of it. In a turn, all that compute on one thread run on the same
+// core, and the next turn is on the next core.
 import { fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import type { Contestant } from "./Contestant.ts"
 import { flags } from "./Contestant.ts"
 import type { Call, Footprint, Loaded, Reply, Request, Tensors } from "./Protocol.ts"
+import * as SameCore from "./SameCore.ts"
 
 export interface Protocol {
   /** Rounds of fresh processes. */
@@ -31,9 +33,12 @@ export interface Record {
   readonly footprints: Array<Footprint>
   /** Of the subject's `probes`, in their order; measured in the first round. */
   readonly probed: Array<Tensors>
+  /** Whether every turn was on the core of the others' turn; false with several threads. */
+  sameCore: boolean
 }
 
 interface Worker {
+  readonly process: number | undefined
   readonly ask: (request: Request) => Promise<Reply>
   readonly stop: () => Promise<void>
 }
@@ -66,6 +71,7 @@ const start = (contestant: Contestant): Worker => {
   let gone = false
   void ended.then(() => (gone = true))
   return {
+    process: child.pid,
     ask: (request) =>
       new Promise((resolve) => {
         if (gone) return resolve({ _tag: "failed", detail: "its process has ended" })
@@ -145,12 +151,14 @@ const round = async (records: ReadonlyArray<Record>, subject: Subject, protocol:
         if (typeof warm === "string") record.error ??= warm
       }
     for (let turn = 0; turn < protocol.turns; turn++)
-      for (const { calls, record, worker } of entered)
+      for (const { calls, record, worker } of entered) {
+        if (record.sameCore) record.sameCore = worker.process !== undefined && SameCore.pin(worker.process, turn)
         for (const call of calls) {
           const times = await timed(worker, call, protocol.turn)
           if (typeof times === "string") record.error ??= times
           else record.turns.set(call, [...(record.turns.get(call) ?? []), times])
         }
+      }
     for (const { record, worker } of entered) {
       const reply = await worker.ask({ _tag: "footprint" })
       if (reply._tag === "footprint") record.footprints.push(reply.footprint)
@@ -173,7 +181,8 @@ export const time = async (
     turns: new Map(),
     loads: [],
     footprints: [],
-    probed: []
+    probed: [],
+    sameCore: contestant.threads === 1
   }))
   for (let count = 0; count < protocol.rounds; count++) await round(records, subject, protocol)
   return records
