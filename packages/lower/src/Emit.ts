@@ -56,9 +56,22 @@ export const make = (emitting: Emitting): Emitter => {
   const copies = new Map<Movement.Movement, View>()
   const add = (region: Region, prepared: boolean): void =>
     emitStep({ kind: "region", region, tactic: tactic(region) }, prepared)
+  const counters = new Map<string, View>()
+  /** Counting has no place of its own: where a reader needs one, it is written out. */
+  const counted = (root: string): View | undefined => {
+    if (scope.inline(root)?.kind !== "iota") return undefined
+    const known = counters.get(root)
+    if (known !== undefined) return known
+    const { dtype, shape } = scope.typeOf(root)
+    const prepared = scope.constantOnly.has(root)
+    const view = allocate(`${root}.counted`, dtype, shape, prepared)
+    add(fill(`${prefix}${root}.counted`, originOf(scope, root), counting(shape, dtype), view), prepared)
+    counters.set(root, view)
+    return view
+  }
   const viewOf = (id: string): View => {
     const { chain, root } = scope.resolve(id)
-    let view = storage.of(root) ?? defect(`%${root} is read from memory and has no place`)
+    let view = storage.of(root) ?? counted(root) ?? defect(`%${root} is read from memory and has no place`)
     // As far as strides go; then a row-major copy, and on from there.
     for (const [position, step] of chain.entries()) {
       const next = copies.get(step) ?? step.apply(view)
@@ -106,7 +119,10 @@ export const copy = (id: string, members: ReadonlyArray<Node>, from: View, to: V
     results: [{ view: to, value: Scalars.load(0, from.dtype) }]
   })
 
-/** One value everywhere in a view. */
+/** The numbers 0, 1, …, in row-major order. */
+const counting = (shape: Shape, dtype: DType): Scalar => Scalars.cast(affine(Groups.probe(shape)), dtype)
+
+/** One value, or one that the index decides, everywhere in a view. */
 export const fill = (id: string, members: ReadonlyArray<Node>, value: Scalar, to: View): Region =>
   Canonical.loop({ kind: "loop", id, members, domain: to.shape, operands: [], results: [{ view: to, value }] })
 

@@ -9,6 +9,8 @@ import * as Ops from "@anneal/ir/Ops"
 import type { Emitter } from "./Emit.ts"
 import * as Emit from "./Emit.ts"
 import type { Group } from "./Group.ts"
+import * as Groups from "./Group.ts"
+import * as Movement from "./Movement.ts"
 import type { Shape } from "./Movement.ts"
 import type { Attention, Recurrent } from "./Region.ts"
 import * as Scalars from "./Scalar.ts"
@@ -116,8 +118,12 @@ const recurrent = (node: Node, emitter: Emitter, at: At): Recurrent | undefined 
 // ---- concat and pad -------------------------------------------------------------------------------------------------
 
 const element = (id: string, at: At, emitter: Emitter): { readonly value: Scalars.Scalar; readonly view?: View } => {
-  const inline = at.scope.inline(at.scope.resolve(id).root)
+  const { chain, root } = at.scope.resolve(id)
+  const inline = at.scope.inline(root)
   if (inline?.kind === "constant") return { value: inline.value }
+  const { dtype, shape } = at.scope.typeOf(root)
+  const counted = inline?.kind === "iota" ? Movement.apply(chain, Groups.probe(shape)) : undefined
+  if (counted !== undefined) return { value: Scalars.cast(Emit.affine(counted), dtype) }
   const view = emitter.viewOf(id)
   return { value: Scalars.load(0, view.dtype), view }
 }

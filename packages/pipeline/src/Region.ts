@@ -6,6 +6,7 @@
  * output of a region: the nodes between it and the nearest claimed pairs upstream, which become the region's free
  * inputs. Claims are never trusted: each pair is either proven by induction or checked. See docs/validation.md.
  */
+import type { Constant } from "@anneal/ir/Constant"
 import * as Dim from "@anneal/ir/Dim"
 import * as Hash from "@anneal/ir/Hash"
 import * as IR from "@anneal/ir/Graph"
@@ -59,6 +60,15 @@ const ids = function* (graph: IR.Graph): Generator<string> {
   for (const node of graph.nodes) for (const { id } of node.outputs) yield id
 }
 
+const contentKey = ({ digest, dtype, shape }: Constant): string => `${digest} ${dtype}[${shape.join()}]`
+
+/** Whether one may stand for the other, whatever the pass claims: not where the user may give it other bytes, by name. */
+const isSameConstant = (before: IR.ConstantEntry | undefined, after: IR.ConstantEntry | undefined): boolean =>
+  before !== undefined &&
+  after !== undefined &&
+  before.name === undefined &&
+  contentKey(before.constant) === contentKey(after.constant)
+
 export const claimsOf = (rewrite: Rewrite): Claims => {
   const { after, before, replaced } = rewrite
   const alive = new Set(ids(after))
@@ -82,6 +92,12 @@ export const claimsOf = (rewrite: Rewrite): Claims => {
   for (const [position, { id }] of before.outputs.entries()) {
     const output = after.outputs[position]
     if (output !== undefined) claim({ before: id, after: output.id })
+  }
+  // A constant that is gone is any that has its bytes, unless the user may give it others (refit goes by name).
+  const byContent = new Map([...after.constants].map(([id, { constant }]) => [contentKey(constant), id]))
+  for (const [id, { constant, name }] of before.constants) {
+    const same = claimed.has(id) || name !== undefined ? undefined : byContent.get(contentKey(constant))
+    if (same !== undefined) claim({ before: id, after: same })
   }
   return {
     ...rewrite,
@@ -112,8 +128,7 @@ export const isProven = (claims: Claims, pair: Pair, onSubGraph: (sub: SubRewrit
     if (old !== undefined || now !== undefined) return false
     const constants = [before.constants.get(pair.before), after.constants.get(pair.after)] as const
     if (constants[0] !== undefined && constants[1] !== undefined) {
-      const [a, b] = [constants[0].constant, constants[1].constant]
-      return a.digest === b.digest && a.dtype === b.dtype && a.shape.join() === b.shape.join()
+      return contentKey(constants[0].constant) === contentKey(constants[1].constant)
     }
     const position = before.inputs.findIndex(({ id }) => id === pair.before)
     return position >= 0 && after.inputs[position]?.id === pair.after
@@ -124,7 +139,8 @@ export const isProven = (claims: Claims, pair: Pair, onSubGraph: (sub: SubRewrit
   if (old.inputs.length !== now.inputs.length) return false
   const wired = old.inputs.every((id, position) => {
     const other = now.inputs[position]
-    return id === null ? other === null : claimed.get(id) === other
+    if (id === null || other === null || other === undefined) return id === other
+    return claimed.get(id) === other || isSameConstant(before.constants.get(id), after.constants.get(other))
   })
   if (!wired || !sameAttributes(old, now)) return false
   const names = Object.keys(old.graphs)

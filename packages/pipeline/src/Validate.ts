@@ -256,7 +256,8 @@ const checkGroup = (checker: Checker, claims: Region.Claims, pairs: ReadonlyArra
       const more = region.leaves.filter((id) => !inputs.has(id) && !open.has(id))
       if (more.length === 0 || growth > GROWTHS) return first
       // A difference is looked into whatever it costs; a check that says nothing is not.
-      if (verdict.kind === "unknown" && checker.tally.work > PATIENCE * checker.wholeModel) return first
+      const isDear = checker.tally.work > PATIENCE * checker.wholeModel
+      if (verdict.kind === "unknown" && first.verdict.kind === "unknown" && isDear) return first
       for (const id of growth === GROWTHS ? claims.images.keys() : more) if (!inputs.has(id)) open.add(id)
     }
   })

@@ -137,6 +137,30 @@ describe("Validate", () => {
     })
   )
 
+  it.effect("a mask of infinities that another takes the place of: equal constants are one", () =>
+    Effect.gen(function* () {
+      const masks = (name: string) =>
+        parse(`
+        input "keep" %keep : bool[n]
+        constant %zero : f32[] = 0
+        constant %away : f32[] = -Infinity
+        constant %zero_0 ${name} : f32[] = 0
+        constant %away_0 ${name} : f32[] = -Infinity
+        %a : f32[n] = select(%keep, %zero, %away)
+        %b : f32[n] = select(%keep, %zero_0, %away_0)
+        %c : f32[n] = add(%a, %b)
+        %d : f32[n] = add(%c, %zero_0)
+        output "d" = %d`)
+      const merged = (graph: IR.Graph) =>
+        replacing(graph, "b", () => [{ id: "a", type: { dtype: "f32", shape: graph.inputs[0]?.type.shape ?? [] } }])
+      const { failures, summary } = yield* check("exact", masks(""), merged(masks("")))
+      assert.deepStrictEqual([failures, summary.regions], [[], 0])
+      // A constant with a name may get other bytes.
+      const named = masks('"away"')
+      assert.isAbove((yield* check("exact", named, merged(named))).summary.regions, 0)
+    })
+  )
+
   it.effect("claims are checked, not believed", () =>
     Effect.gen(function* () {
       const graph = parse(`
