@@ -79,7 +79,7 @@ export const make = (emitting: Emitting): Emitter => {
         view = next
         continue
       }
-      const prepared = scope.constantOnly.has(root)
+      const prepared = scope.constantOnly.has(root) && isFixed(view)
       const dense = allocate(`${id}.copy${position}`, view.dtype, view.shape, prepared)
       add(copy(`${prefix}${id}.copy${position}`, originOf(scope, id), view, dense), prepared)
       copied(root, id, "strides cannot say this movement of that layout", dense)
@@ -93,7 +93,7 @@ export const make = (emitting: Emitting): Emitter => {
     const known = denseViews.get(id)
     if (known !== undefined) return known
     const view = viewOf(id)
-    const prepared = scope.constantOnly.has(scope.resolve(id).root)
+    const prepared = scope.constantOnly.has(scope.resolve(id).root) && isFixed(view)
     const whole = allocate(`${id}.dense`, view.dtype, view.shape, prepared)
     add(copy(`${prefix}${id}.dense`, originOf(scope, id), view, whole), prepared)
     copied(scope.resolve(id).root, id, "its reader cannot take that layout", whole)
@@ -102,6 +102,9 @@ export const make = (emitting: Emitting): Emitter => {
   }
   return { viewOf, dense, storageOf: storage.of, add, step: (step) => emitStep(step, false) }
 }
+
+/** Whether the same elements are meant whatever the sizes of a run: a constant that is repeated `batch` times is not. */
+const isFixed = ({ offset, shape, strides }: View): boolean => [offset, ...shape, ...strides].every(Dim.isStatic)
 
 const originOf = (scope: Scope, id: string): ReadonlyArray<Node> => {
   const node = scope.producer(id)

@@ -1,11 +1,12 @@
 // Counting is an expression, not memory: where a reader needs memory after all, it is written out.
 import * as Builder from "@anneal/ir/Builder"
+import * as Constants from "@anneal/ir/Constant"
 import * as Dim from "@anneal/ir/Dim"
 import type { Graph, Value } from "@anneal/ir/Graph"
 import * as Numbers from "@anneal/ir/Numbers"
 import * as Ops from "@anneal/ir/Ops"
 import { assert, describe, it } from "@effect/vitest"
-import { difference } from "./Agreement.ts"
+import { difference, planned } from "./Agreement.ts"
 
 const graphOf = (make: (b: Builder.Builder, n: Dim.Dim, x: Value) => Value): Graph => {
   const b = Builder.make("counting")
@@ -21,6 +22,20 @@ const agrees = (make: Parameters<typeof graphOf>[0]) => {
   assert.isUndefined(difference(graph, inputs))
   assert.isUndefined(difference(graph, inputs, { fixed: new Map([["n", 6]]) }))
 }
+
+describe("copies of constants", () => {
+  it("are made in each run where sizes decide what they hold", () => {
+    const product = (b: Builder.Builder, n: Dim.Dim, x: Value): Value => {
+      const constant = b.constant(Constants.fromTensor(Numbers.fromNumbers("i64", [2, 2, 2], [1, 2, 3, 4, 5, 6, 7, 8])))
+      const wide = b.one(Ops.expand, [b.one(Ops.reshape, [constant], { shape: [1, 2, 2, 2] })], { shape: [n, 2, 2, 2] })
+      const table = b.one(Ops.reshape, [wide], { shape: [Dim.mul(n, 2), 2, 2] })
+      const rows = b.one(Ops.concat, [x, x, x, x], { axis: 0 })
+      return b.one(Ops.matmul, [b.one(Ops.reshape, [rows], { shape: [Dim.mul(n, 2), 1, 2] }), table], {})
+    }
+    agrees(product)
+    assert.deepStrictEqual(planned(graphOf(product)).prepare, [])
+  })
+})
 
 const counted = (b: Builder.Builder, n: Dim.Dim): Value => b.one(Ops.iota, [], { size: n, dtype: "i64" })
 const columns = (b: Builder.Builder, n: Dim.Dim, x: Value): Value => {
