@@ -195,15 +195,17 @@ const filled = (dim: Dim.Dim): Dim.Ranges =>
   )
 
 /**
- * ⌊x/y⌋ for an integer division, which truncates towards zero: both signs must be known. `(n - 1)/2` is negative only for
- * an axis without elements, so that there is none is assumed, where the caller takes assumptions.
+ * x/y of integers, which truncates towards zero: ⌊x/y⌋ for x ≥ 0, ⌈x/y⌉ below. `(n - 1)/2` is negative only for an axis
+ * without elements: that there is none is assumed, where the caller takes assumptions.
  */
 const quotient = (x: Dim.Dim, y: Dim.Dim, assume: Assume | undefined): Dim.Dim | undefined => {
   if (Dim.isPositive(y) !== true) return undefined
-  if (Dim.isNonNegative(x) !== true) {
-    if (assume === undefined || Dim.isNonNegative(x, filled(x)) !== true) return undefined
-    assume(x)
-  }
+  if (Dim.isNonNegative(x) === true) return Dim.floorDiv(x, y)
+  if (assume === undefined || Dim.isNonNegative(x, filled(x)) !== true)
+    return typeof y === "number"
+      ? Dim.add(Dim.max(0, Dim.floorDiv(x, y)), Dim.min(0, Dim.ceilDiv(x, y)))
+      : undefined
+  assume(x)
   return Dim.floorDiv(x, y)
 }
 

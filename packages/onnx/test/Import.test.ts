@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { create } from "@bufbuild/protobuf"
 import * as Bind from "@anneal/ir/Bind"
 import * as Constants from "@anneal/ir/Constant"
+import * as Dim from "@anneal/ir/Dim"
 import * as Graphs from "@anneal/ir/Graph"
 import * as Numbers from "@anneal/ir/Numbers"
 import * as Type from "@anneal/ir/Type"
@@ -76,6 +77,26 @@ describe("shape arithmetic", () => {
     const bound = (n: number) => Bind.bind(graph, [[n]])
     assert.strictEqual(bound(5).get("n"), 5)
     assert.throws(() => bound(0), /a size that is divided is not negative/)
+  })
+
+  it("truncates towards zero where the sign of a size is open: (n - 10)/5", () => {
+    const graph = Import.toGraph(
+      model({
+        inputs: { x: ["n"] },
+        initializers: { ten: [10], five: [5] },
+        nodes: [
+          node("Shape", ["x"], ["shape"]),
+          node("Sub", ["shape", "ten"], ["less"]),
+          node("Div", ["less", "five"], ["part"]),
+          node("Add", ["part", "five"], ["target"]),
+          node("ConstantOfShape", ["target"], ["y"])
+        ],
+        outputs: ["y"]
+      })
+    )
+    const [extent = 0] = Graphs.index(graph).type(graph.outputs[0]?.id ?? "").shape
+    for (const n of [0, 1, 5, 6, 9, 10, 14, 15, 21])
+      assert.strictEqual(Dim.evaluate(extent, Bind.bind(graph, [[n]])), Math.trunc((n - 10) / 5) + 5)
   })
 
   it("clamps slices symbolically and counts negative positions from the end", () => {
