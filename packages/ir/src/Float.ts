@@ -147,16 +147,18 @@ const decodeBits = (bits: number, format: Format): number => {
 const makeTable = (format: Format): Float32Array =>
   Float32Array.from({ length: 2 ** format.width }, (_, bits) => decodeBits(bits, format))
 
-const tables: { readonly [F in NarrowFloat]: Float32Array } = {
-  f16: makeTable(formats.f16),
-  bf16: makeTable(formats.bf16),
-  f8e4m3: makeTable(formats.f8e4m3),
-  f8e5m2: makeTable(formats.f8e5m2)
+/** Each is made when it is first asked for: most models have no narrow floats, and a table of 65,536 takes a while. */
+const tables = new Map<NarrowFloat, Float32Array>()
+
+const tableOf = (dtype: NarrowFloat): Float32Array => {
+  const made = tables.get(dtype) ?? makeTable(formats[dtype])
+  tables.set(dtype, made)
+  return made
 }
 
 /** The number that the bits of a narrow format stand for; higher bits are not looked at. */
 export const decode = (dtype: NarrowFloat, bits: number): number => {
-  const table = tables[dtype]
+  const table = tableOf(dtype)
   return table[bits & (table.length - 1)] ?? 0
 }
 
@@ -185,7 +187,7 @@ export const round = (dtype: Float, value: number, saturate: boolean = true): nu
 
 /** The numbers that an array of bits stands for. Exact: each narrow number is a float32. */
 export const decodeArray = (dtype: NarrowFloat, bits: Uint16Array | Uint8Array): Float32Array => {
-  const table = tables[dtype]
+  const table = tableOf(dtype)
   const mask = table.length - 1
   const values = new Float32Array(bits.length)
   for (let index = 0; index < bits.length; index++) values[index] = table[(bits[index] ?? 0) & mask] ?? 0

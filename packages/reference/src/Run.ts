@@ -170,9 +170,14 @@ const constantOf = ({ constants }: Machine, constant: Constant.Constant): Tensor
 /** One unit in the last place of each element; undefined for integers, which are exact. */
 const lastPlace = (tensor: Tensor): Float64Array | undefined => {
   const { dtype } = tensor
-  return DTypes.isFloat(dtype)
-    ? Numbers.toNumbers(tensor).map((value) => (Number.isFinite(value) ? Float.ulp(value, dtype) : 0))
-    : undefined
+  if (!DTypes.isFloat(dtype)) return undefined
+  const values = Numbers.toNumbers(tensor)
+  const places = new Float64Array(values.length)
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] ?? 0
+    places[i] = Number.isFinite(value) ? Float.ulp(value, dtype) : 0
+  }
+  return places
 }
 
 // ---- nodes ------------------------------------------------------------------------------------------------------------

@@ -37,29 +37,64 @@ export type Walk = typeof Walk.Type
 /** Elements of the packed form. */
 export const lengthOf = ({ digits }: Walk): number => digits.reduce((total, { size }) => total * size, 1)
 
-/** Puts the packed form into `to`, which holds zeros where nothing goes: the definition of a walk. */
-export const pack = ({ digits, extents, offset, strides }: Walk, from: TypedArray, to: TypedArray): void => {
+/** Elements of the packed form from `next` on: `count` of the constant's, `stride` apart from `at` on, then padding. */
+interface Run {
+  next: number
+  at: number
+  count: number
+  stride: number
+}
+
+/** The runs of the innermost loop, each `length` elements of the packed form: the definition of a walk. */
+const runs = ({ digits, extents, offset, strides }: Walk, visit: (run: Run, length: number) => void): void => {
   const coordinates = extents.map(() => 0)
-  let next = 0
-  const visit = (level: number, at: number, inside: boolean): void => {
+  const run: Run = { next: 0, at: offset, count: 1, stride: 0 }
+  const last = digits.length - 1
+  const descend = (level: number, at: number, inside: boolean): void => {
     const digit = digits[level]
-    if (digit === undefined) {
-      if (inside) to[next] = from[at] ?? 0
-      next++
-      return
-    }
+    if (digit === undefined) return visit(run, 1)
     const { axis, size, step } = digit
     const begin = coordinates[axis] ?? 0
+    const extent = extents[axis] ?? 1
     const stride = (strides[axis] ?? 0) * step
+    if (level === last) {
+      run.at = at
+      run.count = inside ? Math.max(0, Math.min(size, Math.ceil((extent - begin) / step))) : 0
+      run.stride = stride
+      visit(run, size)
+      run.next += size
+      return
+    }
     for (let i = 0; i < size; i++) {
       const coordinate = begin + i * step
       coordinates[axis] = coordinate
-      visit(level + 1, at + i * stride, inside && coordinate < (extents[axis] ?? 1))
+      descend(level + 1, at + i * stride, inside && coordinate < extent)
     }
     coordinates[axis] = begin
   }
-  visit(0, offset, true)
+  descend(0, offset, true)
 }
+
+/** Puts the packed form into `to`, which holds zeros where nothing goes. */
+export const pack = (walk: Walk, from: TypedArray, to: TypedArray): void =>
+  runs(walk, ({ at, count, next, stride }) => {
+    for (let i = 0; i < count; i++) to[next + i] = from[at + i * stride] ?? 0
+  })
+
+/** Whether the packed form is `packed`, bit for bit. */
+const gives = (walk: Walk, from: Uint32Array, packed: Uint32Array): boolean => {
+  let differing = 0
+  runs(walk, ({ at, count, next, stride }, length) => {
+    for (let i = 0; i < count; i++) differing |= (packed[next + i] ?? 0) ^ (from[at + i * stride] ?? 0)
+    for (let i = count; i < length; i++) differing |= packed[next + i] ?? 0
+  })
+  return differing === 0
+}
+
+const words = ({ buffer, byteLength, byteOffset }: Uint8Array): Uint32Array =>
+  byteOffset % 4 === 0
+    ? new Uint32Array(buffer, byteOffset, byteLength / 4)
+    : new Uint32Array(buffer.slice(byteOffset, byteOffset + byteLength))
 
 // ---- finding it -----------------------------------------------------------------------------------------------------
 
@@ -73,9 +108,12 @@ const sources = (packed: Packed, shape: ReadonlyArray<number>): Int32Array | und
   for (let i = 0; i < count; i++) numbers[i] = i + 1
   const bytes = packed.pack({ dtype: "f32", shape, data: numbers })
   if (bytes.byteLength % 4 !== 0) return undefined
-  const found = new Float32Array(Uint8Array.from(bytes).buffer)
-  const result = new Int32Array(found.length)
-  for (const [place, value] of found.entries()) {
+  const bits = words(bytes)
+  const found = new Float32Array(bits.buffer, bits.byteOffset, bits.length)
+  const result = new Int32Array(bits.buffer, bits.byteOffset, bits.length)
+  // In place: what was packed is of no other use.
+  for (let place = 0; place < found.length; place++) {
+    const value = found[place] ?? 0
     if (!Number.isInteger(value) || value < 0 || value > count) return undefined
     result[place] = value - 1
   }
@@ -177,9 +215,6 @@ export const find = (
   }
   if (made.digits.length !== digits.length) return undefined
   // The proof: the walk gives the very bytes.
-  const again = DTypes.allocate(dtype, lengthOf(made))
-  if (again.byteLength !== bytes.length) return undefined
-  pack(made, Tensor.fromBytes(dtype, constant.shape, constant.bytes()).data, again)
-  const check = new Uint8Array(again.buffer)
-  return check.every((byte, place) => byte === bytes[place]) ? made : undefined
+  if (bytes.length !== lengthOf(made) * DTypes.slotBytes(dtype)) return undefined
+  return gives(made, words(constant.bytes()), words(bytes)) ? made : undefined
 }

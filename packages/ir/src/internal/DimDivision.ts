@@ -20,6 +20,7 @@ import {
   fromExtremum,
   fromTerms,
   greatestCommonDivisor,
+  integer,
   keyOf,
   mapCoefficients,
   mul,
@@ -32,8 +33,8 @@ import {
 
 /** `floor(a / b)`, rounding towards -Infinity. Throws RangeError when `b` is 0. */
 export const floorDiv = (a: Dim, b: Dim): Dim => {
+  if (typeof a === "number" && typeof b === "number" && b !== 0) return floorQuotient(a, b)
   const sign = signOfDivisor(a, b)
-  if (typeof a === "number" && typeof b === "number") return floorQuotient(a, b)
   if (a === 0) return 0
   if (sign < 0) return floorDiv(neg(a), neg(b))
   const { divisor, rest, whole } = typeof b === "number" ? splitByConstant(a, b) : splitByTerms(a, b)
@@ -42,6 +43,7 @@ export const floorDiv = (a: Dim, b: Dim): Dim => {
 
 /** `ceil(a / b)`, rounding towards Infinity. Throws RangeError when `b` is 0. */
 export const ceilDiv = (a: Dim, b: Dim): Dim => {
+  if (typeof a === "number" && typeof b === "number" && b > 0) return floorQuotient(integer(a + b - 1), b)
   // With a positive divisor ceil(a/b) = floor((a+b-1)/b), the form that sizes are usually written in.
   if (signOfDivisor(a, b) < 0) return ceilDiv(neg(a), neg(b))
   return provablyNonNegative(b) ? floorDiv(add(a, add(b, -1)), b) : neg(floorDiv(neg(a), b))
@@ -49,8 +51,8 @@ export const ceilDiv = (a: Dim, b: Dim): Dim => {
 
 /** `a - b * floor(a / b)`: it has the sign of `b`. Throws RangeError when `b` is 0. */
 export const mod = (a: Dim, b: Dim): Dim => {
+  if (typeof a === "number" && typeof b === "number" && b !== 0) return a - b * floorQuotient(a, b)
   const sign = signOfDivisor(a, b)
-  if (typeof a === "number" && typeof b === "number") return a - b * floorQuotient(a, b)
   if (sign < 0) return neg(mod(neg(a), neg(b)))
   if (liesBelow(a, b)) return a
   if (typeof b === "number") return modConstant(a, b)

@@ -188,7 +188,19 @@ export const add = (a: Dim, b: Dim): Dim => {
   if (typeof a === "number" && typeof b === "number") return integer(a + b)
   if (a === 0) return b
   if (b === 0) return a
+  if (typeof a === "number") return addConstant(b, a)
+  if (typeof b === "number") return addConstant(a, b)
   return fromTerms([...termsOf(a), ...termsOf(b)])
+}
+
+/** The constant term is the last one. */
+const addConstant = (dim: Dim, value: number): Dim => {
+  const terms = termsOf(dim)
+  const last = terms.at(-1)
+  if (last?.degree !== 0) return new SymbolicDim([...terms, makeTerm(integer(value), [])])
+  const coefficient = integer(last.coefficient + value)
+  const others = terms.slice(0, -1)
+  return new SymbolicDim(coefficient === 0 ? others : [...others, { ...last, coefficient }])
 }
 
 export const neg = (a: Dim): Dim => mul(a, -1)
@@ -199,8 +211,16 @@ export const mul = (a: Dim, b: Dim): Dim => {
   if (typeof a === "number" && typeof b === "number") return integer(a * b)
   if (a === 1) return b
   if (b === 1) return a
+  if (typeof a === "number") return scale(b, a)
+  if (typeof b === "number") return scale(a, b)
   return fromTerms(termsOf(a).flatMap((left) => termsOf(b).map((right) => multiplyTerms(left, right))))
 }
+
+/** The order of the terms stays. */
+const scale = (dim: Dim, factor: number): Dim =>
+  factor === 0
+    ? 0
+    : new SymbolicDim(termsOf(dim).map((term) => ({ ...term, coefficient: integer(term.coefficient * factor) })))
 
 const multiplyTerms = (a: Term, b: Term): Term => {
   const coefficient = integer(a.coefficient * b.coefficient)

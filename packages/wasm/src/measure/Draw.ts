@@ -66,7 +66,7 @@ export interface Placed extends Omit<Interpret.Placed, "data"> {
 
 export interface Drawn {
   readonly dtype: DType
-  /** As it lies in memory, which is shared: it is posted to any number of workers without a copy. */
+  /** As it lies in memory: shared, to be posted to any number of workers without a copy, unless it is the model's own. */
   readonly data: TypedArray
   readonly elements: Elements
 }
@@ -80,12 +80,6 @@ const elementsOf = (dtype: DType, data: TypedArray): Elements =>
 const allocate = (dtype: DType, length: number): TypedArray =>
   DTypes.view(dtype, new SharedArrayBuffer(length * DTypes.slotBytes(dtype)), 0, length)
 
-const sharedCopy = (dtype: DType, { buffer, byteLength, byteOffset, length }: TypedArray): TypedArray => {
-  const copy = allocate(dtype, length)
-  new Uint8Array(copy.buffer).set(new Uint8Array(buffer, byteOffset, byteLength))
-  return copy
-}
-
 const mostFresh = 65_521
 const edgeFloats = [0, -0, 1, -1, 0.5, -0.5, 1e-3, -1e-3, 1e-30, -1e-30, 1e-42, 3, -7, 100, -100, 1000, -1e4, 88, -88]
 
@@ -95,16 +89,26 @@ const float = (kind: Kind, random: () => number): number => {
   return (random() + random() + random() + random() - 2) * 1.7
 }
 
-/** Floats that are drawn once for all buffers of a kind: each begins at another place of them. */
-export type Pool = (kind: Kind) => Float32Array
+/**
+ * At least so many floats of a kind, in shared memory: drawn once for all buffers, which are pieces of it that begin at
+ * different places. Beyond `mostFresh` they come again.
+ */
+export type Pool = (kind: Kind, length: number) => Float32Array
 
 export const pool = (): Pool => {
   const known = new Map<Kind, Float32Array>()
-  return (kind) => {
+  return (kind, length) => {
     const found = known.get(kind)
-    if (found !== undefined) return found
-    const random = generator(7)
-    const made = Float32Array.from({ length: mostFresh }, () => float(kind, random))
+    if (found !== undefined && found.length >= length) return found
+    const made = new Float32Array(new SharedArrayBuffer(4 * Math.max(mostFresh, length)))
+    const fresh = found ?? new Float32Array(mostFresh)
+    if (found === undefined) {
+      const random = generator(7)
+      for (let i = 0; i < mostFresh; i++) fresh[i] = float(kind, random)
+    }
+    made.set(fresh)
+    // Whole rounds only, so that what comes again does so at the same distance.
+    repeat(made, fresh.length - (fresh.length % mostFresh))
     known.set(kind, made)
     return made
   }
@@ -116,14 +120,9 @@ const repeat = (data: TypedArray, fresh: number): void => {
   for (let filled = fresh; filled < length; filled *= 2) data.copyWithin(filled, 0, Math.min(filled, length - filled))
 }
 
-const drawFloats = (length: number, from: Float32Array, random: () => number): Float32Array => {
-  const data = new Float32Array(new SharedArrayBuffer(4 * length))
-  const begin = Math.floor(random() * from.length)
-  data.set(from.subarray(begin, begin + length))
-  const rest = Math.min(length, from.length) - (from.length - begin)
-  if (rest > 0) data.set(from.subarray(0, rest), from.length - begin)
-  repeat(data, Math.min(length, from.length))
-  return data
+const drawFloats = (kind: Kind, length: number, from: Pool, random: () => number): Float32Array => {
+  const begin = Math.floor(random() * mostFresh)
+  return from(kind, begin + length).subarray(begin, begin + length)
 }
 
 const draw = (dtype: DType, length: number, kind: Kind, range: Range | undefined, random: () => number): TypedArray => {
@@ -175,7 +174,7 @@ const readBuffers = ({ program, region }: Subject) => {
 export const constants = (subject: Subject): ReadonlyMap<string, Drawn> =>
   new Map(
     readBuffers(subject).flatMap(({ buffer: { constant, dtype }, id }) =>
-      constant === undefined ? [] : [[id, drawn(dtype, sharedCopy(dtype, Constants.load(constant).data))]]
+      constant === undefined ? [] : [[id, drawn(dtype, Constants.load(constant).data)]]
     )
   )
 
@@ -215,7 +214,7 @@ export const buffers = (
         return [[id, drawn(dtype, repeated(dtype, length, known))]]
       const data =
         dtype === "f32" && range === undefined
-          ? drawFloats(length, from(kind), random)
+          ? drawFloats(kind, length, from, random)
           : draw(dtype, length, kind, range, random)
       return [[id, drawn(dtype, data)]]
     })

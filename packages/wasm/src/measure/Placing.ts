@@ -37,6 +37,17 @@ export const shared = (bytes: Uint8Array): Uint8Array => {
   return copy
 }
 
+/** Constants of the model become shared memory where a kernel reads them as they are: most read a packed form. */
+const sharing = () => {
+  const copies = new Map<Uint8Array, Uint8Array>()
+  return (bytes: Uint8Array): Uint8Array => {
+    if (bytes.buffer instanceof SharedArrayBuffer) return bytes
+    const copy = copies.get(bytes) ?? shared(bytes)
+    copies.set(bytes, copy)
+    return copy
+  }
+}
+
 /** A buffer that a region writes results to. */
 export type Output = Omit<Written, "address" | "bytes"> & { readonly buffer: string }
 
@@ -98,6 +109,7 @@ export const setup = (trial: Trial, copies: number): Setup => {
     calls.push(trial.arguments(blocks, panels, scratch))
   }
   const [blocks = new Map<string, Block>()] = placed
+  const share = sharing()
   return {
     pages: layout.pages,
     blocks,
@@ -107,7 +119,7 @@ export const setup = (trial: Trial, copies: number): Setup => {
       ...placed.flatMap((copy) =>
         [...copy].flatMap(([id, { address }]) => {
           const bytes = contents.get(id)
-          return bytes === undefined ? [] : [{ address, bytes }]
+          return bytes === undefined ? [] : [{ address, bytes: share(bytes) }]
         })
       )
     ],
