@@ -219,19 +219,24 @@ export const compile = (roots: ReadonlyArray<Scalar>, size: (dim: Dim) => number
   const all = Scalars.parts(roots)
   const slots = new Map(all.map((part, slot) => [part, slot]))
   const values = new Array<Element>(all.length).fill(0)
-  const at = (part: Scalar): Element => values[slots.get(part) ?? -1] ?? 0
+  /** A part's value, found once for all points. */
+  const valueOf = (part: Scalar): (() => Element) => {
+    const slot = slots.get(part) ?? -1
+    return () => values[slot] ?? 0
+  }
   const step = (part: Scalar): ((environment: Environment) => Element) => {
     switch (part.kind) {
       case "load": {
         const steps = (part.indirect ?? []).map((one) => ({
-          index: one.index,
+          index: valueOf(one.index),
           extent: size(one.extent),
           stride: size(one.stride)
         }))
+        if (steps.length === 0) return ({ load }) => load(part.operand, 0)
         return ({ load }) => {
           let displacement = 0
           for (const { extent, index, stride } of steps) {
-            const given = Number(at(index))
+            const given = Number(index())
             const place = given < 0 ? given + extent : given
             if (place < 0 || place >= extent) throw new RangeError(`index ${given} is outside an extent of ${extent}`)
             displacement += place * stride
@@ -251,21 +256,32 @@ export const compile = (roots: ReadonlyArray<Scalar>, size: (dim: Dim) => number
         return ({ index }) => convert(part.dtype, index(part.axis))
       case "previous":
         return ({ previous }) => previous(part.name)
-      case "unary":
-        return () => unary(part, at(part.x))
-      case "binary":
-        return () => binary(part, at(part.a), at(part.b))
-      case "fma":
-        return () => convert(part.dtype, Number(at(part.a)) * Number(at(part.b)) + Number(at(part.c)))
-      case "select":
-        return () => (at(part.condition) === 0 ? at(part.b) : at(part.a))
-      case "cast":
-        return () => convert(part.dtype, at(part.x), part.saturate)
+      case "unary": {
+        const x = valueOf(part.x)
+        return () => unary(part, x())
+      }
+      case "binary": {
+        const [a, b] = [valueOf(part.a), valueOf(part.b)]
+        return () => binary(part, a(), b())
+      }
+      case "fma": {
+        const [a, b, c] = [valueOf(part.a), valueOf(part.b), valueOf(part.c)]
+        return () => convert(part.dtype, Number(a()) * Number(b()) + Number(c()))
+      }
+      case "select": {
+        const [condition, a, b] = [valueOf(part.condition), valueOf(part.a), valueOf(part.b)]
+        return () => (condition() === 0 ? b() : a())
+      }
+      case "cast": {
+        const x = valueOf(part.x)
+        return () => convert(part.dtype, x(), part.saturate)
+      }
     }
   }
   const steps = all.map(step)
+  const results = roots.map((root) => slots.get(root) ?? -1)
   return (environment: Environment): ReadonlyArray<Element> => {
-    for (const [slot, run] of steps.entries()) values[slot] = run(environment)
-    return roots.map(at)
+    for (let slot = 0; slot < steps.length; slot++) values[slot] = steps[slot]?.(environment) ?? 0
+    return results.map((slot) => values[slot] ?? 0)
   }
 }

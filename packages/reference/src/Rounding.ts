@@ -26,17 +26,15 @@ const high = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1 ? 1 : 0
 const halfUlpTable = (dtype: Float.Float): Float64Array =>
   Float64Array.from({ length: 2047 }, (_, biased) => Float.ulp(2 ** Math.max(-1074, biased - 1023), dtype) / 2)
 
-const halfUlpTables: { readonly [F in Float.Float]: Float64Array } = {
-  f8e4m3: halfUlpTable("f8e4m3"),
-  f8e5m2: halfUlpTable("f8e5m2"),
-  f16: halfUlpTable("f16"),
-  bf16: halfUlpTable("bf16"),
-  f32: halfUlpTable("f32"),
-  f64: halfUlpTable("f64")
-}
+/** Each is made when it is first asked for. */
+const halfUlpTables = new Map<Float.Float, Float64Array>()
 
 /** Half the spacing of a dtype's numbers at each exponent: `halfUlp` looks up in it. */
-export const halfUlps = (dtype: Float.Float): Float64Array => halfUlpTables[dtype]
+export const halfUlps = (dtype: Float.Float): Float64Array => {
+  const made = halfUlpTables.get(dtype) ?? halfUlpTable(dtype)
+  halfUlpTables.set(dtype, made)
+  return made
+}
 
 /** Half a unit in the last place of a finite number, from the table of its dtype. */
 export const halfUlp = (table: Float64Array, value: number): number => {

@@ -204,21 +204,25 @@ export class FunctionBuilder {
   }
 }
 
-const flatten = (code: Code): Uint8Array => {
-  const count = (one: Code): number => {
-    let total = 0
-    for (const item of one) total += typeof item === "number" ? 1 : count(item)
-    return total
-  }
-  const bytes = new Uint8Array(count(code))
+const flatten = (code: Code): Uint8Array<ArrayBuffer> => {
+  let bytes = new Uint8Array(256)
   let at = 0
   const write = (one: Code): void => {
-    for (const item of one)
-      if (typeof item === "number") bytes[at++] = item
-      else write(item)
+    for (let place = 0; place < one.length; place++) {
+      const item = one[place]
+      if (typeof item === "object") write(item)
+      else {
+        if (at === bytes.length) {
+          const longer = new Uint8Array(2 * at)
+          longer.set(bytes)
+          bytes = longer
+        }
+        bytes[at++] = item ?? 0
+      }
+    }
   }
   write(code)
-  return bytes
+  return bytes.slice(0, at)
 }
 
 const lengthOf = (code: Code): number => {

@@ -220,7 +220,14 @@ export const mul = (a: Dim, b: Dim): Dim => {
 const scale = (dim: Dim, factor: number): Dim =>
   factor === 0
     ? 0
-    : new SymbolicDim(termsOf(dim).map((term) => ({ ...term, coefficient: integer(term.coefficient * factor) })))
+    : new SymbolicDim(
+        termsOf(dim).map(({ coefficient, degree, factors, key }) => ({
+          coefficient: integer(coefficient * factor),
+          degree,
+          factors,
+          key
+        }))
+      )
 
 const multiplyTerms = (a: Term, b: Term): Term => {
   const coefficient = integer(a.coefficient * b.coefficient)

@@ -11,7 +11,6 @@ import * as Rounding from "../Rounding.ts"
 import type { BoundedCall, Cell, Entry, KernelCall, Work } from "../Kernel.ts"
 import * as Kernel from "../Kernel.ts"
 import { activation, type ActivationFunction } from "./Activation.ts"
-import { multiplyAdd } from "./MatrixProduct.ts"
 
 /** Float64 values with the error of each; `errors` is empty when none are tracked. */
 interface Tracked {
@@ -26,7 +25,7 @@ interface Attributes {
   readonly clip: number | null
 }
 
-/** One direction's weights, transposed so that a row vector multiplies them from the left. */
+/** One direction's weights, a row an output: [gates · hidden, features] and [gates · hidden, hidden]. */
 interface Weights {
   /** Undefined where x is what the inputs give to the gates. */
   readonly w: Tracked | undefined
@@ -57,6 +56,9 @@ const tracked = (cell: Cell, tracks: boolean): Tracked => {
   return { values, errors: tracks ? (cell.bound ?? new Float64Array(values.length)) : new Float64Array(0) }
 }
 
+/** The errors of what is exact. */
+const exact = new Float64Array(0)
+
 const part = ({ errors, values }: Tracked, start: number, length: number): Tracked => ({
   values: values.subarray(start, start + length),
   errors: errors.length === 0 ? errors : errors.subarray(start, start + length)
@@ -67,51 +69,65 @@ const none = (length: number, tracks: boolean): Tracked => ({
   errors: new Float64Array(tracks ? length : 0)
 })
 
-/** [rows, columns] → [columns, rows]. */
-const transposed = ({ errors, values }: Tracked, rows: number, columns: number): Tracked => {
-  const turn = (source: Float64Array): Float64Array => {
-    const result = new Float64Array(source.length)
-    if (source.length === 0) return result
-    for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) result[c * rows + r] = source[r * columns + c] ?? 0
-    return result
-  }
-  return { values: turn(values), errors: turn(errors) }
-}
-
 const magnitudes = (values: Float64Array): Float64Array => {
   const result = new Float64Array(values.length)
   for (let i = 0; i < values.length; i++) result[i] = Math.abs(values[i] ?? 0)
   return result
 }
 
-/** A fixed right factor [k, n], ready to multiply rows and to bound their errors. */
+/** A fixed factor [n, k]: each result is its row times another one. Errors are empty where it is exact. */
 interface Factor {
   readonly k: number
   readonly n: number
   readonly matrix: Tracked
-  readonly sizes: Float64Array
-  /** |matrix| + its errors. */
-  readonly outer: Float64Array
 }
 
-const factor = (matrix: Tracked, k: number, n: number): Factor => {
-  const sizes = matrix.errors.length === 0 ? matrix.errors : magnitudes(matrix.values)
-  return { k, n, matrix, sizes, outer: sizes.map((size, i) => size + (matrix.errors[i] ?? 0)) }
+/** target += matrix · row: each sum one term after another; four sums side by side do not wait for each other. */
+const addProduct = (row: Float64Array, { k, matrix, n }: Factor, target: Float64Array): void => {
+  const { values } = matrix
+  let j = 0
+  for (; j + 4 <= n; j += 4) {
+    let [s0, s1, s2, s3] = [target[j] ?? 0, target[j + 1] ?? 0, target[j + 2] ?? 0, target[j + 3] ?? 0]
+    const [m0, m1, m2, m3] = [j * k, (j + 1) * k, (j + 2) * k, (j + 3) * k]
+    for (let i = 0; i < k; i++) {
+      const x = row[i] ?? 0
+      s0 += x * (values[m0 + i] ?? 0)
+      s1 += x * (values[m1 + i] ?? 0)
+      s2 += x * (values[m2 + i] ?? 0)
+      s3 += x * (values[m3 + i] ?? 0)
+    }
+    target[j] = s0
+    target[j + 1] = s1
+    target[j + 2] = s2
+    target[j + 3] = s3
+  }
+  for (; j < n; j++) {
+    let sum = target[j] ?? 0
+    for (let i = 0; i < k; i++) sum += (row[i] ?? 0) * (values[j * k + i] ?? 0)
+    target[j] = sum
+  }
 }
 
-/** target += row · matrix, with errors: γ|x||w| + |x|·ew + ex·(|w| + ew). */
+/** target += matrix · row, with errors: γ|x||w| + |x|·ew + ex·(|w| + ew). */
 const multiplyRow = (row: Tracked, start: number, f: Factor, target: Tracked, a: Arithmetic): void => {
-  const { k, matrix, n, outer, sizes } = f
-  multiplyAdd(row.values, start, matrix.values, 0, target.values, 0, 1, k, n)
+  const { k, matrix, n } = f
+  const { errors: off, values } = part(row, start, k)
+  addProduct(values, f, target.values)
   if (!a.tracks) return
-  const size = magnitudes(row.values.subarray(start, start + k))
+  const size = magnitudes(values)
   // Two more roundings than terms: the sums with the bias and with the other product.
   const g = Rounding.gamma(k + 3, a.unit)
-  const rounding = new Float64Array(n)
-  multiplyAdd(size, 0, sizes, 0, rounding, 0, 1, k, n)
-  for (let i = 0; i < n; i++) target.errors[i] = (target.errors[i] ?? 0) + g * (rounding[i] ?? 0)
-  multiplyAdd(size, 0, matrix.errors, 0, target.errors, 0, 1, k, n)
-  multiplyAdd(row.errors, start, outer, 0, target.errors, 0, 1, k, n)
+  const exact = matrix.errors.length === 0
+  for (let j = 0; j < n; j++) {
+    let [products, carried] = [0, 0]
+    for (let i = 0, at = j * k; i < k; i++, at++) {
+      const [x, w] = [size[i] ?? 0, Math.abs(matrix.values[at] ?? 0)]
+      const error = exact ? 0 : (matrix.errors[at] ?? 0)
+      products += x * w
+      carried += x * error + (off[i] ?? 0) * (w + error)
+    }
+    target.errors[j] = (target.errors[j] ?? 0) + g * products + carried
+  }
 }
 
 /** A number and its error. */
@@ -173,7 +189,7 @@ const copyOf = ({ errors, values }: Tracked): Tracked => ({ values: values.slice
 
 const lstmStep: MakeStep<Attributes & { readonly inputForget: boolean }> = (attributes, weights, functions, a) => {
   const { clip, hidden, inputForget } = attributes
-  const recurrent = factor(weights.r, hidden, 4 * hidden)
+  const recurrent = { matrix: weights.r, k: hidden, n: 4 * hidden }
   const [f, g, h] = [functionAt(functions, 0), functionAt(functions, 1), functionAt(functions, 2)]
   const { peepholes } = weights
   const withPeephole = (z: Pair, which: number, j: number, c: Pair): Pair =>
@@ -199,15 +215,11 @@ const lstmStep: MakeStep<Attributes & { readonly inputForget: boolean }> = (attr
 
 const gruStep: MakeStep<Attributes & { readonly linearBeforeReset: boolean }> = (attributes, weights, functions, a) => {
   const { clip, hidden, linearBeforeReset } = attributes
-  const split = (from: number, gates: number): Factor => {
-    const take = (source: Float64Array): Float64Array => {
-      const result = new Float64Array(source.length === 0 ? 0 : hidden * gates * hidden)
-      for (let row = 0; row < hidden && result.length > 0; row++)
-        result.set(source.subarray((row * 3 + from) * hidden, (row * 3 + from + gates) * hidden), row * gates * hidden)
-      return result
-    }
-    return factor({ values: take(weights.r.values), errors: take(weights.r.errors) }, hidden, gates * hidden)
-  }
+  const split = (from: number, gates: number): Factor => ({
+    matrix: part(weights.r, from * hidden * hidden, gates * hidden * hidden),
+    k: hidden,
+    n: gates * hidden
+  })
   const [updateAndReset, candidate] = [split(0, 2), split(2, 1)]
   const [f, g] = [functionAt(functions, 0), functionAt(functions, 1)]
   return (fromX, { h }) => {
@@ -233,7 +245,7 @@ const gruStep: MakeStep<Attributes & { readonly linearBeforeReset: boolean }> = 
 }
 
 const rnnStep: MakeStep<Attributes> = ({ clip, hidden }, weights, functions, a) => {
-  const recurrent = factor(weights.r, hidden, hidden)
+  const recurrent = { matrix: weights.r, k: hidden, n: hidden }
   const f = functionAt(functions, 0)
   return (fromX, { h }) => {
     const gates = copyOf(fromX)
@@ -270,8 +282,14 @@ function* run<A extends Attributes>(
     const cell = cells[position]
     return cell === undefined ? undefined : tracked(cell, a.tracks)
   }
-  const need = (position: number): Tracked => given(position) ?? call.fail(`operand ${position} is missing`)
-  const [x, w, r] = [need(0), given(1), need(2)]
+  const need = <T>(operand: T | undefined, position: number): T =>
+    operand ?? call.fail(`operand ${position} is missing`)
+  const weightsOf = (position: number): Tracked | undefined => {
+    const cell = cells[position]
+    if (cell === undefined) return undefined
+    return { values: Elements.numbers(cell.tensor), errors: a.tracks && cell.bound !== undefined ? cell.bound : exact }
+  }
+  const [x, w, r] = [need(given(0), 0), weightsOf(1), need(weightsOf(2), 2)]
   const [length = 0, batch = 0, features = 0] = call.input(0).shape
   const directions = direction === "bidirectional" ? 2 : 1
   const shapes: Shapes = { length, batch, features, hidden, gates, directions }
@@ -285,15 +303,15 @@ function* run<A extends Attributes>(
     const biasAt = (half: number): Tracked =>
       bias === undefined ? none(width, a.tracks) : part(bias, (2 * d + half) * width, width)
     const weights: Weights = {
-      w: w === undefined ? undefined : transposed(part(w, d * width * features, width * features), width, features),
-      r: transposed(part(r, d * width * hidden, width * hidden), width, hidden),
+      w: w === undefined ? undefined : part(w, d * width * features, width * features),
+      r: part(r, d * width * hidden, width * hidden),
       biasW: biasAt(0),
       biasR: biasAt(1),
       peepholes: peepholes === undefined ? undefined : part(peepholes, d * 3 * hidden, 3 * hidden)
     }
     const functions = attributes.activations.slice(d * perDirection, (d + 1) * perDirection).map(activation)
     const step = layer.step(attributes, weights, functions, a)
-    const input = weights.w === undefined ? undefined : factor(weights.w, features, width)
+    const input = weights.w === undefined ? undefined : { matrix: weights.w, k: features, n: width }
     const backward = direction === "reverse" || d === 1
     for (const [b, steps] of lengthsOf(cells[4]?.tensor, batch, length).entries()) {
       const slot = (d * batch + b) * hidden

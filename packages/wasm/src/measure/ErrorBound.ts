@@ -41,16 +41,22 @@ const ulpsOf = (op: string): number => {
   return rule?.kind === "elementwise" ? Math.max(1, rule.ulps) : 1
 }
 
-const rounding = (dtype: DType, value: Element, ulps: number): number =>
-  DTypes.isFloat(dtype) ? 2 * ulps * (2 * unitRoundoff(dtype) * Math.abs(Number(value)) + least(dtype)) : 0
+/** How far apart two roundings of a value may be. */
+const rounding = (dtype: DType, ulps: number): ((value: Element) => number) => {
+  if (!DTypes.isFloat(dtype)) return () => 0
+  const [relative, absolute] = [4 * ulps * unitRoundoff(dtype), 2 * ulps * least(dtype)]
+  return (value) => relative * Math.abs(Number(value)) + absolute
+}
 
 /** The most that `f` moves from `y` when each argument moves by its error: looked at in the corners. */
-const moved = (f: (xs: ReadonlyArray<number>) => Element, xs: ReadonlyArray<Approximate>, y: Element): number => {
-  if (xs.every(({ error }) => error === 0)) return 0
-  if (xs.some(({ error }) => !Number.isFinite(error))) return Infinity
+const moved = (f: (xs: ReadonlyArray<number>) => Element, xs: ReadonlyArray<Operand>, y: Element): number => {
+  let greatest = 0
+  for (const x of xs) greatest = Math.max(greatest, x.error())
+  if (greatest === 0) return 0
+  if (!Number.isFinite(greatest)) return Infinity
   let most = 0
   for (let corner = 0; corner < 2 ** xs.length; corner++) {
-    const at = xs.map(({ error, value }, place) => Number(value) + ((corner >> place) & 1 ? error : -error))
+    const at = xs.map((x, place) => Number(x.value()) + ((corner >> place) & 1 ? x.error() : -x.error()))
     const difference = Math.abs(Number(f(at)) - Number(y))
     // A corner outside the domain says nothing good.
     most = Math.max(most, Number.isNaN(difference) && !Number.isNaN(Number(y)) ? Infinity : difference)
@@ -60,7 +66,16 @@ const moved = (f: (xs: ReadonlyArray<number>) => Element, xs: ReadonlyArray<Appr
 
 const comparisons = new Set(["equal", "less", "lessOrEqual", "greater", "greaterOrEqual"])
 
-type Rule = (at: (part: Scalar) => Approximate, value: Element) => number
+/** A part at the present point. */
+interface Operand {
+  readonly value: () => Element
+  readonly error: () => number
+}
+
+/** How far off a part's value may be, by its operands at the present point. */
+type Rule = (value: Element) => number
+
+const exactly: Rule = () => 0
 
 /** A part as a function of its own operands. */
 const alone = (part: Extract<Scalar, { readonly kind: "unary" | "binary" | "cast" }>, size: (dim: Dim) => number) => {
@@ -74,70 +89,71 @@ const alone = (part: Extract<Scalar, { readonly kind: "unary" | "binary" | "cast
     run({ load: () => 0, index: () => 0, previous: (name) => xs[Number(name)] ?? 0 })[0] ?? 0
 }
 
-const ruleOf = (part: Scalar, size: (dim: Dim) => number, previous: (name: string) => Approximate): Rule => {
+const ruleOf = (
+  part: Scalar,
+  size: (dim: Dim) => number,
+  of: (part: Scalar) => Operand,
+  previous: (name: string) => number
+): Rule => {
   switch (part.kind) {
     case "load":
     case "constant":
     case "index":
     case "dim":
-      return () => 0
+      return exactly
     case "previous":
-      return () => previous(part.name).error
+      return () => previous(part.name)
     case "unary": {
-      const f = alone(part, size)
-      const ulps = ulpsOf(part.op)
+      const [f, x] = [alone(part, size), of(part.x)]
       const exact = !DTypes.isFloat(part.dtype) || ["neg", "abs", "sign", "ceil", "floor", "round"].includes(part.op)
-      return (at, value) => moved(f, [at(part.x)], value) + (exact ? 0 : rounding(part.dtype, value, ulps))
+      const rounded = exact ? exactly : rounding(part.dtype, ulpsOf(part.op))
+      return (value) => moved(f, [x], value) + rounded(value)
     }
     case "binary": {
+      const [a, b] = [of(part.a), of(part.b)]
       if (comparisons.has(part.op))
-        return (at) => {
-          const [a, b] = [at(part.a), at(part.b)]
-          if (a.error === 0 && b.error === 0) return 0
-          return Math.abs(Number(a.value) - Number(b.value)) <= a.error + b.error ? 1 : 0
+        return () => {
+          const errors = a.error() + b.error()
+          return errors !== 0 && Math.abs(Number(a.value()) - Number(b.value())) <= errors ? 1 : 0
         }
-      if (part.op === "min" || part.op === "max") return (at) => Math.max(at(part.a).error, at(part.b).error)
+      if (part.op === "min" || part.op === "max") return () => Math.max(a.error(), b.error())
+      const rounded = rounding(part.dtype, 1)
       if (DTypes.isFloat(part.dtype) && (part.op === "add" || part.op === "sub"))
-        return (at, value) => at(part.a).error + at(part.b).error + rounding(part.dtype, value, 1)
+        return (value) => a.error() + b.error() + rounded(value)
       if (DTypes.isFloat(part.dtype) && part.op === "mul")
-        return (at, value) => {
-          const [a, b] = [at(part.a), at(part.b)]
-          if (a.error === 0 && b.error === 0) return rounding(part.dtype, value, 1)
-          const carried = Math.abs(Number(a.value)) * b.error + Math.abs(Number(b.value)) * a.error + a.error * b.error
-          return (Number.isNaN(carried) ? Infinity : carried) + rounding(part.dtype, value, 1)
+        return (value) => {
+          const [left, right] = [a.error(), b.error()]
+          if (left === 0 && right === 0) return rounded(value)
+          const carried = Math.abs(Number(a.value())) * right + Math.abs(Number(b.value())) * left + left * right
+          return (Number.isNaN(carried) ? Infinity : carried) + rounded(value)
         }
       const f = alone(part, size)
-      const float = DTypes.isFloat(part.dtype)
-      const ulps = ulpsOf(part.op)
-      return (at, value) => moved(f, [at(part.a), at(part.b)], value) + (float ? rounding(part.dtype, value, ulps) : 0)
+      const allowed = rounding(part.dtype, ulpsOf(part.op))
+      return (value) => moved(f, [a, b], value) + allowed(value)
     }
-    case "fma":
-      return (at, value) => {
-        const [a, b, c] = [at(part.a), at(part.b), at(part.c)]
-        const [x, y] = [Math.abs(Number(a.value)), Math.abs(Number(b.value))]
+    case "fma": {
+      const [a, b, c] = [of(part.a), of(part.b), of(part.c)]
+      const rounded = rounding(part.dtype, 1)
+      return (value) => {
+        const [x, y] = [Math.abs(Number(a.value())), Math.abs(Number(b.value()))]
+        const [left, right] = [a.error(), b.error()]
         // A host without the instruction rounds the product, too.
-        return (
-          x * b.error +
-          y * a.error +
-          a.error * b.error +
-          c.error +
-          rounding(part.dtype, value, 1) +
-          rounding(part.dtype, x * y, 1)
-        )
+        return x * right + y * left + left * right + c.error() + rounded(value) + rounded(x * y)
       }
-    case "select":
-      return (at) => {
-        const [condition, a, b] = [at(part.condition), at(part.a), at(part.b)]
-        const chosen = condition.value === 0 ? b.error : a.error
-        return condition.error === 0 ? chosen : Math.max(a.error, b.error) + Math.abs(Number(a.value) - Number(b.value))
+    }
+    case "select": {
+      const [condition, a, b] = [of(part.condition), of(part.a), of(part.b)]
+      return () => {
+        const chosen = condition.value() === 0 ? b.error() : a.error()
+        return condition.error() === 0
+          ? chosen
+          : Math.max(a.error(), b.error()) + Math.abs(Number(a.value()) - Number(b.value()))
       }
+    }
     case "cast": {
-      const f = alone(part, size)
-      const float = DTypes.isFloat(part.dtype)
-      return (at, value) => {
-        const x = at(part.x)
-        return moved(f, [x], value) + (float ? rounding(part.dtype, value, 1) : 0)
-      }
+      const [f, x] = [alone(part, size), of(part.x)]
+      const rounded = rounding(part.dtype, 1)
+      return (value) => moved(f, [x], value) + rounded(value)
     }
   }
 }
@@ -147,17 +163,27 @@ export const compile = (roots: ReadonlyArray<Scalar>, size: (dim: Dim) => number
   const all = Scalars.parts(roots)
   const values = Evaluate.compile(all, size)
   const slots = new Map(all.map((part, slot) => [part, slot]))
-  const found = all.map((): Approximate => ({ value: 0, error: 0 }))
-  const at = (part: Scalar): Approximate => found[slots.get(part) ?? -1] ?? { value: 0, error: 0 }
-  const present: { previous: Environment["previous"] } = { previous: () => ({ value: 0, error: 0 }) }
-  const rules = all.map((part) => ruleOf(part, size, (name) => present.previous(name)))
+  let made: ReadonlyArray<Element> = []
+  const errors = new Float64Array(all.length)
+  const of = (part: Scalar): Operand => {
+    const slot = slots.get(part) ?? -1
+    return { value: () => made[slot] ?? 0, error: () => errors[slot] ?? 0 }
+  }
+  /** What earlier parts of the region are off by: known once their values are asked for. */
+  const before = new Map<string, number>()
+  const rules = all.map((part) => ruleOf(part, size, of, (name) => before.get(name) ?? 0))
+  const results = roots.map(of)
   return ({ index, load, previous }: Environment): ReadonlyArray<Approximate> => {
-    present.previous = previous
-    const made = values({ index, load, previous: (name) => previous(name).value })
-    for (const [slot, rule] of rules.entries()) {
-      const value = made[slot] ?? 0
-      found[slot] = { value, error: rule(at, value) }
-    }
-    return roots.map(at)
+    made = values({
+      index,
+      load,
+      previous: (name) => {
+        const { error, value } = previous(name)
+        before.set(name, error)
+        return value
+      }
+    })
+    for (let slot = 0; slot < rules.length; slot++) errors[slot] = rules[slot]?.(made[slot] ?? 0) ?? 0
+    return results.map((one) => ({ value: one.value(), error: one.error() }))
   }
 }
