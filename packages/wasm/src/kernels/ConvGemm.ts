@@ -4,14 +4,15 @@
  *   out[pixel, o] = epilogue(Σ_{kh, kw, c} x[pixel · stride + (kh, kw) · dilation, c] · w[o, kh, kw, c])
  *
  * The rows of the product are pixels, its k runs over taps and channels in the order in which the input lies in memory.
- * Where there is padding, a unit first copies what it reads, with its zeros, to scratch memory.
+ * Where there is padding, a unit first copies what it reads, with its zeros, to scratch memory. Pointwise convolutions are plain
+ * products and are offered by products of halves, too.
  */
 import * as Dim from "@anneal/ir/Dim"
 import * as DType from "@anneal/ir/DType"
 import type { Convolution, Region } from "@anneal/lower/Region"
 import type { Features } from "../Emission.ts"
 import { i32 } from "../Instruction.ts"
-import type { Kernel, TypicalSizes } from "../Kernel.ts"
+import type { Kernel, Packed, TypicalSizes } from "../Kernel.ts"
 import type { StagedAxis } from "./ConvStage.ts"
 import { emitStage, layOut, stagedBytes } from "./ConvStage.ts"
 import { blockingFor, distinct, tilesFor, varied } from "./GemmBlocking.ts"
@@ -20,6 +21,7 @@ import * as GemmEpilogue from "./GemmEpilogue.ts"
 import { panels } from "./GemmPack.ts"
 import type { Axis, Blocking, Product } from "./GemmProduct.ts"
 import { blocksOf, byteStride, emitProduct, joinedRows, tileScratch, unitsOf, viewsOf } from "./GemmProduct.ts"
+import * as GemmStrassen from "./GemmStrassen.ts"
 import type { Tile } from "./GemmTile.ts"
 import { value } from "./GemmTile.ts"
 
@@ -133,6 +135,19 @@ const prepare = (region: Convolution, rows: number, nr: number): Prepared => {
   }
 }
 
+/** The weights in panels of so many columns. */
+const packedOf = ({ weight }: Convolution, k: ReadonlyArray<number>, columns: number, typical: TypicalSizes): Packed =>
+  panels({ read: 1, shape: weight.shape.map((extent) => typicalSize(extent, typical)), outer: [0], n: 1, k, columns })
+
+/** With seven products of halves instead of eight, where k is channels alone and pixels are one run of rows. */
+const halvedOf = (region: Convolution, typical: TypicalSizes, features: Features): ReadonlyArray<Kernel> => {
+  const { copy, k, product } = prepare(region, 1, 8)
+  if (copy !== undefined) return []
+  const of = (tile: Tile): Packed => packedOf(region, k, tile.vectors * 4, typical)
+  const outer = product.outer.filter(({ extent }) => extent !== 1)
+  return GemmStrassen.kernelsOf({ ...product, outer }, { kind: "packed", of }, 0, typical, features)
+}
+
 const kernelOf = (region: Convolution, tile: Tile, typical: TypicalSizes, features: Features): Kernel => {
   const nr = tile.vectors * 4
   const draft = prepare(region, 1, nr)
@@ -143,15 +158,7 @@ const kernelOf = (region: Convolution, tile: Tile, typical: TypicalSizes, featur
   const blocking: Blocking = blockingFor(draft.product, tile, typical, typicalSize(perRow, typical))
   const { copy, k, product } = prepare(region, blocking.rows, nr)
   const staged = copy === undefined ? 0 : stagedBytes(copy)
-  const { weight } = region
-  const packed = panels({
-    read: 1,
-    shape: weight.shape.map((extent) => typicalSize(extent, typical)),
-    outer: [0],
-    n: 1,
-    k,
-    columns: nr
-  })
+  const packed = packedOf(region, k, nr, typical)
   const blocks = typicalSize(blocksOf(product, blocking), typical)
   const outer = product.outer.reduce((count, { extent }) => count * typicalSize(extent, typical), 1)
   const copies = copy === undefined ? 0 : blocks * outer * typicalSize(staged, typical)
@@ -207,5 +214,5 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
     tile,
     kernel: kernelOf(region, tile, typical, features)
   }))
-  return varied(ranked, 4)
+  return [...varied(ranked, 4), ...halvedOf(region, typical, features)]
 }

@@ -1,4 +1,5 @@
 import * as Dim from "@anneal/ir/Dim"
+import type { Kernel } from "@anneal/wasm/Kernel"
 import * as ConvGemm from "@anneal/wasm/kernels/ConvGemm"
 import { describe, expect, it } from "vitest"
 import { type Case, check, convolution, residual } from "./ConvolutionCases.ts"
@@ -61,6 +62,19 @@ describe("ConvGemm", () => {
     it(`computes ${name}`, () => {
       expect(check(candidates, one)).toBeGreaterThan(2)
     })
+
+  it("takes pointwise convolutions by products of halves", () => {
+    const pointwise: Case = { channels: 128, outChannels: 128, size: [9, 8], kernel: [1, 1] }
+    const halved = (one: Case): ReadonlyArray<Kernel> =>
+      candidates(convolution(one), new Map(), relaxed).filter(({ name }) => name === "gemm-strassen")
+    expect(halved(pointwise)).toHaveLength(1)
+    expect(halved({ ...pointwise, batch: 2 })).toHaveLength(1)
+    // Pixels that lie apart, padding and groups are not one product.
+    expect(halved({ ...pointwise, strides: [2, 2], size: [18, 16] })).toEqual([])
+    expect(halved({ ...pointwise, pads: [1, 1] })).toEqual([])
+    expect(halved({ ...pointwise, channels: 256, outChannels: 256, groups: 2 })).toEqual([])
+    for (const batch of [1, 2]) check(candidates, { ...pointwise, batch }, new Map(), new Map(), () => 40)
+  })
 
   it("has units that threads can share, each with a copy of its own rows", () => {
     const one: Case = { channels: 24, outChannels: 32, size: [40, 40], kernel: [3, 3], pads: [1, 1] }
