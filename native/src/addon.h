@@ -39,6 +39,9 @@ class Arguments {
 
 std::uint64_t toInteger(double value, const char* name, const char* doing);
 
+// "64 bytes", for what is said of a failure.
+std::string bytesText(std::uint64_t bytes);
+
 class Instance {
  public:
   Instance(Napi::Env env, Napi::Object exports);
