@@ -309,11 +309,11 @@ const alongChannels =
     return column === undefined ? undefined : Views.expand(column, shape)
   }
 
-/** A sum of integers by its scales; other sums as they are. */
+/** A sum of integers by its scales, where it has any; other sums as they are. */
 const scaled = (scope: Scope, node: Node, read: Reader, place: Place, sum: Scalar): Scalar => {
   const product = scope.products.get(node)
   const shape = node.outputs[0]?.type.shape ?? []
-  if (product === undefined) return sum
+  if (product?.scale === undefined) return sum
   const channel = node.op.name === "matmul" ? shape.length - 1 : 1
   const factor = read.element(product.scale, alongChannels(shape, channel), place)
   return Scalars.binary("mul", Scalars.cast(sum, "f32"), factor)

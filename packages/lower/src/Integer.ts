@@ -4,6 +4,7 @@
  *   conv(dequantize(a), dequantize(w), bias)      ⇒  Σ (a − za)(w − zw) · (sa · sw) + bias
  *   reshape(dequantize(q)), maxPool(…), concat    ⇒  dequantize(reshape(q)), …
  *   quantize(dequantize(q)) on one grid           ⇒  q
+ *   matmul(cast(q) − z, w: i32)                   ⇒  Σ q·w − z · Σ w, see `CentredProduct`
  *
  * What is left of dequantise is computed where it is read. Sums of integers are exact; the scales are multiplied once.
  */
@@ -17,8 +18,10 @@ import * as Graphs from "@anneal/ir/Graph"
 import * as Numbers from "@anneal/ir/Numbers"
 import * as Ops from "@anneal/ir/Ops"
 import type { TensorType } from "@anneal/ir/Type"
+import * as CentredProduct from "./CentredProduct.ts"
 import type { Flat } from "./Flatten.ts"
 import * as Flatten from "./Flatten.ts"
+import * as FloatWeights from "./FloatWeights.ts"
 import * as IntegerRange from "./IntegerRange.ts"
 import type { Fusion } from "./Program.ts"
 import type { OperandRanges, ZeroPoint } from "./Region.ts"
@@ -29,8 +32,8 @@ import type { Work } from "./Scope.ts"
 export interface Product {
   readonly zero: ZeroPoint
   readonly ranges: OperandRanges
-  /** Id of sa · sb: one number, or a vector along the result's channels (columns of a matmul). */
-  readonly scale: string
+  /** Id of sa · sb: one number, or a vector along the result's channels (columns of a matmul). Without, the i32 sum itself. */
+  readonly scale?: string
 }
 
 export interface Rewritten {
@@ -61,8 +64,14 @@ export interface Abilities {
   readonly has: Rules["has"]
 }
 
+const productNames: ReadonlySet<string> = new Set([Ops.conv, Ops.convTranspose, Ops.matmul].map(({ name }) => name))
+
+const isProduct = ({ op }: Node): boolean => productNames.has(op.name)
+
 export const rewrite = (flat: Flat, abilities: Abilities, decide: Decide): Rewritten => {
-  if (!flat.nodes.some((node) => Graphs.isOp(node, Ops.dequantize))) return { flat, products: new Map() }
+  const isOfIntegers = (node: Node): boolean =>
+    Graphs.isOp(node, Ops.dequantize) || (isProduct(node) && node.outputs[0]?.type.dtype === "i32")
+  if (!flat.nodes.some(isOfIntegers)) return { flat, products: new Map() }
   const rewriter = new Rewriter(flat, abilities, decide)
   for (const node of flat.nodes) rewriter.take(node)
   return rewriter.finish()
@@ -100,8 +109,8 @@ class Rewriter {
       if (grid !== undefined) this.grids.set(output.id, grid)
       return this.keep(node, node)
     }
-    if (this.moved(node, output) || this.cancelled(node, output)) return
-    this.keep(this.product(node, output) ?? node, node)
+    if (this.moved(node, output) || this.cancelled(node, output) || this.centred(node, output)) return
+    this.keep(this.product(node, output) ?? this.onFloats(node), node)
   }
 
   finish(): Rewritten {
@@ -217,24 +226,11 @@ class Rewriter {
 
   /** A product of two dequantised operands on the integers themselves. */
   private product(node: Node, output: Value): Node | undefined {
-    const isConvolution = node.op.name === "conv" || node.op.name === "convTranspose"
-    if (!isConvolution && node.op.name !== "matmul") return undefined
+    if (!isProduct(node)) return undefined
     const [aId = "", bId = ""] = node.inputs.map((id) => id ?? "")
     const [a, b] = [this.grids.get(aId), this.grids.get(bId)]
     if (a === undefined || b === undefined) return undefined
-    const refused = this.refusal(node, a, b)
-    const { dtype, shape } = a.q.type
-    const taken = this.decide(
-      {
-        id: `integer ${a.q.id} ${output.id}`,
-        kind: "integer",
-        members: [a.q.id, output.id],
-        reason: refused ?? "integers are multiplied and summed as such",
-        saving: Dim.mul(DTypes.slotBytes(output.type.dtype) - DTypes.slotBytes(dtype), Dim.product(shape))
-      },
-      refused !== undefined
-    )
-    if (!taken) return undefined
+    if (!this.takes(a.q, output, this.refusal(node, a, b))) return undefined
     const [one, many] = [this.numbers(a.scale)[0] ?? 1, this.numbers(b.scale)]
     const factors = many.map((scale) => Math.fround(Math.fround(one) * scale))
     const constant = Constants.fromTensor(
@@ -245,8 +241,64 @@ class Rewriter {
     this.types.set(scale, { dtype: constant.dtype, shape: constant.shape })
     const zero = { a: this.numberOf(a.zero), b: this.numberOf(b.zero) }
     const inner: Node = { ...node, inputs: [a.q.id, b.q.id, ...node.inputs.slice(2)] }
-    this.products.set(inner, { zero, ranges: this.rangesOf(a, b), scale })
+    this.products.set(inner, { zero, ranges: this.rangesOf(a.q.id, b.q.id), scale })
     return inner
+  }
+
+  /** Whether a product is one of integers, which is noted. */
+  private takes(a: Value, output: Value, refused: string | undefined): boolean {
+    const { dtype, shape } = a.type
+    return this.decide(
+      {
+        id: `integer ${a.id} ${output.id}`,
+        kind: "integer",
+        members: [a.id, output.id],
+        reason: refused ?? "integers are multiplied and summed as such",
+        saving: Dim.mul(DTypes.slotBytes(output.type.dtype) - DTypes.slotBytes(dtype), Dim.product(shape))
+      },
+      refused !== undefined
+    )
+  }
+
+  /** A product of 32-bit integers that are bytes less their zero points, on the bytes. */
+  private centred(node: Node, output: Value): boolean {
+    const found = CentredProduct.of(node, {
+      producer: (id) => this.producers.get(id),
+      type: (id) => this.types.get(id),
+      constant: (id) => this.constants.get(id)
+    })
+    if (found === undefined || !this.takes(found.q, output, this.missing(node, found.q.type.dtype))) return false
+    const { constants, inner, nodes, zero } = CentredProduct.rewritten(node, output, found, this.names)
+    for (const [id, constant] of constants) {
+      this.constants.set(id, constant)
+      this.types.set(id, { dtype: constant.dtype, shape: constant.shape })
+    }
+    this.products.set(inner, { zero, ranges: this.rangesOf(found.q.id, inner.inputs[1] ?? "") })
+    for (const one of nodes) this.keep(one, node)
+    return true
+  }
+
+  /** With its weights as constants of floats, where it has use for that. */
+  private onFloats(node: Node): Node {
+    if (!FloatWeights.isReader(node)) return node
+    const inputs = node.inputs.map((id, position) => {
+      const producer = position === 0 || id === null ? undefined : this.producers.get(id)
+      if (id === null || producer === undefined) return id
+      const found = FloatWeights.of(producer, (one) => this.constants.get(one))
+      if (found === undefined) return id
+      const floats = this.names.value(`${id}.floats`)
+      this.constants.set(floats, found)
+      this.types.set(floats, { dtype: "f32", shape: found.shape })
+      return floats
+    })
+    return inputs.some((id, position) => id !== node.inputs[position]) ? { ...node, inputs } : node
+  }
+
+  /** Why the target has no such product of integers, if it has none. */
+  private missing(node: Node, dtype: DTypes.DType): string | undefined {
+    const kind = node.op.name === "matmul" ? "contraction" : "convolution"
+    if (this.abilities.kindOf(node) !== kind) return "the product itself has no kernel"
+    return this.abilities.has(kind, dtype) ? undefined : `the target has no ${kind} of ${dtype}`
   }
 
   private refusal(node: Node, a: Grid, b: Grid): string | undefined {
@@ -256,9 +308,8 @@ class Rewriter {
     if (!a.isUniform) return "the first operand has more than one scale"
     if (node.outputs[0]?.type.dtype !== "f32") return "the result is not f32"
     if (b.zero !== undefined && new Set(this.numbers(b.zero)).size > 1) return "the weights have several zero points"
-    if (this.abilities.kindOf(node) !== kind) return "the product itself has no kernel"
-    if (!this.abilities.has(kind, a.q.type.dtype)) return `the target has no ${kind} of ${a.q.type.dtype}`
-    if (b.isUniform) return undefined
+    const missing = this.missing(node, a.q.type.dtype)
+    if (missing !== undefined || b.isUniform) return missing
     // One scale a result channel: out channels of a convolution's weight, columns of a matrix.
     const rank = b.q.type.shape.length
     const isTransposed = node.op.name === "convTranspose"
@@ -279,8 +330,8 @@ class Rewriter {
   }
 
   /** What activations and weights are known to lie in. */
-  private rangesOf(a: Grid, b: Grid): OperandRanges {
-    const ofA = IntegerRange.of(a.q.id, {
+  private rangesOf(a: string, b: string): OperandRanges {
+    const ofA = IntegerRange.of(a, {
       producer: (id) => this.producers.get(id),
       number: (id) => {
         const found = this.constants.has(id) ? this.numbers(id) : []
@@ -288,7 +339,7 @@ class Rewriter {
       }
     })
     const known = ofA === undefined ? {} : { a: ofA }
-    const constant = this.constants.get(b.q.id)
+    const constant = this.constants.get(b)
     if (constant === undefined) return known
     let [least, greatest] = [0, 0]
     for (const value of Constants.load(constant).data) {

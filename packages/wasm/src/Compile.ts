@@ -138,6 +138,12 @@ const common = (choice: Choice, others: ReadonlyArray<Candidate>): Choice => {
  */
 const OTHERS = 1 / 16
 
+/** The fusion that made a region one of integers. */
+const integersOf = ({ members }: Region, { fusions }: Program): string | undefined => {
+  const made = new Set(members.flatMap(({ outputs }) => outputs.map(({ id }) => id)))
+  return fusions.find((one) => one.kind === "integer" && one.taken && made.has(one.members.at(-1) ?? ""))?.id
+}
+
 /** Rounds in which nodes without a kernel are left to the host. */
 const rounds = 8
 
@@ -152,8 +158,9 @@ const planAt = (
 ): Planned => {
   const without = new Map<string, string>()
   const refuses = (node: Graphs.Node): string | undefined => without.get(node.outputs[0]?.id ?? "")
-  const decisions: Decisions = { ...lowering, tactics: {} }
+  const onFloats = new Set<string>()
   for (let round = 0; ; round++) {
+    const decisions: Decisions = { ...lowering, fusionsOff: [...lowering.fusionsOff, ...onFloats], tactics: {} }
     const space = Space.make(graph, Target.rules({ refuses, ...(claims === undefined ? {} : { claims }) }))
     const program = Plan.plan(space, decisions, { fixed: point.fixed })
     const [first = Target.plain] = flavours
@@ -165,6 +172,12 @@ const planAt = (
       const last = region.members.at(-1)
       if (lists.some((list) => list.length === 0)) {
         missing++
+        // Integers that no kernel multiplies are floats that one may.
+        const fusion = integersOf(region, program)
+        if (fusion !== undefined && !onFloats.has(fusion)) {
+          onFloats.add(fusion)
+          continue
+        }
         for (const { outputs } of region.members)
           without.set(outputs[0]?.id ?? "", `there is no kernel for this ${region.kind}`)
         continue
