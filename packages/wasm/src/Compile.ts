@@ -26,6 +26,7 @@ import * as Effect from "effect/Effect"
 import * as Assemble from "./Assemble.ts"
 import * as Candidates from "./Candidates.ts"
 import type { Features } from "./Emission.ts"
+import * as ExamSizes from "./ExamSizes.ts"
 import type { Kernel } from "./Kernel.ts"
 import type { Subject } from "./measure/Trial.ts"
 import type { Validate } from "./measure/Validation.ts"
@@ -269,7 +270,8 @@ export const subjects = (
   features: Features
 ): ReadonlyMap<string, Subject> => {
   const found = new Map<string, Subject>()
-  for (const { point, program } of planned)
+  for (const { point, program } of planned) {
+    const sizes = ExamSizes.of(program.graph, point)
     for (const region of regionsOf(program)) {
       const key = offers.key(region, program, features)
       if (!found.has(key))
@@ -277,9 +279,11 @@ export const subjects = (
           region,
           program,
           typical: point.typical,
+          further: ExamSizes.forRegion(region, sizes, point.typical),
           kernels: offers.of(region, { point, program }, features)
         })
     }
+  }
   return found
 }
 

@@ -18,6 +18,13 @@ export interface Point {
   readonly fixed: ReadonlyMap<string, number>
   /** A value for every symbol that stays free: what kernels are chosen for. */
   readonly typical: ReadonlyMap<string, number>
+  /** What the profiles allow, for symbols that they know and that stay free. */
+  readonly ranges?: ReadonlyMap<string, Range>
+}
+
+export interface Range {
+  readonly min: number
+  readonly max: number
 }
 
 type Bindings = ReadonlyMap<string, number>
@@ -49,7 +56,7 @@ const constraintsOf = (graph: Graph): ReadonlyArray<Constraint> => [
 ]
 
 /** Adds the symbols that the graph's constraints decide, given those that are known. */
-const close = (graph: Graph, known: Map<string, number>): void => {
+export const close = (graph: Graph, known: Map<string, number>): void => {
   const decide = (dim: Dim.Dim, other: Dim.Dim): boolean => {
     const value = Dim.evaluate(other, known)
     const solved = value === undefined ? undefined : Dim.solve(dim, value, known)
@@ -110,7 +117,7 @@ const closed = (
   graph: Graph,
   limits: ReadonlyArray<Limit>,
   symbols: ReadonlyArray<string>,
-  { fixed, typical }: Point
+  { fixed, ranges, typical }: Point
 ): Point => {
   const decided = new Map(fixed)
   close(graph, decided)
@@ -130,7 +137,8 @@ const closed = (
   const of = (names: ReadonlyArray<string>) => new Map(names.map((name) => [name, known.get(name) ?? guess]))
   return {
     fixed: of(symbols.filter((name) => decided.has(name))),
-    typical: of(symbols.filter((name) => !decided.has(name)))
+    typical: of(symbols.filter((name) => !decided.has(name))),
+    ...(ranges === undefined ? {} : { ranges })
   }
 }
 
@@ -142,8 +150,11 @@ const pointsOf = (
   const narrow = new Map<string, number>()
   const optimum = new Map<string, number>()
   const typical = new Map<string, number>()
+  const ranges = new Map<string, Range>()
   for (const symbol of symbols) {
     const range = dims[symbol]
+    if (range !== undefined && range.min !== range.max)
+      ranges.set(symbol, { min: range.min, max: range.max ?? Infinity })
     if (range !== undefined && range.min === range.max) {
       narrow.set(symbol, range.min)
       optimum.set(symbol, range.min)
@@ -156,8 +167,22 @@ const pointsOf = (
   }
   return [
     { fixed: optimum, typical: new Map() },
-    { fixed: narrow, typical }
+    { fixed: narrow, typical, ...(ranges.size === 0 ? {} : { ranges }) }
   ]
+}
+
+/** One program for the sizes of both. */
+const joined = (one: Point | undefined, other: Point): Point => {
+  if (one === undefined) return other
+  // What one of them does not limit is open.
+  const ranges = [...(other.ranges ?? [])].flatMap(
+    ([symbol, { max, min }]): ReadonlyArray<readonly [string, Range]> => {
+      const known = one.ranges?.get(symbol)
+      return known === undefined ? [] : [[symbol, { min: Math.min(min, known.min), max: Math.max(max, known.max) }]]
+    }
+  )
+  const { fixed, typical } = other
+  return ranges.length === 0 ? { fixed, typical } : { fixed, typical, ranges: new Map(ranges) }
 }
 
 const keyOf = ({ fixed }: Point): string =>
@@ -175,6 +200,7 @@ export const points = (graph: Graph, profiles: ReadonlyArray<Profile>): Readonly
   const all = (profiles.length === 0 ? [open] : profiles)
     .flatMap((profile) => pointsOf(symbols, batch, profile))
     .map((point) => closed(graph, limits, symbols, point))
-  const unique = new Map(all.map((point) => [keyOf(point), point]))
+  const unique = new Map<string, Point>()
+  for (const point of all) unique.set(keyOf(point), joined(unique.get(keyOf(point)), point))
   return [...unique.values()].sort((a, b) => b.fixed.size - a.fixed.size)
 }

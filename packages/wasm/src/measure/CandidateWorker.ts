@@ -3,15 +3,18 @@
  * outside.
  */
 import { parentPort } from "node:worker_threads"
-import type { Instance, Memory } from "../WebAssembly.ts"
+import type { Instance, Memory, Module } from "../WebAssembly.ts"
 import { host } from "../WebAssembly.ts"
 import * as Footprint from "./Footprint.ts"
-import type { Answer, Call, Findings, Request } from "./Protocol.ts"
+import type { Answer, Call, Check, Findings, Request, SizedCheck } from "./Protocol.ts"
 
 type Requested<K extends Request["kind"]> = Extract<Request, { readonly kind: K }>
 
 interface Loaded {
+  readonly module: Module
   readonly memory: Memory
+  /** Of the memory's pages, those that are used. */
+  readonly pages: number
   readonly instance: Instance
   placed: Footprint.Placed
 }
@@ -20,29 +23,31 @@ let loaded: Loaded | undefined
 
 const detailOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
 
+const instantiate = (module: Module, memory: Memory, pages: number, symbols: SizedCheck["symbols"]): Loaded => {
+  const instance = new host.Instance(module, { env: { memory, ...symbols } })
+  return { module, memory, pages, instance, placed: { pieces: [], fill: 0 } }
+}
+
+const pageBytes = 65_536
+
+/** Looked up each time: a kernel that lets memory grow leaves another buffer. */
+const bytesOf = ({ memory, pages }: Loaded): Uint8Array => new Uint8Array(memory.buffer, 0, pages * pageBytes)
+
 const load = ({ module, pages, symbols }: Requested<"load">): Answer => {
   // The memory before may be as large as this one, and nothing needs it any more.
   loaded = undefined
   try {
     const memory = new host.Memory({ initial: pages, maximum: 65_536 })
-    loaded = {
-      memory,
-      instance: new host.Instance(new host.Module(module), { env: { memory, ...symbols } }),
-      placed: { pieces: [], fill: 0 }
-    }
+    loaded = instantiate(new host.Module(module), memory, pages, symbols)
     return { kind: "ready" }
   } catch (cause) {
     return { kind: "refused", detail: detailOf(cause) }
   }
 }
 
-const check = (
-  { memory, placed }: Loaded,
-  run: (call: Call) => void,
-  { footprint, orders, whole }: Requested<"check">
-): Answer => {
-  // Looked up each time: a kernel that lets memory grow leaves another buffer.
-  const bytes = (): Uint8Array => new Uint8Array(memory.buffer)
+const check = (of: Loaded, run: (call: Call) => void, { footprint, orders, whole }: Check): Answer => {
+  const { placed } = of
+  const bytes = (): Uint8Array => bytesOf(of)
   run(whole)
   const results = Footprint.results(bytes(), footprint)
   const checked = (findings: Findings): Answer => ({ kind: "checked", results, findings })
@@ -66,15 +71,40 @@ const check = (
   return checked(seen)
 }
 
+const place = (into: Loaded, placed: Footprint.Placed): void => {
+  into.placed = placed
+  Footprint.place(bytesOf(into), placed)
+}
+
+/** At each of the sizes, in as much of the memory as they need (a memory costs a millisecond), until one stops. */
+const checkSizes = ({ memory, module }: Loaded, { checks }: Requested<"sizes">): Answer => {
+  const answers: Array<Answer> = []
+  for (const one of checks) {
+    try {
+      const there = memory.buffer.byteLength / pageBytes
+      if (there < one.pages) memory.grow(one.pages - there)
+      const made = instantiate(module, memory, one.pages, one.symbols)
+      const kernel = made.instance.exports["kernel"]
+      if (typeof kernel !== "function") return { kind: "refused", detail: "nothing is loaded" }
+      place(made, one)
+      answers.push(check(made, (call) => void kernel(...call), one))
+    } catch (cause) {
+      answers.push({ kind: "trap", detail: detailOf(cause) })
+      break
+    }
+  }
+  return { kind: "sized", answers }
+}
+
 const answer = (request: Request): Answer => {
   if (request.kind === "load") return load(request)
   const kernel = loaded?.instance.exports["kernel"]
   if (loaded === undefined || typeof kernel !== "function") return { kind: "refused", detail: "nothing is loaded" }
   if (request.kind === "place") {
-    loaded.placed = request
-    Footprint.place(new Uint8Array(loaded.memory.buffer), loaded.placed)
+    place(loaded, request)
     return { kind: "ready" }
   }
+  if (request.kind === "sizes") return checkSizes(loaded, request)
   try {
     if (request.kind === "check") return check(loaded, (call) => void kernel(...call), request)
     const { calls, iterations } = request
@@ -88,7 +118,8 @@ const answer = (request: Request): Answer => {
 
 parentPort?.on("message", (request: Request) => {
   const made = answer(request)
-  const copies = made.kind === "checked" ? made.results : []
+  const all = made.kind === "sized" ? made.answers : [made]
+  const copies = all.flatMap((one) => (one.kind === "checked" ? one.results : []))
   parentPort?.postMessage(
     made,
     copies.flatMap(({ buffer }) => (buffer instanceof ArrayBuffer ? [buffer] : []))

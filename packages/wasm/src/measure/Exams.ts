@@ -2,7 +2,9 @@
  * Exams: what a region is examined with: contents of its buffers, and what its results must be. Neither depends on the
  * candidate, so all candidates of a region share them.
  */
+import type { Bindings } from "@anneal/ir/Bind"
 import type { MeasurerError } from "@anneal/pipeline/Measurer"
+import type { Recurrent, Region, Whole } from "@anneal/lower/Region"
 import type { OracleService } from "@anneal/pipeline/Oracle"
 import * as Effect from "effect/Effect"
 import * as Draw from "./Draw.ts"
@@ -27,16 +29,36 @@ export interface Exam {
   readonly orders: ReadonlyArray<UnitOrder.Order>
 }
 
+/** An exam at other sizes than the typical ones. */
+export interface FurtherExam {
+  readonly sizes: Bindings
+  readonly outputs: ReadonlyArray<Placing.Output>
+  readonly exam: Exam
+}
+
 /** All that one region is examined with. */
 export interface Paper {
   readonly outputs: ReadonlyArray<Placing.Output>
   readonly exams: ReadonlyArray<Exam>
+  /** The exam at other sizes; made when it is first asked for. */
+  readonly at: (sizes: Bindings) => Effect.Effect<FurtherExam, MeasurerError>
 }
 
 /** Papers kept: candidates of one region are checked one after another, or side by side. */
 const kept = 8
 
 const bytesOf = ({ data }: Draw.Drawn): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+
+/** A region that is one node of the graph. */
+const isNode = (region: Region): region is Recurrent | Whole => region.kind === "recurrent" || region.kind === "whole"
+
+interface ExamSetting extends Pick<Exam, "kind" | "orders"> {
+  readonly seed: number
+  readonly effort: number
+  readonly amplification: number
+  readonly recorded: Recorded.Recorded
+  readonly constants: ReadonlyMap<string, Draw.Drawn>
+}
 
 export interface Options {
   readonly oracle: OracleService
@@ -71,37 +93,66 @@ export class Exams {
   }
 
   #make(subject: Subject, amplification: number): Effect.Effect<Paper, MeasurerError> {
-    const { effort, oracle } = this.#options
-    const pool = this.#pool
-    const { program, region } = subject
-    const drawing = { program, region, size: sizesOf(subject) }
-    const isNode = region.kind === "recurrent" || region.kind === "whole"
+    const { effort, recorded: recording } = this.#options
+    const { program, region, typical } = subject
+    const at = (sizes: Bindings): Draw.Subject => ({ program, region, size: sizesOf({ typical: sizes }) })
+    const drawing = at(typical)
     return Effect.gen({ self: this }, function* () {
-      const recorded = yield* this.#options.recorded
+      const recorded = yield* recording
       const kinds: ReadonlyArray<Draw.Kind> = [
         "random",
-        ...(isNode ? [] : (["edges"] as const)),
+        ...(isNode(region) ? [] : (["edges"] as const)),
         ...(Draw.isRecorded(drawing, recorded) ? (["calibration"] as const) : [])
       ]
       const constants = Draw.constants(drawing)
-      const weights = [...constants].map(([id, one]) => [id, bytesOf(one)] as const)
       const exams: Array<Exam> = []
       for (const [place, kind] of kinds.entries()) {
-        const random = Draw.generator(place + 1)
-        const drawn = Draw.buffers(drawing, kind, { pool, recorded }, random)
-        const all = new Map([...constants, ...drawn])
-        const setting = { buffers: new Map([...all].map(([id, { elements }]) => [id, elements])), size: drawing.size }
-        const expected =
-          region.kind === "recurrent" || region.kind === "whole"
-            ? yield* NodeOracle.expectations(region, drawing.size, all, oracle)
-            : RegionOracle.expectations(region, { ...setting, effort, random, amplification })
-        const contents = new Map([...weights, ...[...drawn].map(([id, one]) => [id, bytesOf(one)] as const)])
-        const fill = kind === "edges" ? Footprint.fills.negative : Footprint.fills.large
         // One order a draw, both where there is one draw.
         const orders: Exam["orders"] = kinds.length === 1 ? ["last", "first"] : [kind === "edges" ? "first" : "last"]
-        exams.push({ kind, fill, contents, expected, orders })
+        exams.push(
+          yield* this.#exam(drawing, { kind, orders, seed: place + 1, effort, amplification, recorded, constants })
+        )
       }
-      return { outputs: Placing.outputsOf(drawing), exams }
+      const others = new Map<Bindings, FurtherExam>()
+      return {
+        outputs: Placing.outputsOf(drawing),
+        exams,
+        at: (sizes) => {
+          const known = others.get(sizes)
+          if (known !== undefined) return Effect.succeed(known)
+          const other = at(sizes)
+          const setting = { kind: "random", orders: ["last"], seed: 100, effort: 0, amplification } as const
+          return Effect.map(this.#exam(other, { ...setting, recorded, constants }), (exam) => {
+            const made = { sizes, outputs: Placing.outputsOf(other), exam }
+            others.set(sizes, made)
+            return made
+          })
+        }
+      }
     })
+  }
+
+  #exam(drawing: Draw.Subject, setting: ExamSetting): Effect.Effect<Exam, MeasurerError> {
+    const { amplification, constants, effort, kind, orders, recorded, seed } = setting
+    const { region, size } = drawing
+    const random = Draw.generator(seed)
+    const drawn = Draw.buffers(drawing, kind, { pool: this.#pool, recorded }, random)
+    const all = new Map([...constants, ...drawn])
+    const contents = new Map([...all].map(([id, one]) => [id, bytesOf(one)] as const))
+    const fill = kind === "edges" ? Footprint.fills.negative : Footprint.fills.large
+    const expected = isNode(region)
+      ? NodeOracle.expectations(region, size, all, this.#options.oracle)
+      : Effect.sync(() => {
+          const buffers = new Map([...all].map(([id, { elements }]) => [id, elements]))
+          return RegionOracle.expectations(region, {
+            buffers,
+            size,
+            effort,
+            random,
+            amplification,
+            small: effort === 0
+          })
+        })
+    return Effect.map(expected, (known) => ({ kind, fill, contents, expected: known, orders }))
   }
 }

@@ -21,13 +21,15 @@ import type * as Scope from "effect/Scope"
 import type { Features } from "../Emission.ts"
 import type { Kernel } from "../Kernel.ts"
 import * as Payloads from "../Payloads.ts"
+import type { Exam, FurtherExam } from "./Exams.ts"
 import { Exams } from "./Exams.ts"
 import * as Footprint from "./Footprint.ts"
 import type { Setup } from "./Placing.ts"
 import * as Placing from "./Placing.ts"
-import type { Answer, Call, Request } from "./Protocol.ts"
+import type { Answer, Call, Check, Request, SizedCheck } from "./Protocol.ts"
 import * as Recorded from "./Recorded.ts"
 import { Runner } from "./Runner.ts"
+import { SizeCoverage } from "./SizeCoverage.ts"
 import type { Subject } from "./Trial.ts"
 import { Trial } from "./Trial.ts"
 import * as UnitOrder from "./UnitOrder.ts"
@@ -53,6 +55,14 @@ export interface Options {
 /** Copies for rotation take at most so many bytes. */
 const rotationBytes = 24 * 2 ** 20
 const mostCopies = 64
+
+/** The call for all units, and those for units one by one. */
+const callsFor = (call: Call, units: number, { orders }: Exam): Pick<Check, "orders" | "whole"> => ({
+  whole: [...call, 0, units],
+  orders: (units < 2 ? [] : orders).map((order) =>
+    UnitOrder.pieces(units, order).map((range): Call => call.concat(range))
+  )
+})
 
 /** What a kernel says of itself in its configuration; 0: it adds up the products and nothing else. */
 const amplificationOf = ({ config }: Kernel): number => {
@@ -82,6 +92,7 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
       recorded = Effect.succeed(Recorded.none)
     } = options
     const idle: Array<Runner> = []
+    const coverage = new SizeCoverage()
     const exams = new Exams({ oracle, effort, recorded })
     const all = new Set<Runner>()
     yield* Effect.addFinalizer(() =>
@@ -134,21 +145,56 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
           yield* Fiber.join(loading)
           const [call = []] = made.calls
           const footprint = Placing.footprint(made, paper.outputs)
-          const whole = [...call, 0, units]
           for (const exam of paper.exams) {
             yield* ask({ kind: "place", pieces: made.pieces(exam.contents), fill: exam.fill })
-            const orders = (units < 2 ? [] : exam.orders).map((order) =>
-              UnitOrder.pieces(units, order).map((range): Call => call.concat(range))
-            )
-            const answer = yield* ask({ kind: "check", footprint, whole, orders })
-            const problem = answer.kind === "checked" ? Verdict.of(subject, made, paper, exam, answer) : undefined
+            const answer = yield* ask({ kind: "check", footprint, ...callsFor(call, units, exam) })
+            const problem =
+              answer.kind === "checked" ? Verdict.of(subject, made, paper.outputs, exam, answer) : undefined
             if (problem !== undefined) return yield* problem
           }
+          const sizes = coverage.choose(kernel, subject)
+          if (sizes.length > 0) yield* checkSizes(yield* Effect.forEach(sizes, paper.at))
         })
+        /** At other sizes than those that it is measured for: in one request, as there are many and each is small. */
+        const checkSizes = (further: ReadonlyArray<FurtherExam>) =>
+          Effect.gen(function* () {
+            const setups = further.map(({ sizes }) => {
+              const other = trial.at(sizes)
+              return { other, made: Placing.setup(other, 1) }
+            })
+            const checks = setups.flatMap(({ made, other }, place): ReadonlyArray<SizedCheck> => {
+              const one = further[place]
+              if (one === undefined) return []
+              const { exam, outputs } = one
+              const [call = []] = made.calls
+              return [
+                {
+                  symbols: other.symbols,
+                  pages: made.pages,
+                  pieces: made.pieces(exam.contents),
+                  fill: exam.fill,
+                  footprint: Placing.footprint(made, outputs),
+                  ...callsFor(call, other.units, exam)
+                }
+              ]
+            })
+            const answer = yield* ask({ kind: "sizes", checks })
+            for (const [place, one] of (answer.kind === "sized" ? answer.answers : []).entries()) {
+              const [known, setup] = [further[place], setups[place]]
+              if (known === undefined || setup === undefined) continue
+              const problem =
+                one.kind === "checked"
+                  ? Verdict.of(subject, setup.made, known.outputs, known.exam, one)
+                  : one.kind === "trap"
+                    ? rejected("Trap", one.detail, { kernel: wanted })
+                    : undefined
+              if (problem !== undefined) return yield* Verdict.atSizes(problem, known.sizes)
+            }
+          })
         const setups = new Map<Inputs, ReadonlyArray<Call>>()
         let placed: Inputs | undefined
         // Copies for rotation are made when something is timed by them.
-        const callsFor = (inputs: Inputs) =>
+        const placedFor = (inputs: Inputs) =>
           Effect.gen(function* () {
             const known = setups.get(inputs)
             if (known !== undefined && placed === inputs) return known
@@ -169,7 +215,7 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
           check,
           run: ({ inputs, iterations }) =>
             Effect.gen(function* () {
-              const calls = yield* callsFor(inputs)
+              const calls = yield* placedFor(inputs)
               const limit = deadline + (iterations * (candidate.cost ?? 0) * 20) / 1e6
               const answer = yield* ask({ kind: "time", calls, iterations }, limit)
               return answer.kind === "timed" ? answer.nanoseconds : 1

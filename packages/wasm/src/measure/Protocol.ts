@@ -32,6 +32,21 @@ export interface Footprint {
   readonly scratch: Block
 }
 
+/** One examination: what memory holds, and what is called. */
+export interface Check {
+  readonly footprint: Footprint
+  readonly whole: Call
+  readonly orders: ReadonlyArray<ReadonlyArray<Call>>
+}
+
+/** An examination at other sizes, in a memory of its own. */
+export interface SizedCheck extends Check {
+  readonly symbols: Readonly<Record<string, number>>
+  readonly pages: number
+  readonly pieces: ReadonlyArray<Piece>
+  readonly fill: number
+}
+
 export type Request =
   /** A module over a memory of so many pages. */
   | {
@@ -46,12 +61,9 @@ export type Request =
    * Makes the call for all units; and for each order, from the same memory again, those for units in pieces, each with scratch
    * memory as it was placed, as threads of their own would: their results must be the same.
    */
-  | {
-      readonly kind: "check"
-      readonly footprint: Footprint
-      readonly whole: Call
-      readonly orders: ReadonlyArray<ReadonlyArray<Call>>
-    }
+  | ({ readonly kind: "check" } & Check)
+  /** The code that is loaded, at each of these sizes, until it is wrong. */
+  | { readonly kind: "sizes"; readonly checks: ReadonlyArray<SizedCheck> }
   /** So many calls, the lists in turn; nanoseconds. */
   | { readonly kind: "time"; readonly calls: ReadonlyArray<Call>; readonly iterations: number }
 
@@ -71,6 +83,8 @@ export type Answer =
   | { readonly kind: "ready" }
   /** `results`: the written blocks, as the call for all units left them. */
   | { readonly kind: "checked"; readonly results: ReadonlyArray<Uint8Array>; readonly findings: Findings }
+  /** An answer for each of the sizes, up to the first that is no result. */
+  | { readonly kind: "sized"; readonly answers: ReadonlyArray<Answer> }
   | { readonly kind: "timed"; readonly nanoseconds: number }
   /** `trap`: the code stopped by itself; `refused`: it cannot be compiled. */
   | { readonly kind: "trap" | "refused"; readonly detail: string }

@@ -45,6 +45,8 @@ export interface Setting {
   /** Multiplications or so that may be spent. */
   readonly effort: number
   readonly random: () => number
+  /** One of many such looks, at sizes of which little is looked at. Default: no. */
+  readonly small?: boolean
   /**
    * For algorithms that add and take away (Winograd): by how much they enlarge roundings of the greatest operand. Their
    * bound is one of norms, not of each result's own terms. Default: they do not.
@@ -63,7 +65,21 @@ const place = (view: View, { buffers, size }: Setting): Placed => ({
 
 const addressOf = ({ offset, strides }: Placed, point: ReadonlyArray<number>): number => {
   let at = offset
-  for (const [axis, index] of point.entries()) at += index * (strides[axis] ?? 0)
+  for (let axis = 0; axis < point.length; axis++) at += (point[axis] ?? 0) * (strides[axis] ?? 0)
+  return at
+}
+
+/** An element of a row. */
+const addressIn = (view: Placed, row: ReadonlyArray<number>, point: ReadonlyArray<number>): number => {
+  let at = addressOf(view, row)
+  for (let axis = 0; axis < point.length; axis++) at += (point[axis] ?? 0) * (view.strides[row.length + axis] ?? 0)
+  return at
+}
+
+/** A point's number in row-major order. */
+const numberOf = (shape: ReadonlyArray<number>, point: ReadonlyArray<number>): number => {
+  let at = 0
+  for (let axis = 0; axis < shape.length; axis++) at = at * (shape[axis] ?? 1) + (point[axis] ?? 0)
   return at
 }
 
@@ -99,7 +115,8 @@ export const sample = (
   const total = Tensors.size(shape)
   if (total === 0) return []
   if (total <= count) return Array.from({ length: total }, (_, index) => pointAt(shape, index))
-  const points = new Map<string, ReadonlyArray<number>>()
+  const points = new Map<number, ReadonlyArray<number>>()
+  const keep = (point: ReadonlyArray<number>): void => void points.set(numberOf(shape, point), point)
   const add = (fixed: number, place: number): void => {
     const point = shape.map((extent, axis) => {
       if (axis === fixed) return place
@@ -108,10 +125,11 @@ export const sample = (
       if (kind < 0.5) return Math.max(0, extent - 1 - Math.floor(random() * border))
       return Math.floor(random() * extent)
     })
-    points.set(point.join(), point)
+    keep(point)
   }
   // The corner where all axes end, and the one where all begin.
-  for (const corner of [shape.map((extent) => extent - 1), shape.map(() => 0)]) points.set(corner.join(), corner)
+  keep(shape.map((extent) => extent - 1))
+  keep(shape.map(() => 0))
   const ends = shape.map((extent) => (extent > 1 ? borders(extent) : []))
   for (let away = 0; away < 2 * border; away++)
     for (const [axis, places] of ends.entries()) {
@@ -121,6 +139,11 @@ export const sample = (
   for (let tries = 0; points.size < count && tries < 4 * count; tries++) add(-1, 0)
   return [...points.values()]
 }
+
+/** Points that are looked at whatever they cost: the corners, and places near the ends. */
+const fewestPoints = ({ small = false }: Setting): number => (small ? 16 : 64)
+/** Rows, likewise: the elements of a row are looked at together. */
+const fewestRows = ({ small = false }: Setting): number => (small ? 3 : 8)
 
 const gamma = (terms: number, roundoff: number): number => 2 * (terms + 2) * roundoff
 
@@ -142,16 +165,19 @@ const pass = ({ cost, previous, reads, results, shape }: Pass, setting: Setting)
     results.map(({ value }) => value),
     setting.size
   )
-  const count = Math.max(64, Math.min(20_000, Math.floor(setting.effort / cost)))
-  return sample(shape, count, setting.random).flatMap((point) => {
-    const made = run({
-      load: (operand, displacement) => {
-        const view = from[operand]
-        return view === undefined ? 0 : (view.data[addressOf(view, point) + displacement] ?? 0)
-      },
-      index: (axis) => point[axis] ?? 0,
-      previous: (name) => previous(name, point)
-    })
+  const count = Math.max(fewestPoints(setting), Math.min(20_000, Math.floor(setting.effort / cost)))
+  let point: ReadonlyArray<number> = []
+  const here: ErrorBound.Environment = {
+    load: (operand, displacement) => {
+      const view = from[operand]
+      return view === undefined ? 0 : (view.data[addressOf(view, point) + displacement] ?? 0)
+    },
+    index: (axis) => point[axis] ?? 0,
+    previous: (name) => previous(name, point)
+  }
+  return sample(shape, count, setting.random).flatMap((one) => {
+    point = one
+    const made = run(here)
     return results.flatMap(({ view }, position) => {
       const [one, target] = [made[position], to[position]]
       if (one === undefined || target === undefined) return []
@@ -306,7 +332,11 @@ const rows = (region: Rows, setting: Setting): ReadonlyArray<Expected> => {
   const length = Tensors.size(inner)
   const elements = sample(inner, length, setting.random)
   const effort = 10 * (length + 1) * programs.length
-  const chosen = sample(outer, Math.max(8, Math.min(2_000, Math.floor(setting.effort / effort))), setting.random)
+  const chosen = sample(
+    outer,
+    Math.max(fewestRows(setting), Math.min(2_000, Math.floor(setting.effort / effort))),
+    setting.random
+  )
   const none: Approximate = { value: 0, error: 0 }
   return chosen.flatMap((row) => {
     const byRow = new Map<string, Approximate>()
@@ -315,7 +345,7 @@ const rows = (region: Rows, setting: Setting): ReadonlyArray<Expected> => {
       programs[which]?.({
         load: (operand, displacement) => {
           const view = from[operand]
-          return view === undefined ? 0 : (view.data[addressOf(view, [...row, ...point]) + displacement] ?? 0)
+          return view === undefined ? 0 : (view.data[addressIn(view, row, point) + displacement] ?? 0)
         },
         index: (axis) => (axis < rank ? row[axis] : point[axis - rank]) ?? 0,
         previous: (name) => byRow.get(name) ?? byElement.get(name)?.[position] ?? none
@@ -336,7 +366,7 @@ const rows = (region: Rows, setting: Setting): ReadonlyArray<Expected> => {
       const points = per === "row" ? [first] : elements
       return points.map((point, element): Expected => {
         const { error, value } = at(which, point, element)
-        return { buffer: view.buffer, at: addressOf(target, [...row, ...point]), value, bound: error }
+        return { buffer: view.buffer, at: addressIn(target, row, point), value, bound: error }
       })
     })
   })
@@ -356,7 +386,7 @@ const attention = (region: Attention, setting: Setting): ReadonlyArray<Expected>
   const shape = [...region.batch.map(size), queries]
   const number = (view: Placed, point: ReadonlyArray<number>): number => Number(view.data[addressOf(view, point)] ?? 0)
   const unit = ErrorBound.unitRoundoff("f32")
-  const count = Math.max(8, Math.min(1_000, Math.floor(setting.effort / Math.max(1, cost))))
+  const count = Math.max(fewestRows(setting), Math.min(1_000, Math.floor(setting.effort / Math.max(1, cost))))
   return sample(shape, count, setting.random).flatMap((row) => {
     const batch = row.slice(0, -1)
     const i = row.at(-1) ?? 0

@@ -24,6 +24,8 @@ export interface Subject {
   readonly program: Program
   /** Values of the symbols that the program leaves free. */
   readonly typical: Bindings
+  /** Other sizes, at which what is right at the typical ones may not be. Default: none. */
+  readonly further?: ReadonlyArray<Bindings>
   readonly kernels: ReadonlyArray<Kernel>
 }
 
@@ -47,14 +49,26 @@ export class Trial {
   readonly packed: ReadonlyArray<Uint8Array>
   readonly units: number
 
-  constructor(subject: Subject, kernel: Kernel, features: Features) {
+  /** `made`: the same candidate for other sizes, whose code and packed constants it has. */
+  constructor(subject: Subject, kernel: Kernel, features: Features, made?: Pick<Trial, "module" | "packed">) {
     this.#subject = subject
     this.#kernel = kernel
     this.#features = features
     this.#inPackedForm = new Set(kernel.packed.map(({ read }) => read))
     this.size = sizesOf(subject)
-    this.module = this.#write()
-    this.packed = kernel.packed.map((one) => {
+    this.module = made?.module ?? this.#write()
+    this.packed = made?.packed ?? this.#pack()
+    this.units = this.size(kernel.units)
+  }
+
+  /** The same candidate at other sizes. */
+  at(sizes: Bindings): Trial {
+    return new Trial({ ...this.#subject, typical: sizes }, this.#kernel, this.#features, this)
+  }
+
+  #pack(): ReadonlyArray<Uint8Array> {
+    const subject = this.#subject
+    return this.#kernel.packed.map((one) => {
       const view = Regions.reads(subject.region)[one.read]
       const constant =
         view === undefined || view === null ? undefined : subject.program.buffers.get(view.buffer)?.constant
@@ -65,7 +79,6 @@ export class Trial {
         throw new RangeError(`${one.layout} announced ${one.bytes} bytes and packed ${bytes.length}`)
       return Placing.shared(bytes)
     })
-    this.units = this.size(kernel.units)
   }
 
   #write(): Uint8Array {

@@ -2,6 +2,7 @@
  * Verdict: what is wrong with a candidate, in words: something written that is not a result, a result that is not what the
  * definition says, an element that was not written.
  */
+import type { Bindings } from "@anneal/ir/Bind"
 import type { DType, TypedArray } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
 import * as Numbers from "@anneal/ir/Numbers"
@@ -10,7 +11,7 @@ import type { Rejected } from "@anneal/pipeline/Measurer"
 import * as Measurer from "@anneal/pipeline/Measurer"
 import type * as Schema from "effect/Schema"
 import type * as Draw from "./Draw.ts"
-import type { Exam, Paper } from "./Exams.ts"
+import type { Exam } from "./Exams.ts"
 import type { Output, Setup } from "./Placing.ts"
 import { zone } from "./Placing.ts"
 import type { Answer } from "./Protocol.ts"
@@ -51,7 +52,7 @@ const reader = (program: Program, outputs: ReadonlyArray<Output>, results: Reado
 /** The first result that is not what the definition says. */
 const wrong = (
   program: Program,
-  { outputs }: Paper,
+  outputs: ReadonlyArray<Output>,
   { expected, kind }: Exam,
   results: ReadonlyArray<Uint8Array>
 ): Rejected | undefined => {
@@ -81,16 +82,16 @@ const wrong = (
 export const of = (
   { program }: Subject,
   made: Setup,
-  paper: Paper,
+  outputs: ReadonlyArray<Output>,
   exam: Exam,
   { findings, results }: Extract<Answer, { readonly kind: "checked" }>
 ): Rejected | undefined => {
   const { different, stray, trap, unwritten } = findings
   if (stray !== undefined) return strayWrite(stray, made, exam.kind)
-  const problem = wrong(program, paper, exam, results)
+  const problem = wrong(program, outputs, exam, results)
   if (problem !== undefined) return problem
   if (unwritten !== undefined) {
-    const { buffer } = paper.outputs[unwritten.block] ?? { buffer: "?" }
+    const { buffer } = outputs[unwritten.block] ?? { buffer: "?" }
     const { element } = unwritten
     return rejected("Wrong", `element ${element} of %${buffer} was not written`, { buffer, element })
   }
@@ -103,3 +104,10 @@ export const of = (
     draw: exam.kind
   })
 }
+
+/** What is wrong at these sizes. */
+export const atSizes = ({ detail, evidence, reason }: Rejected, sizes: Bindings): Rejected =>
+  rejected(reason, `at ${[...sizes].map(([name, size]) => `${name} = ${size}`).join(", ")}: ${detail}`, {
+    sizes: Object.fromEntries(sizes),
+    found: evidence
+  })
