@@ -202,9 +202,7 @@ const quotient = (x: Dim.Dim, y: Dim.Dim, assume: Assume | undefined): Dim.Dim |
   if (Dim.isPositive(y) !== true) return undefined
   if (Dim.isNonNegative(x) === true) return Dim.floorDiv(x, y)
   if (assume === undefined || Dim.isNonNegative(x, filled(x)) !== true)
-    return typeof y === "number"
-      ? Dim.add(Dim.max(0, Dim.floorDiv(x, y)), Dim.min(0, Dim.ceilDiv(x, y)))
-      : undefined
+    return typeof y === "number" ? Dim.add(Dim.max(0, Dim.floorDiv(x, y)), Dim.min(0, Dim.ceilDiv(x, y))) : undefined
   assume(x)
   return Dim.floorDiv(x, y)
 }

@@ -416,7 +416,10 @@ const opsetsOf = (
   return found.size === 0 ? new Map([["", 1]]) : found
 }
 
-const helpFor = (domain: string, name: string): string =>
-  domain === "" || domain.startsWith("ai.onnx")
-    ? `Give a translation of ${name} in the option "operators", or export the model without it.`
-    : `It is no standard operator: give a translation in the option "operators", or export without ${domain} operators.`
+const helpFor = (domain: string, name: string): string => {
+  const own = `a translation of ${name} in the option "operators"`
+  if (domain === "" || domain.startsWith("ai.onnx")) return `Give ${own}, or export the model without it.`
+  return domain === "com.microsoft"
+    ? `onnxruntime makes such operators when it saves an optimised model: give the model from before that, or one saved at level "basic"; or give ${own}.`
+    : `It is no standard operator: give ${own}, or export without ${domain} operators.`
+}

@@ -18,7 +18,9 @@ import * as Loss from "./operators/Loss.ts"
 import * as MatMul from "./operators/MatMul.ts"
 import * as Microsoft from "./operators/Microsoft.ts"
 import * as MicrosoftAttention from "./operators/MicrosoftAttention.ts"
+import * as MicrosoftChannelsLast from "./operators/MicrosoftChannelsLast.ts"
 import * as MicrosoftQuantized from "./operators/MicrosoftQuantized.ts"
+import * as MicrosoftStandard from "./operators/MicrosoftStandard.ts"
 import * as Multinomial from "./operators/Multinomial.ts"
 import * as Normalization from "./operators/Normalization.ts"
 import * as Pool from "./operators/Pool.ts"
@@ -74,7 +76,9 @@ export const all: ReadonlyArray<Operator> = [
   ...LinearAttention.all,
   ...Microsoft.all,
   ...MicrosoftAttention.all,
+  ...MicrosoftChannelsLast.all,
   ...MicrosoftQuantized.all,
+  ...MicrosoftStandard.all,
   ...Multinomial.all,
   ...Loss.all,
   ...Quantize.all,

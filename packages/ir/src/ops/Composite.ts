@@ -302,7 +302,7 @@ export const attention = Op.define({
   attributes: Schema.Struct({ scale: Schema.Finite, causal: Schema.Boolean }),
   operands: [{ name: "q" }, { name: "k" }, { name: "v" }, { name: "mask", optional: true }],
   error: expansion,
-  infer: ({ constrain, fail, input, inputs }) => {
+  infer: ({ attributes, constrain, fail, input, inputs }) => {
     const [q, k, v] = [input(0), input(1), input(2)]
     if (q.shape.length !== 4 || k.shape.length !== 4 || v.shape.length !== 4) fail("q, k and v have rank 4")
     if (q.dtype !== k.dtype || q.dtype !== v.dtype || !DTypes.isFloat(q.dtype)) fail("q, k and v have one float dtype")
@@ -313,7 +313,14 @@ export const attention = Op.define({
     if (Dims.equal(Dims.mod(heads, keyHeads), 0) === false) fail("query heads are no multiple of key heads")
     const mask = inputs[3]
     if (mask !== undefined && mask.dtype !== q.dtype) fail("the mask has q's dtype; it is added")
-    const shape = [constrain(q.shape[0] ?? 1, k.shape[0] ?? 1, "batch"), heads, q.shape[2] ?? 1, v.shape[3] ?? 1]
+    const [queries, keys] = [q.shape[2] ?? 1, k.shape[2] ?? 1]
+    const batch = constrain(q.shape[0] ?? 1, k.shape[0] ?? 1, "batch")
+    const scores = [batch, heads, queries, keys]
+    if (mask !== undefined && mask.shape.length > scores.length) fail("the mask has at most rank 4")
+    for (const [axis, extent] of (mask?.shape ?? []).toReversed().entries())
+      if (extent !== 1) constrain(extent, scores.at(-1 - axis) ?? 1, "mask and scores")
+    if (attributes.causal) constrain(Dims.max(keys, queries), keys, "no more queries than keys")
+    const shape = [batch, heads, queries, v.shape[3] ?? 1]
     return [{ dtype: q.dtype, shape }]
   },
   expand: (b, [q, k, v, mask], { causal, scale }) => {

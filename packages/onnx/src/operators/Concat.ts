@@ -138,18 +138,21 @@ export const padded = (
   mode: keyof typeof modes,
   value?: Value
 ): Value => {
-  const isCut = (dim: Dim.Dim): boolean => Dim.isNonNegative(dim) === false
-  let inner = x
-  if ([...before, ...after].some(isCut)) {
-    const cutBefore = before.map((dim) => (isCut(dim) ? Dim.neg(dim) : 0))
-    const cutAfter = after.map((dim) => (isCut(dim) ? Dim.neg(dim) : 0))
-    const sizes = x.type.shape.map((dim, axis) => Dim.sub(dim, Dim.add(cutBefore[axis] ?? 0, cutAfter[axis] ?? 0)))
-    inner = c.e.slice(x, cutBefore, sizes)
-  }
-  const kept = (dims: ReadonlyArray<Dim.Dim>): ReadonlyArray<Dim.Dim> => dims.map((dim) => (isCut(dim) ? 0 : dim))
-  const [more, rest] = [kept(before), kept(after)]
+  const negative = (dims: ReadonlyArray<Dim.Dim>): ReadonlyArray<Dim.Dim> => dims.map((dim) => Dim.max(0, Dim.neg(dim)))
+  const positive = (dims: ReadonlyArray<Dim.Dim>): ReadonlyArray<Dim.Dim> => dims.map((dim) => Dim.max(0, dim))
+  const [cutBefore, cutAfter, more, rest] = [negative(before), negative(after), positive(before), positive(after)]
+  const less = x.type.shape.map((dim, axis) => Dim.sub(dim, Dim.add(cutBefore[axis] ?? 0, cutAfter[axis] ?? 0)))
+  const isKept = [...cutBefore, ...cutAfter].every((dim) => dim === 0)
+  const inner = isKept ? x : c.e.slice(x, cutBefore, less)
   if ([...more, ...rest].every((dim) => dim === 0)) return inner
-  return c.e.b.one(Ops.pad, [inner, value], { before: more, after: rest, mode })
+  const whole = c.e.b.one(Ops.pad, [inner, value], { before: more, after: rest, mode })
+  // max(0, n) - max(0, -n) is n, which dims do not know.
+  return isKept
+    ? whole
+    : c.e.reshape(
+        whole,
+        x.type.shape.map((dim, axis) => Dim.sum([dim, before[axis] ?? 0, after[axis] ?? 0]))
+      )
 }
 
 /** The upper or lower triangle of the last two axes, the other elements 0. */
@@ -230,13 +233,9 @@ export const centerCropPad: Operator = {
     const change = shape.map((dim, axis) =>
       Dim.sub(axes.includes(axis) ? (wanted[axes.indexOf(axis)] ?? dim) : dim, dim)
     )
-    const before = change.map((amount) =>
-      Dim.isNonNegative(amount) === true
-        ? Dim.floorDiv(amount, 2)
-        : Dim.isNonNegative(amount) === false
-          ? Dim.neg(Dim.floorDiv(Dim.neg(amount), 2))
-          : c.unsupported("an axis that may be cropped or padded")
-    )
+    // Half of what is padded, or of what is cropped, rounded down.
+    const half = (amount: Dim.Dim): Dim.Dim => Dim.floorDiv(Dim.max(0, amount), 2)
+    const before = change.map((amount) => Dim.sub(half(amount), half(Dim.neg(amount))))
     const after = change.map((amount, axis) => Dim.sub(amount, before[axis] ?? 0))
     return padded(c, x, before, after, "constant")
   }

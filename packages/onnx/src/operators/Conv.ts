@@ -5,7 +5,7 @@ import * as Ops from "@anneal/ir/Ops"
 import type { Context, Operator } from "../Operator.ts"
 import * as Window from "./Window.ts"
 
-const convolution = (c: Context, x: Value, w: Value, bias?: Value): Value => {
+export const convolution = (c: Context, x: Value, w: Value, bias?: Value): Value => {
   const { dilations, padsBegin, padsEnd, strides } = Window.of(c, x.type.shape.slice(2), w.type.shape.slice(2))
   const groups = c.attribute.int("group", 1)
   return c.e.b.one(Ops.conv, [x, w, bias], { strides, padsBegin, padsEnd, dilations, groups })

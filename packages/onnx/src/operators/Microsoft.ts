@@ -143,7 +143,7 @@ export const simplifiedLayerNormalization: Operator = {
 }
 
 /** The activation of FusedConv and FusedGemm. */
-const activated = (c: Context, x: Value): Value => {
+export const activated = (c: Context, x: Value): Value => {
   const { e } = c
   const name = c.attribute.string("activation", "")
   const [first = 0, second = 0] = c.attribute.floats("activation_params") ?? []
@@ -203,6 +203,8 @@ export const embedLayerNormalization: Operator = {
     const ids = c.input(0)
     const [batch = 1, steps = 1] = ids.type.shape
     const places = c.optional(8)
+    const rows = c.type(3).shape[0] ?? 1
+    if (places === undefined) c.constrain(Dim.max(steps, rows), rows, "there are as many positions as tokens")
     const words = e.gather(c.input(2), ids, 0)
     const positions = places === undefined ? e.part(c.input(3), 0, 0, steps) : e.gather(c.input(3), places, 0)
     let sum = e.add(words, positions)

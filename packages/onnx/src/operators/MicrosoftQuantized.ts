@@ -1,7 +1,6 @@
 // Quantised operators of com.microsoft: QLinear… on numbers that stay quantised, products with quantised weights.
 //
 // QLinearAdd(a, b) ⇒ quantize(add(dequantize a, dequantize b));  MatMulNBits ⇒ matmul(x, dequantize(u4 weight in blocks))
-import * as Dim from "@anneal/ir/Dim"
 import type { DType } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
 import type { Value } from "@anneal/ir/Graph"
@@ -9,27 +8,9 @@ import * as Ops from "@anneal/ir/Ops"
 import * as Tensors from "@anneal/ir/Tensor"
 import type { Context, Operator } from "../Operator.ts"
 import { dequantizeLinear, dynamicallyQuantized, quantizeLinear } from "./Quantize.ts"
+import { flat, quantised, real } from "./Quantized.ts"
 
 const domain = "com.microsoft"
-
-/** A parameter of one element as a scalar. */
-const flat = (c: Context, index: number): Value | undefined => {
-  const given = c.optional(index)
-  return given !== undefined && given.type.shape.length > 0 && Dim.equal(Dim.product(given.type.shape), 1) === true
-    ? c.e.reshape(given, [])
-    : given
-}
-
-/** The quantised tensor, scale and zero point at `index` and the two after it, as numbers. */
-const real = (c: Context, index: number): Value =>
-  c.e.b.one(Ops.dequantize, [c.input(index), flat(c, index + 1), flat(c, index + 2)], { axis: 0, block: 0, to: "f32" })
-
-/** Numbers by the scale and zero point at `index`. */
-const quantised = (c: Context, x: Value, index: number, otherwise: DType): Value => {
-  const zero = flat(c, index + 1)
-  const to = zero?.type.dtype ?? otherwise
-  return c.e.b.one(Ops.quantize, [x, flat(c, index), zero], { axis: 0, block: 0, to, saturate: true })
-}
 
 const unary = (name: string, f: (c: Context, x: Value) => Value): Operator => ({
   name,
@@ -104,8 +85,8 @@ export const dynamicQuantizeMatMul: Operator = {
   }
 }
 
-/** Numbers of `bits` (4 or 8) from bytes, the first in the lowest bits; `row` bytes hold `count` of them. */
-const unpack = (bytes: ArrayLike<number | bigint>, bits: number, row: number, count: number): Uint8Array => {
+/** Numbers of `bits` (2, 4 or 8) from bytes, the first in the lowest bits; `row` bytes hold `count` of them. */
+export const unpack = (bytes: ArrayLike<number | bigint>, bits: number, row: number, count: number): Uint8Array => {
   const each = 8 / bits
   const rows = Math.floor(bytes.length / row)
   const result = new Uint8Array(rows * count)
@@ -135,10 +116,10 @@ export const matMulNBits: Operator = {
     const x = c.input(0)
     const [k, n] = [c.attribute.int("K"), c.attribute.int("N")]
     const [bits, block] = [c.attribute.int("bits", 4), c.attribute.int("block_size")]
-    if (bits !== 4 && bits !== 8) return c.unsupported(`weights of ${bits} bits`)
+    if (bits !== 2 && bits !== 4 && bits !== 8) return c.unsupported(`weights of ${bits} bits`)
     if (c.has(4)) return c.unsupported("MatMulNBits with g_idx", "Quantise without reordering the weights.")
     const packed = c.constant(1) ?? c.unsupported("weights that are no constants of the model")
-    const dtype: DType = bits === 4 ? "u4" : "u8"
+    const dtype: DType = bits === 8 ? "u8" : "u4"
     const blocks = Math.ceil(k / block)
     const constant = (shape: ReadonlyArray<number>, data: Uint8Array): Value =>
       e.b.tensor(Tensors.make(dtype, shape, data))

@@ -10,26 +10,25 @@ const window = (c: Context, x: Value) => ({
   ceil: c.attribute.flag("ceil_mode", false)
 })
 
+/** The greatest of each window, and where it is. */
+export const maximum = (c: Context, x: Value): ReadonlyArray<Value> => {
+  const indexOrder = c.attribute.int("storage_order", 0) === 0 ? "rowMajor" : "columnMajor"
+  return c.e.b.node(Ops.maxPool, [x], { ...window(c, x), indexOrder })
+}
+
+export const average = (c: Context, x: Value): Value =>
+  c.e.b.one(Ops.averagePool, [x], { ...window(c, x), includePad: c.attribute.flag("count_include_pad", false) })
+
 export const maxPool: Operator = {
   name: "MaxPool",
   since: [1, 8, 10, 11],
-  translate: (c) => {
-    const x = c.input(0)
-    const indexOrder = c.attribute.int("storage_order", 0) === 0 ? "rowMajor" : "columnMajor"
-    return c.e.b.node(Ops.maxPool, [x], { ...window(c, x), indexOrder })
-  }
+  translate: (c) => maximum(c, c.input(0))
 }
 
 export const averagePool: Operator = {
   name: "AveragePool",
   since: [1, 7, 10, 11, 19],
-  translate: (c) => {
-    const x = c.input(0)
-    return c.e.b.one(Ops.averagePool, [x], {
-      ...window(c, x),
-      includePad: c.attribute.flag("count_include_pad", false)
-    })
-  }
+  translate: (c) => average(c, c.input(0))
 }
 
 /** (Σ|x|ᵖ)^(1/p) of each window, from the mean over whole windows of |x|ᵖ times their size. */

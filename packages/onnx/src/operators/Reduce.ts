@@ -18,6 +18,14 @@ const plain =
   (e, x, axes, keepDims) =>
     e.reduce(op, x, axes, keepDims)
 
+/** On integers: computed on f64, the result truncated. */
+const onFloats =
+  (make: Make): Make =>
+  (e, x, axes, keepDims) => {
+    const { dtype } = x.type
+    return DTypes.isFloat(dtype) ? make(e, x, axes, keepDims) : e.cast(make(e, e.cast(x, "f64"), axes, keepDims), dtype)
+  }
+
 const square = (e: Emit, x: Value): Value => e.mul(x, x)
 
 /** log Σ eˣ without overflow: the greatest element is taken out first. */
@@ -42,10 +50,10 @@ const list: ReadonlyArray<readonly [name: string, since: ReadonlyArray<number>, 
   ["ReduceMax", [1, 11, 18, 20], plain(Ops.reduceMax), Content.max],
   ["ReduceMin", [1, 11, 18, 20], plain(Ops.reduceMin), Content.min],
   ["ReduceL1", [1, 11, 18], (e, x, axes, keep) => e.sum(e.abs(x), axes, keep)],
-  ["ReduceL2", [1, 11, 18], (e, x, axes, keep) => e.sqrt(e.sum(square(e, x), axes, keep))],
+  ["ReduceL2", [1, 11, 18], onFloats((e, x, axes, keep) => e.sqrt(e.sum(square(e, x), axes, keep)))],
   ["ReduceSumSquare", [1, 11, 18], (e, x, axes, keep) => e.sum(square(e, x), axes, keep)],
-  ["ReduceLogSum", [1, 11, 18], (e, x, axes, keep) => e.log(e.sum(x, axes, keep))],
-  ["ReduceLogSumExp", [1, 11, 18], logSumExp]
+  ["ReduceLogSum", [1, 11, 18], onFloats((e, x, axes, keep) => e.log(e.sum(x, axes, keep)))],
+  ["ReduceLogSumExp", [1, 11, 18], onFloats(logSumExp)]
 ]
 
 const reduction = ([name, since, make, combine]: (typeof list)[number]): Operator => ({

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Bind from "@anneal/ir/Bind"
 import type { Tensor } from "@anneal/ir/Tensor"
 import { distance, f32, graphOf, random, run, tensor, values } from "./OneOperator.ts"
 
@@ -43,6 +44,13 @@ describe("com.microsoft Attention and MultiHeadAttention", () => {
     const [, present] = run(node, [x, w, bias, undefined, past])
     assert.deepStrictEqual(present?.shape, [2, 2, 2, 8, 2])
     assert.deepStrictEqual(values(present).slice(0, 10), values(past).slice(0, 10))
+  })
+
+  it("ask that the mask fits sizes that are open", () => {
+    const node = { op: "Attention", domain, attributes: { num_heads: 2 }, shapes: { 0: ["batch", "length", 8] } }
+    const graph = graphOf(node, [x, w, bias, tensor("i32", [2, 3], [1, 1, 1, 1, 1, 0])])
+    assert.strictEqual(Bind.bind(graph, [[2, 3, 8], [8, 12], [12], [2, 3]]).get("length"), 3)
+    assert.throws(() => Bind.bind(graph, [[2, 4, 8], [8, 12], [12], [2, 3]]), /mask and scores/)
   })
 
   it("hide padded keys, by mask or by length", () => {
