@@ -4,9 +4,9 @@
  *   a lives in steps 0 … 2, b in 1 … 4, c in 3 … 5   ⇒   a at 0, b after a, c at 0 again
  *
  * Greedy (Pisarchyk and Lee 2020, "Efficient Memory Management for Deep Neural Net Inference"): one buffer after another,
- * in a few orders (the largest first, the longest first, …), each into the smallest gap that is free during its life; the
- * smallest plan is kept. The lower bound is the largest sum of buffers that live
- * at once; no plan can need less.
+ * in a few orders (the largest first, the longest first, …), each into the smallest gap that is free during its life. The best
+ * order is then repaired: what lies highest goes first. The smallest plan is kept. The lower bound is the largest sum of buffers
+ * that live at once; no plan can need less.
  */
 import type { Bindings } from "@anneal/ir/Bind"
 import * as Dim from "@anneal/ir/Dim"
@@ -31,6 +31,8 @@ export interface Placement {
 
 export interface MemoryPlan {
   readonly placements: ReadonlyMap<string, Placement>
+  /** What steps need while they run, in the order of `flatten`; undefined: nothing. */
+  readonly scratch: ReadonlyArray<Placement | undefined>
   /** Bytes of the arena. */
   readonly peak: number
   /** Bytes of the buffers that live at once, at the worst step. */
@@ -124,6 +126,8 @@ export interface PlanOptions {
   readonly alignment?: number
   /** Buffers that lie elsewhere (the caller's own memory); they take no place in the arena. */
   readonly elsewhere?: ReadonlySet<string>
+  /** Bytes that a step needs while it runs, and nobody before and after it. Default: none. */
+  readonly scratch?: (step: Step) => number
 }
 
 const overlaps = (a: Life, b: Life): boolean => a.first <= b.last && b.first <= a.last
@@ -132,19 +136,31 @@ const overlaps = (a: Life, b: Life): boolean => a.first <= b.last && b.first <= 
 export const plan = (program: Program, bindings: Bindings, options: PlanOptions = {}): MemoryPlan => {
   const alignment = options.alignment ?? 64
   const rounded = (bytes: number): number => Math.ceil(bytes / alignment) * alignment
-  const wanted = [...lives(program)].flatMap(([id, life]) => {
+  const values = [...lives(program)].flatMap(([id, life]): ReadonlyArray<Wanted> => {
     const buffer = program.buffers.get(id)
     if (buffer === undefined || options.elsewhere?.has(id) === true) return []
     return [{ buffer: id, life, bytes: bytesOf(buffer, bindings) }]
   })
-  const placed = best(wanted, rounded)
-  const steps = flatten(program.steps).length
+  const inOrder = flatten(program.steps)
+  const scratch = inOrder.map((step, place): Wanted | undefined => {
+    const bytes = options.scratch?.(step) ?? 0
+    return bytes === 0 ? undefined : { buffer: `step ${place}`, life: { first: place, last: place }, bytes }
+  })
+  const placed = best([...values, ...scratch.filter((one) => one !== undefined)], rounded)
+  const places = new Map(placed.map(({ wanted, ...one }) => [wanted, one]))
+  const steps = inOrder.length
   const alive = new Array<number>(Math.max(steps, 1)).fill(0)
   for (const { bytes, life } of placed)
     for (let step = life.first; step <= life.last; step++) alive[step] = (alive[step] ?? 0) + bytes
   const lowerBound = Math.max(...alive)
   return {
-    placements: new Map(placed.map((one) => [one.buffer, one])),
+    placements: new Map(
+      values.flatMap((one) => {
+        const place = places.get(one)
+        return place === undefined ? [] : [[one.buffer, place] as const]
+      })
+    ),
+    scratch: scratch.map((one) => (one === undefined ? undefined : places.get(one))),
     peak: placed.reduce((peak, { bytes, offset }) => Math.max(peak, offset + rounded(bytes)), 0),
     lowerBound,
     worst: alive.indexOf(lowerBound),
@@ -165,17 +181,39 @@ const orders: ReadonlyArray<(a: Wanted, b: Wanted) => number> = [
   (a, b) => b.life.last - a.life.last || b.bytes - a.bytes
 ]
 
-/** The smallest of the greedy plans; the first of equals. By address. */
-const best = (wanted: ReadonlyArray<Wanted>, rounded: (bytes: number) => number): ReadonlyArray<Placement> => {
-  let found: { readonly placed: ReadonlyArray<Placement>; readonly peak: number } | undefined
-  for (const order of orders) {
-    const placed: Array<Placement> = []
-    const sorted = [...wanted].sort((a, b) => order(a, b) || (a.buffer < b.buffer ? -1 : 1))
-    for (const one of sorted) placed.push({ ...one, offset: gapFor(one, placed, rounded) })
+type Placed = Placement & { readonly wanted: Wanted }
+
+interface Packing {
+  readonly order: ReadonlyArray<Wanted>
+  readonly placed: ReadonlyArray<Placed>
+  readonly peak: number
+}
+
+/** Pairs of buffers that repairs may look at: some milliseconds. */
+const mostPairs = 2_000_000
+const mostRepairs = 64
+
+/** The smallest of the plans that are tried; the first of equals. By address. */
+const best = (wanted: ReadonlyArray<Wanted>, rounded: (bytes: number) => number): ReadonlyArray<Placed> => {
+  const pack = (order: ReadonlyArray<Wanted>): Packing => {
+    const placed: Array<Placed> = []
+    for (const one of order) placed.push({ ...one, offset: gapFor(one, placed, rounded), wanted: one })
     const peak = placed.reduce((most, { bytes, offset }) => Math.max(most, offset + rounded(bytes)), 0)
-    if (found === undefined || peak < found.peak) found = { placed, peak }
+    return { order, placed, peak }
   }
-  return [...(found?.placed ?? [])].sort((a, b) => a.offset - b.offset)
+  const smaller = (a: Packing, b: Packing): Packing => (b.peak < a.peak ? b : a)
+  let found = orders
+    .map((order) => pack([...wanted].sort((a, b) => order(a, b) || (a.buffer < b.buffer ? -1 : 1))))
+    .reduce(smaller)
+  let last = found
+  const repairs = Math.min(mostRepairs, Math.floor(mostPairs / (wanted.length * wanted.length + 1)))
+  for (let repair = 0; repair < repairs; repair++) {
+    const highest = last.placed.find(({ bytes, offset }) => offset > 0 && offset + rounded(bytes) === last.peak)
+    if (highest === undefined) break
+    last = pack([highest.wanted, ...last.order.filter((one) => one !== highest.wanted)])
+    found = smaller(found, last)
+  }
+  return found.placed.toSorted((a, b) => a.offset - b.offset)
 }
 
 /** The lowest place among the smallest gaps that are free during the buffer's life. */
@@ -207,13 +245,14 @@ export const picture = (
   const lines = Math.max(1, size.lines)
   const height = Math.max(1, plan.peak / lines)
   const rows: Array<string> = []
+  const everything = [...plan.placements.values(), ...plan.scratch.filter((one) => one !== undefined)]
   for (let line = lines - 1; line >= 0; line--) {
     const [low, high] = [line * height, (line + 1) * height]
     let cells = ""
     for (let column = 0; column < columns; column++) {
       const first = Math.floor((column * plan.steps) / columns)
       const last = Math.max(first, Math.ceil(((column + 1) * plan.steps) / columns) - 1)
-      const used = [...plan.placements.values()].some(
+      const used = everything.some(
         ({ bytes, life, offset }) =>
           bytes > 0 && offset < high && offset + bytes > low && overlaps(life, { first, last })
       )

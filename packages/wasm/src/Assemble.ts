@@ -62,10 +62,25 @@ const holdsHost = (pieces: ReadonlyArray<Piece>): boolean =>
 
 const nothing: Bindings = new Map()
 
-/** The arena of a program whose sizes are known: inputs and outputs, and what is prepared, lie elsewhere. */
-export const memoryPlan = (program: Program): MemoryPlan.MemoryPlan => {
-  const elsewhere = new Set([...program.buffers.values()].flatMap(({ id, kind }) => (kind === "arena" ? [] : [id])))
-  return MemoryPlan.plan(program, nothing, { alignment, elsewhere })
+/**
+ * The arena of a program whose sizes are known: its values, inputs and outputs while a run needs them, and the scratch memory
+ * of each step. What is prepared lies elsewhere. Undefined: sizes depend on symbols.
+ */
+export const memoryPlan = (
+  program: Program,
+  kernel: (region: Region) => Pick<Kernel, "scratch">
+): MemoryPlan.MemoryPlan | undefined => {
+  if (program.symbols.length > 0) return undefined
+  const prepared = MemoryPlan.flatten(program.prepare).flatMap(MemoryPlan.touches)
+  const elsewhere = new Set(prepared.map(({ buffer }) => buffer))
+  for (const { id, kind } of program.buffers.values()) if (kind === "prepared") elsewhere.add(id)
+  const scratch = (step: Step): number => {
+    if (step.kind !== "region") return 0
+    const bytes = Dim.evaluate(kernel(step.region).scratch, nothing)
+    if (bytes === undefined) throw new MemoryPlan.UnboundSize(step.region.id, kernel(step.region).scratch)
+    return bytes
+  }
+  return MemoryPlan.plan(program, nothing, { alignment, elsewhere, scratch })
 }
 
 class Assembler {
@@ -77,6 +92,8 @@ class Assembler {
   readonly #table: Global<"i32">
   readonly #arena: Global<"i32">
   readonly #scratch: Global<"i32">
+  /** All bits: the scratch memory of a step lies where the plan has it, counted from `scratch`; none: there. */
+  readonly #overlay: Global<"i32">
   /** The step that runs now: names the region of a trap. */
   readonly #at: Global<"i32">
   readonly #symbols: ReadonlyMap<string, Global<"i32">>
@@ -92,6 +109,8 @@ class Assembler {
   /** Types of the values that the host holds, by name: some are of nodes that lowering made. */
   readonly #held = new Map<string, TensorType>()
   #scratchBytes: Dim.Dim = 0
+  /** Where the scratch memory of a region's step lies in the arena; empty where sizes are not known. */
+  #overlays: ReadonlyMap<Region, number> = new Map()
   #words: number
   #parts = 0
 
@@ -104,6 +123,7 @@ class Assembler {
     this.#table = variable("table", 0)
     this.#arena = variable("arena", 0)
     this.#scratch = variable("scratch", 0)
+    this.#overlay = variable("overlay", 0)
     this.#at = variable("at", -1)
     this.#symbols = new Map(program.symbols.map((name, place) => [name, variable(`symbol_${place}`, 0)]))
     this.#emission = new Emission(this.#module, options.features, this.#symbols)
@@ -111,7 +131,13 @@ class Assembler {
     this.#dispatch = new Dispatch({
       module: this.#module,
       emission: this.#emission,
-      registers: { table: this.#table, arena: this.#arena, scratch: this.#scratch, symbols: this.#symbols },
+      registers: {
+        table: this.#table,
+        arena: this.#arena,
+        scratch: this.#scratch,
+        overlay: this.#overlay,
+        symbols: this.#symbols
+      },
       address: (f, view) => this.#address(f, view),
       word: () => this.#words++
     })
@@ -150,18 +176,15 @@ class Assembler {
 
   /** Lists every buffer. The bytes of the arena, where they are known. */
   #place(): number | null {
-    const { buffers, prepare, symbols } = this.#program
+    const { buffers, steps } = this.#program
     const lives = MemoryPlan.lives(this.#program)
-    const prepared = new Set(
-      MemoryPlan.flatten(prepare)
-        .flatMap(MemoryPlan.touches)
-        .map(({ buffer }) => buffer)
+    const plan = memoryPlan(this.#program, this.#options.kernel)
+    this.#overlays = new Map(
+      MemoryPlan.flatten(steps).flatMap((step, place) => {
+        const own = plan?.scratch[place]
+        return step.kind === "region" && own !== undefined ? [[step.region, own.offset]] : []
+      })
     )
-    const elsewhere = new Set(
-      [...buffers.values()].flatMap(({ id, kind }) => (kind !== "arena" || prepared.has(id) ? [id] : []))
-    )
-    const fixed = symbols.length === 0
-    const plan = fixed ? MemoryPlan.plan(this.#program, nothing, { alignment, elsewhere }) : undefined
     for (const { constant, dtype, id, kind, size } of buffers.values()) {
       const life = lives.get(id) ?? { first: 0, last: -1 }
       const offset = plan?.placements.get(id)?.offset ?? null
@@ -171,7 +194,7 @@ class Assembler {
         kind,
         dtype,
         size,
-        slot: offset === null ? this.#words++ : null,
+        slot: offset === null || kind === "input" || kind === "output" ? this.#words++ : null,
         offset,
         ...life,
         source: constant?.digest ?? null
@@ -221,7 +244,7 @@ class Assembler {
     const { offset: place, slot } = this.#buffers[this.#used(view.buffer)] ?? { offset: 0, slot: null }
     const width = DTypes.slotBytes(view.dtype)
     const base = slot === null ? f.global(this.#arena) : i32.load(f.global(this.#table), 4 * slot)
-    const bytes = Dim.add(Dim.mul(view.offset, width), place ?? 0)
+    const bytes = Dim.add(Dim.mul(view.offset, width), slot === null ? (place ?? 0) : 0)
     return bytes === 0 ? base : i32.add(base, this.#emission.dim(bytes))
   }
 
@@ -302,6 +325,7 @@ class Assembler {
     const kernel = this.#options.kernel(region)
     const { config, cost, name, packed, scratch, units } = kernel
     const slots = packed.map((one) => this.#pack(region, one))
+    const overlay = this.#overlays.get(region) ?? 0
     const key = `${name} ${Key.canonical(config)} ${packed.map(({ layout, read }) => `${read} ${layout}`).join()} ${RegionKey.text(region, this.#program.buffers)}`
     const func = this.#functions.get(key) ?? kernel.emit(this.#emission, `${name}_${this.#functions.size}`)
     this.#functions.set(key, func)
@@ -319,7 +343,9 @@ class Assembler {
         f.run(func, [
           ...views.map((view) => this.#address(f, view)),
           ...slots.map((slot) => i32.load(f.global(this.#table), 4 * slot)),
-          f.global(this.#scratch),
+          overlay === 0
+            ? f.global(this.#scratch)
+            : i32.add(f.global(this.#scratch), i32.and(f.global(this.#overlay), i32.const(overlay))),
           ...[begin, end].flatMap((local) => (local === undefined ? [] : [f.get(local)]))
         ])
       },

@@ -1,6 +1,9 @@
 /**
  * Binding: a program at given sizes in a session's memory: where its inputs, outputs and values lie, and the call that
  * runs it. Nothing here is an Effect, and a run allocates nothing.
+ *
+ * Where a run copies inputs in and outputs out they lie in the arena, no longer than they are needed: a page that is never
+ * touched costs nothing. Whoever binds keeps views of them, and they have memory of their own.
  */
 import type { DType } from "@anneal/ir/DType"
 import * as DTypes from "@anneal/ir/DType"
@@ -67,6 +70,9 @@ export class Arena {
   }
 }
 
+/** `arena`: where values lie, as long as a run needs them; `own`: in memory of their own, which stays as it is. */
+export type PortPlace = "arena" | "own"
+
 /** An input or output in memory. */
 export class Port {
   readonly dtype: DType
@@ -76,20 +82,40 @@ export class Port {
   /** The table's word that holds its address. */
   readonly slot: number
   readonly #heap: Heap
+  /** Where the arena has it now; undefined: it has memory of its own. */
+  readonly #inArena: (() => number) | undefined
   #homes: Array<number> = []
   #address: number
   #view: TypedArray
 
-  constructor(heap: Heap, dtype: DType, shape: ReadonlyArray<number>, slot: number) {
+  constructor(
+    heap: Heap,
+    { dtype, inArena, shape, slot }: Pick<Port, "dtype" | "shape" | "slot"> & { readonly inArena?: () => number }
+  ) {
     this.#heap = heap
     this.dtype = dtype
     this.shape = shape
     this.length = Tensor.size(shape)
     this.bytes = this.length * DTypes.slotBytes(dtype)
     this.slot = slot
-    this.#address = heap.allocate(this.bytes)
-    this.#homes.push(this.#address)
+    this.#inArena = inArena
+    this.#address = inArena === undefined ? this.#allocate() : inArena()
     this.#view = this.#fresh()
+  }
+
+  #allocate(): number {
+    const made = this.#heap.allocate(this.bytes)
+    this.#homes.push(made)
+    return made
+  }
+
+  get isInArena(): boolean {
+    return this.#inArena !== undefined
+  }
+
+  /** Bytes of memory of its own. */
+  get owned(): number {
+    return this.#homes.length * this.bytes
   }
 
   #fresh(): TypedArray {
@@ -115,7 +141,7 @@ export class Port {
 
   /** Back to where it was made. */
   home(): void {
-    const [first] = this.#homes
+    const first = this.#inArena === undefined ? this.#homes[0] : this.#inArena()
     if (first !== undefined) this.lie(first)
   }
 
@@ -123,10 +149,7 @@ export class Port {
   avoid(from: number, to: number): void {
     if (this.#address >= to || this.#address + this.bytes <= from) return
     const other = this.#homes.find((home) => home >= to || home + this.bytes <= from)
-    if (other !== undefined) return this.lie(other)
-    const made = this.#heap.allocate(this.bytes)
-    this.#homes.push(made)
-    this.lie(made)
+    this.lie(other ?? this.#allocate())
   }
 
   release(): void {
@@ -153,38 +176,54 @@ export class Binding {
   readonly #team: Team | undefined
   /** Bytes of scratch memory for one thread. */
   readonly #stride: number
+  /** Whether the scratch memory of each step has its place in the arena. */
+  readonly #overlaid: boolean
   /** By part, where there are threads. */
   readonly #choices: Array<ThreadChoice | undefined> = []
   #words: Int32Array
   #arenaAt = -1
 
-  /** `symbols`: values of the program's free symbols, in the image's order. Throws `HeapFull`. */
-  constructor(heap: Heap, arena: Arena, program: Program, symbols: ReadonlyArray<number>, team?: Team) {
+  /**
+   * `symbols`: values of the program's free symbols, in the image's order. `ports`: where inputs and outputs lie. Throws
+   * `HeapFull`.
+   */
+  constructor(
+    { arena, heap, team }: { readonly heap: Heap; readonly arena: Arena; readonly team?: Team | undefined },
+    program: Program,
+    symbols: ReadonlyArray<number>,
+    ports: PortPlace
+  ) {
     const { image } = program
     this.program = program
     this.symbols = symbols
     this.#heap = heap
     this.#arena = arena
-    const plan = planOf(program, symbols)
+    const plan = planOf(program, symbols, ports)
     this.#offsets = plan.offsets
     this.arenaBytes = plan.peak
     this.#team = team
     this.#stride = Math.ceil(program.scratch(symbols) / alignment) * alignment
-    this.scratchBytes = (team?.threads ?? 1) * this.#stride
+    // One thread has the scratch memory of each step in the arena, where sizes are known.
+    this.#overlaid = image.arena !== null
+    this.scratchBytes = this.#overlaid && team === undefined ? 0 : (team?.threads ?? 1) * this.#stride
     this.#table = heap.allocate(4 * image.words)
+    this.#words = this.#view()
+    this.#fill()
     // Two outputs may be one buffer.
-    const ports = new Map<number, Port>()
+    const known = new Map<number, Port>()
     const port = ({ buffer, dtype, shape }: Image.Place): Port => {
       const slot = image.buffers[buffer]?.slot
       if (slot === null || slot === undefined) throw new Error("a buffer of the caller has no address in the table")
       const extents = shape.map((dim) => Loaded.size(dim, image.symbols)(symbols))
-      const found = ports.get(slot) ?? new Port(heap, dtype, extents, slot)
-      ports.set(slot, found)
-      return found
+      const found = known.get(slot)
+      if (found !== undefined) return found
+      const inArena = ports === "arena" ? () => arena.address + (this.#offsets[buffer] ?? 0) : undefined
+      const made = new Port(heap, { dtype, shape: extents, slot, ...(inArena === undefined ? {} : { inArena }) })
+      known.set(slot, made)
+      return made
     }
     this.inputs = image.inputs.map(port)
     this.outputs = image.outputs.map((operand) => (isPlace(operand) ? port(operand) : undefined))
-    this.#words = this.#fill()
   }
 
   get table(): number {
@@ -195,29 +234,44 @@ export class Binding {
     return this.#arena.address
   }
 
-  /** Of the first thread. */
+  /** Of one thread alone. */
   get scratch(): number {
-    return this.#arena.scratch
+    return this.#overlaid ? this.#arena.address : this.#arena.scratch
   }
 
   /** Everything in the table but the addresses of inputs and outputs, which each run sets. */
-  #fill(): Int32Array {
+  #fill(): void {
     this.#arena.reach(this.arenaBytes, this.scratchBytes)
     const { addresses, image } = this.program
-    const words = new Int32Array(this.#heap.memory.buffer, this.#table, image.words)
+    const words = this.#wordsNow()
     for (const [place, value] of this.symbols.entries()) words[place] = value
     for (const [place, { kind, slot }] of image.buffers.entries())
       if (slot !== null)
         words[slot] = kind === "arena" ? this.#arena.address + (this.#offsets[place] ?? 0) : (addresses[place] ?? 0)
     this.#arenaAt = this.#arena.address
-    return words
+  }
+
+  #view(): Int32Array {
+    return new Int32Array(this.#heap.memory.buffer, this.#table, this.program.image.words)
+  }
+
+  /** The table's words; a memory that has grown has another buffer. */
+  #wordsNow(): Int32Array {
+    if (this.#words.buffer !== this.#heap.memory.buffer) this.#words = this.#view()
+    return this.#words
+  }
+
+  /** Before inputs are written: follows the arena where it has moved. Throws `HeapFull`. */
+  settle(): void {
+    if (this.#arenaAt === this.#arena.address) return
+    this.#fill()
+    for (const output of this.outputs) if (output?.isInArena === true) output.home()
   }
 
   /** Puts the addresses of inputs and outputs into the table, and everything else where it has moved. */
   enter(): void {
-    if (this.#arenaAt !== this.#arena.address || this.#words.buffer !== this.#heap.memory.buffer)
-      this.#words = this.#fill()
-    const words = this.#words
+    this.settle()
+    const words = this.#wordsNow()
     for (const { address, slot } of this.inputs) words[slot] = address
     for (const output of this.outputs) if (output !== undefined) words[output.slot] = output.address
   }
@@ -239,7 +293,7 @@ export class Binding {
     const begin = performance.now()
     if (way === "alone") this.#alone(number)
     else {
-      this.#words.fill(0, this.program.image.meetings)
+      this.#wordsNow().fill(0, this.program.image.meetings)
       const { address: arena, scratch } = this.#arena
       team.run(this.program, number, join, { table: this.#table, arena, scratch, stride: this.#stride })
     }
@@ -251,7 +305,7 @@ export class Binding {
     const warm = warmth.runs < warmingRuns ? warms[number] : undefined
     if (warmth.runs < warmingRuns) warmth.runs++
     const run = warm ?? parts[number]
-    run?.(this.#table, this.#arena.address, this.#arena.scratch)
+    run?.(this.#table, this.#arena.address, this.scratch)
   }
 
   /** Where a view lies, for the host; `sizes`: values of symbols. */
@@ -262,7 +316,7 @@ export class Binding {
     if (entry === undefined) throw new Error(`there is no buffer ${buffer}`)
     const base =
       entry.slot !== null
-        ? (this.#words[entry.slot] ?? 0)
+        ? (this.#wordsNow()[entry.slot] ?? 0)
         : entry.kind === "arena"
           ? this.#arena.address + (entry.offset ?? 0)
           : (addresses[buffer] ?? 0)
@@ -283,11 +337,13 @@ export class Binding {
 const sizeOf = (dim: Image.Place["offset"], names: ReadonlyArray<string>): Size => Loaded.size(dim, names)
 
 /** Where the values lie in the arena. */
-const planOf = ({ bytes, image }: Program, symbols: ReadonlyArray<number>) => {
+const planOf = ({ bytes, image }: Program, symbols: ReadonlyArray<number>, ports: PortPlace) => {
   if (image.arena !== null) return { offsets: image.buffers.map(({ offset }) => offset ?? 0), peak: image.arena }
+  const isPlaced = (kind: Image.Buffer["kind"]): boolean =>
+    kind === "arena" || (ports === "arena" && (kind === "input" || kind === "output"))
   return place(
     image.buffers.map(({ first, kind, last }, index) =>
-      kind === "arena" ? { bytes: bytes[index]?.(symbols) ?? 0, first, last } : { bytes: 0, first: 0, last: -1 }
+      isPlaced(kind) ? { bytes: bytes[index]?.(symbols) ?? 0, first, last } : { bytes: 0, first: 0, last: -1 }
     ),
     alignment
   )

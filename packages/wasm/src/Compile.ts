@@ -407,19 +407,22 @@ const write = (
       if (found === undefined) throw new Error(`nothing was decided for %${region.id}`)
       return found
     }
-    for (const features of flavours) {
-      const kernel = (region: Region): Kernel => {
+    const kernelOf =
+      (features: Features) =>
+      (region: Region): Kernel => {
         const tactic = tacticOf(region)
         const wanted = Tuners.identify(tactic)
         const decidedOn = offers.of(region, one, first).find((other) => Tuners.identify(other) === wanted)
         return kernelFor(offers.of(region, one, features), features, tactic, decidedOn)
       }
+    for (const features of flavours) {
+      const kernel = kernelOf(features)
       units.push({ fixed: point.fixed, features, assembled: Assemble.assemble(program, { features, kernel, packs }) })
     }
     const report = Report.of(decided(program, tacticOf), {
       typical: point.typical,
       choice: (region) => choices.get(offers.key(region, program, first)),
-      memory: program.symbols.length === 0 ? Assemble.memoryPlan(program) : undefined
+      memory: Assemble.memoryPlan(program, kernelOf(first))
     })
     reports.push(Engine.payload(`anneal/report/${variant}/${place}`, "report", Report.encode(report)))
   }

@@ -50,6 +50,8 @@ export interface Registers {
   readonly table: Global<"i32">
   readonly arena: Global<"i32">
   readonly scratch: Global<"i32">
+  /** All bits: the scratch memory of a step lies where the plan has it, counted from `scratch`; none: there. */
+  readonly overlay: Global<"i32">
   /** In the table's order. */
   readonly symbols: ReadonlyMap<string, Global<"i32">>
 }
@@ -82,7 +84,7 @@ export class Dispatch {
       ["i32", "i32", "i32"],
       [],
       (f, params) => {
-        this.#enter(f, params)
+        this.#enter(f, params, -1)
         this.#calls(f, pieces, divisions)
       },
       { export: true }
@@ -100,7 +102,7 @@ export class Dispatch {
       ["i32", "i32", "i32", "i32", "i32", "i32", "i32"],
       [],
       (f, params) => {
-        this.#enter(f, params)
+        this.#enter(f, params, 0)
         const value = (place: number): I32 => f.get({ type: "i32", index: params[place]?.index ?? 0 })
         const [thread, threads, failed, patience] = [value(3), value(4), value(5), value(6)]
         const { registers, word: next } = this.#parts
@@ -142,8 +144,9 @@ export class Dispatch {
   }
 
   /** Takes the session's addresses, and the symbols' values from its table. */
-  #enter(f: FunctionBuilder, params: ReadonlyArray<Local>): void {
+  #enter(f: FunctionBuilder, params: ReadonlyArray<Local>, overlay: -1 | 0): void {
     const { arena, scratch, symbols, table } = this.#parts.registers
+    f.setGlobal(this.#parts.registers.overlay, i32.const(overlay))
     for (const [place, global] of [table, arena, scratch].entries()) {
       const param = params[place]
       if (param !== undefined) f.setGlobal(global, f.get({ type: "i32", index: param.index }))

@@ -3,7 +3,8 @@
  * `program` section of an engine, as JSON; the code is the `module` section beside it.
  *
  * A session's memory: a table of 32-bit words (the values of the free symbols, then the addresses of the buffers that do
- * not lie in the arena at a known distance), an arena for values, and scratch memory for each thread.
+ * not lie in the arena at a known distance), and an arena for values and, where sizes are known, for inputs, outputs and the
+ * scratch memory of each step in turn. Threads, and steps whose sizes are not known, have scratch memory of their own.
  */
 import * as Op from "@anneal/ir/Op"
 import * as Schema from "effect/Schema"
@@ -11,7 +12,7 @@ import * as ImageReader from "./ImageReader.ts"
 import * as Packing from "./Packing.ts"
 
 /** Goes up when the same decisions give other code, or when the executor reads images differently. */
-export const generator = 3
+export const generator = 4
 
 /** Storage. Sizes are in elements, one a slot of the dtype; packed constants are `u8`. */
 export const Buffer = Schema.Struct({
@@ -20,8 +21,9 @@ export const Buffer = Schema.Struct({
   kind: Schema.Literals(["input", "output", "constant", "packed", "prepared", "arena"]),
   dtype: Op.DTypeSchema,
   size: Op.DimSchema,
-  /** Number of its address in the table; null: it lies at `offset` from the arena's begin. */
+  /** Number of its address in the table; null: it lies at `offset`. */
   slot: Schema.NullOr(Schema.Int),
+  /** Bytes from the arena's begin; of an input or output: where a run has it that copies it in or out. */
   offset: Schema.NullOr(Schema.Int),
   /** Steps in which it is in use. */
   first: Schema.Int,

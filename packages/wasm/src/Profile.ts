@@ -72,6 +72,7 @@ export class Meter {
     set("table", this.#binding.table)
     set("arena", this.#binding.arena)
     set("scratch", this.#binding.scratch)
+    set("overlay", -1)
     for (const place of image.symbols.keys()) set(`symbol_${place}`, this.#binding.symbols[place] ?? 0)
   }
 

@@ -15,6 +15,7 @@ import type { Bound, BoundPort, Executable, Prepared, StepProfile } from "@annea
 import { ExecutionError } from "@anneal/runtime/RuntimeError"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
+import type { PortPlace } from "./Binding.ts"
 import { Arena, Binding } from "./Binding.ts"
 import { HeapFull } from "./Heap.ts"
 import * as Host from "./Host.ts"
@@ -110,14 +111,14 @@ export class Running {
         return one.binding
       }
     }
-    const binding = this.bound(shapes)
+    const binding = this.bound(shapes, "arena")
     while (this.#bindings.length >= keptBindings) this.#bindings.shift()?.binding.release()
     this.#bindings.push({ shapes: shapes.map((shape) => [...shape]), binding })
     return binding
   }
 
   /** A binding of one's own. */
-  bound(shapes: ReadonlyArray<ReadonlyArray<number>>): Binding {
+  bound(shapes: ReadonlyArray<ReadonlyArray<number>>, ports: PortPlace): Binding {
     const bindings = Bind.bind(this.#boundary, shapes)
     const unit = this.#units.find(({ fixed }) =>
       Object.entries(fixed).every(([symbol, value]) => bindings.get(symbol) === value)
@@ -129,12 +130,13 @@ export class Running {
       )
     const program = this.#loaded.program(unit)
     const symbols = program.image.symbols.map((name) => bindings.get(name) ?? 0)
-    return new Binding(this.#loaded.heap, this.#arena, program, symbols, this.#team)
+    return new Binding({ heap: this.#loaded.heap, arena: this.#arena, team: this.#team }, program, symbols, ports)
   }
 
   /** Puts the inputs where the code reads them. */
   #give(binding: Binding, inputs: ReadonlyArray<Tensor.Tensor>): void {
     const { memory } = this.#loaded.heap
+    binding.settle()
     for (let place = 0; place < inputs.length; place++) {
       const tensor = inputs[place]
       const port = binding.inputs[place]
@@ -251,7 +253,7 @@ export class Running {
   bind(shapes: ReadonlyArray<ReadonlyArray<number>>): Bound {
     const { engine } = this.#what
     const graph = this.#boundary
-    const binding = this.bound(shapes)
+    const binding = this.bound(shapes, "own")
     const { hosts } = binding.program.image
     if (hosts.length > 0) {
       binding.release()
@@ -320,8 +322,7 @@ export class Running {
   valueBytes(): number {
     let total = this.#arena.bytes
     for (const { inputs, outputs } of [...this.#bindings.map(({ binding }) => binding), ...this.#own]) {
-      for (const { bytes } of inputs) total += bytes
-      for (const output of outputs) total += output?.bytes ?? 0
+      for (const port of new Set([...inputs, ...outputs])) total += port?.owned ?? 0
     }
     return total
   }

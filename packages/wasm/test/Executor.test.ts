@@ -71,6 +71,29 @@ it.effect("takes sizes as they come, and sessions share the weights", () =>
   }).pipe(Effect.provide(layer), Effect.scoped)
 )
 
+it.effect("has inputs and outputs of a run where values lie, and those of a bound program apart", () =>
+  Effect.gen(function* () {
+    for (const n of [1024, Dim.symbol("n")]) {
+      const session = yield* Session.open(engineOf(n))
+      const values = Array.from({ length: 1024 }, (_, i) => i)
+      const { y } = yield* session.run(x(values))
+      expect(y?.data.length).toBe(1024)
+      // x and what is made of it, then that and y in the place of x.
+      expect(session.memoryUse()?.values).toBe(2 * 4096)
+      const bound = yield* session.bind({ x: [1024] })
+      fill(bound.inputs[0]?.data, values)
+      bound.run()
+      const first = [...(bound.outputs[0]?.data ?? [])]
+      expect(first).toEqual([...(y?.data ?? [])])
+      // Neither another run nor its own takes the bound input away, and the bound output stays until the next.
+      yield* session.run(x(values.map(() => 7)))
+      expect([...(bound.outputs[0]?.data ?? [])]).toEqual(first)
+      bound.run()
+      expect([...(bound.outputs[0]?.data ?? [])]).toEqual(first)
+    }
+  }).pipe(Effect.provide(layer), Effect.scoped)
+)
+
 it.effect("names the region of a trap", () =>
   Effect.gen(function* () {
     const session = yield* Session.open(engineOf(2, true))
@@ -96,7 +119,7 @@ it.effect("says how much memory it would need", () =>
   Effect.gen(function* () {
     const session = yield* Session.open(engineOf(Dim.symbol("n")))
     const error = yield* Effect.flip(session.run(x(new Array<number>(100_000).fill(0))))
-    expect(error.message).toContain("400000 bytes were asked for")
+    expect(error.message).toContain("800000 bytes were asked for")
   }).pipe(
     Effect.provide(Executor.layer({ memoryLimit: 300_000 }).pipe(Layer.provide(Reference.layer()))),
     Effect.scoped

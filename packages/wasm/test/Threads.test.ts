@@ -110,6 +110,7 @@ const overwriting = (): { readonly bytes: Uint8Array; readonly words: number } =
     table: variable("table"),
     arena: variable("arena"),
     scratch: variable("scratch"),
+    overlay: variable("overlay"),
     symbols: new Map()
   }
   variable("at")
