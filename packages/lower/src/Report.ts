@@ -8,13 +8,15 @@ import * as Dim from "@anneal/ir/Dim"
 import * as Graphs from "@anneal/ir/Graph"
 import type { Node } from "@anneal/ir/Graph"
 import * as Op from "@anneal/ir/Op"
-import type { Choice } from "@anneal/pipeline/Tuner"
+import type { Candidate, Choice } from "@anneal/pipeline/Tuner"
+import * as Tuners from "@anneal/pipeline/Tuner"
 import * as Schema from "effect/Schema"
 import * as Footprint from "./Footprint.ts"
 import * as MemoryPlan from "./MemoryPlan.ts"
 import type { Program, Step } from "./Program.ts"
 import type { Region } from "./Region.ts"
 import * as Regions from "./Region.ts"
+import type { View } from "./View.ts"
 
 export const RegionEntry = Schema.Struct({
   /** Unique in the program; steps of the executor have the same. */
@@ -35,6 +37,8 @@ export const RegionEntry = Schema.Struct({
   offered: Schema.Int,
   /** Predicted nanoseconds. */
   predicted: Schema.NullOr(Schema.Finite),
+  /** The one of the others that is predicted to be the fastest. */
+  next: Schema.optionalKey(Schema.Struct({ kernel: Schema.String, config: Schema.Json, predicted: Schema.Finite })),
   /** As in `Footprint`. */
   operations: Op.DimSchema,
   bytes: Op.DimSchema
@@ -94,6 +98,20 @@ export interface Options {
 const pathOf = ({ lineage, outputs }: Node): string =>
   lineage.sources.length > 0 ? lineage.sources.join(" + ") : `%${outputs[0]?.id ?? ""}`
 
+/** Of the kernels that were not chosen, the one that is predicted to be the fastest. */
+const nextOf = (candidates: ReadonlyArray<Candidate>, chosen: Candidate): Pick<RegionEntry, "next"> => {
+  const wanted = Tuners.identify(chosen)
+  const [next] = candidates.filter((one) => Tuners.identify(one) !== wanted).toSorted(Tuners.byPrediction)
+  return next?.cost === undefined ? {} : { next: { kernel: next.name, config: next.config, predicted: next.cost } }
+}
+
+/** The shape of a value as the graph has it: of convolutions, groups and their channels are one axis. */
+const shapeOf = (region: Region, { shape }: View): ReadonlyArray<Dim.Dim> => {
+  if (region.kind !== "convolution" || shape.length !== region.out.length + 3) return shape
+  const [batch = 1, groups = 1, channels = 1, ...spatial] = shape
+  return [batch, Dim.mul(groups, channels), ...spatial]
+}
+
 const regionEntry = (
   step: Extract<Step, { readonly kind: "region" }>,
   prepared: boolean,
@@ -105,7 +123,7 @@ const regionEntry = (
   return {
     id: region.id,
     kind: region.kind,
-    shape: first === undefined ? "" : `${first.dtype}[${first.shape.map(Dim.format).join(", ")}]`,
+    shape: first === undefined ? "" : `${first.dtype}[${shapeOf(region, first).map(Dim.format).join(", ")}]`,
     members: region.members.map((node) => ({ op: node.op.name, node: pathOf(node) })),
     prepared,
     key: found?.key ?? "",
@@ -113,6 +131,7 @@ const regionEntry = (
     config: tactic.config,
     offered: found?.candidates.length ?? 1,
     predicted: tactic.cost ?? null,
+    ...nextOf(found?.candidates ?? [], tactic),
     ...Footprint.of(region)
   }
 }

@@ -95,9 +95,12 @@ export const assign = (scope: Scope, grouping: Grouping, memory: ReadonlySet<str
     const group = grouping.groupOf(root)
     if (group === undefined) return undefined
     const liked = wanted.layout(root, settle)
-    const prepared = group.prepared
-    const view = liked === undefined ? undefined : wanted.allocate(root, prepared, liked)
-    const place = mayWrite(group, root, view) ? view : wanted.allocate(root, prepared)
+    const chain = group.places.get(root)?.chain
+    const rowMajor = Groups.probe(scope.typeOf(root).shape)
+    // Row-major cannot always be said over the group's domain; the domain's own order can.
+    const own = chain === undefined ? undefined : Movement.apply(chain, Groups.probe(group.domain))
+    const layout = [liked, rowMajor, own].find((one) => mayWrite(group, root, one))
+    const place = wanted.allocate(root, group.prepared, layout === rowMajor ? undefined : layout)
     places.set(root, place)
     return place
   }
