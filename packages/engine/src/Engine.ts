@@ -182,8 +182,9 @@ const readManifest = ({ dataBegin, metadata }: Safetensors.Header, file: string)
       "this is a safetensors file, but it has no engine manifest",
       "Build an engine with anneal build"
     )
-  const version = versionOf(text)
-  if (version !== undefined && version !== Manifests.formatVersion)
+  const json = jsonOf(text, (detail) => refuse("BadHeader", file, place, detail))
+  const version = typeof json === "object" && json !== null && "format" in json ? json.format : undefined
+  if (typeof version === "number" && version !== Manifests.formatVersion)
     return refuse(
       "UnsupportedVersion",
       file,
@@ -192,20 +193,17 @@ const readManifest = ({ dataBegin, metadata }: Safetensors.Header, file: string)
       version > Manifests.formatVersion ? "Update anneal, or rebuild the engine with this one" : "Rebuild the engine"
     )
   try {
-    return Manifests.parse(text)
+    return Manifests.read(json)
   } catch (cause) {
     return refuse("BadHeader", file, place, cause instanceof Error ? cause.message : String(cause))
   }
 }
 
-/** The version alone, so that a newer manifest is refused for its version and not for its fields. */
-const versionOf = (text: string): number | undefined => {
+const jsonOf = (text: string, bad: (detail: string) => never): unknown => {
   try {
-    const value: unknown = JSON.parse(text)
-    const found = typeof value === "object" && value !== null && "format" in value ? value.format : undefined
-    return typeof found === "number" ? found : undefined
-  } catch {
-    return undefined
+    return JSON.parse(text)
+  } catch (cause) {
+    return bad(cause instanceof Error ? cause.message : String(cause))
   }
 }
 
@@ -230,8 +228,8 @@ export const boundaryOf = ({ manifest }: Engine, variant: Variant): Graph => ({
   constants: new Map(),
   nodes: [],
   constraints: variant.constraints.map(({ left, right, what }) => ({
-    left: Dim.parse(left),
-    right: Dim.parse(right),
+    left: Dim.parseCanonical(left),
+    right: Dim.parseCanonical(right),
     what
   })),
   aliases: manifest.aliases

@@ -174,11 +174,10 @@ export const print = (manifest: Manifest): string =>
 const codec = Schema.toCodecJson(Manifest)
 
 /**
- * Throws a `SchemaError` that lists what is wrong with what an engine is run by; the rest is decoded when it is asked for,
+ * The manifest that its text says, as JSON. Throws a `SchemaError` that lists what is wrong with what an engine is run by; the rest is decoded when it is asked for,
  * and throws then: opening an engine is a matter of milliseconds.
  */
-export const parse = (text: string): Manifest => {
-  const json: unknown = JSON.parse(text)
+export const read = (json: unknown): Manifest => {
   const essentials = Essentials.read(json)
   // Whatever it is, the schema says it better.
   if (essentials === undefined) return Schema.decodeUnknownSync(codec)(json, { errors: "all" })

@@ -67,19 +67,27 @@ export interface Layout {
   readonly byteLength: number
 }
 
+/** An entry of the header, as JSON. Offsets count from the first byte behind the header. */
+const entryText = (name: string, kind: DType, shape: ReadonlyArray<number>, begin: number, end: number): string => {
+  const dtype = kind === "i4" || kind === "u4" ? names.u8 : names[kind]
+  return `${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, end] })}`
+}
+
+const headerText = (metadata: Readonly<Record<string, string>>, entries: ReadonlyArray<string>): string =>
+  `{${[`"__metadata__":${JSON.stringify(metadata)}`, ...entries].join(",")}}`
+
 const aligned = (offset: number): number => Math.ceil(offset / alignment) * alignment
 
 /** Puts the parts in order, with padding between them. Deterministic. Names must be unique; checked by the reader. */
 export const layout = (parts: ReadonlyArray<Part>, metadata: Readonly<Record<string, string>>): Layout => {
   const placed: Array<Part> = []
-  const entries: Array<string> = [`"__metadata__":${JSON.stringify(metadata)}`]
+  const entries: Array<string> = []
   let offset = 0
   const place = (part: Part): void => {
     const packed = part.dtype === "i4" || part.dtype === "u4"
-    const dtype = part.dtype === "i4" || part.dtype === "u4" ? names.u8 : names[part.dtype]
     const shape = packed ? [part.byteLength] : part.shape
     const end = offset + part.byteLength
-    entries.push(`${JSON.stringify(part.name)}:${JSON.stringify({ dtype, shape, data_offsets: [offset, end] })}`)
+    entries.push(entryText(part.name, part.dtype, shape, offset, end))
     placed.push(part)
     offset = end
   }
@@ -89,7 +97,7 @@ export const layout = (parts: ReadonlyArray<Part>, metadata: Readonly<Record<str
     if (gap > 0) place(padding(paddings++, gap))
     place(part)
   }
-  const json = new TextEncoder().encode(`{${entries.join(",")}}`)
+  const json = new TextEncoder().encode(headerText(metadata, entries))
   const headerEnd = aligned(8 + json.length)
   const header = new Uint8Array(headerEnd).fill(0x20)
   new DataView(header.buffer).setBigUint64(0, BigInt(headerEnd - 8), true)
@@ -162,9 +170,6 @@ export const parseHeader = (start: Uint8Array, fileBytes: number, file: string):
   const text = decode(start.subarray(8, dataBegin), bad)
   if (!text.startsWith("{")) return bad("the header does not start with {")
   const json = parseJson(text, bad)
-  // What is written again as it was has each name once; walking the text is for others' files.
-  const twice = JSON.stringify(json) === text.trimEnd() ? undefined : duplicateKey(text)
-  if (twice !== undefined) return bad(`the name ${JSON.stringify(twice)} is there twice`)
   const metadata: Record<string, string> = {}
   const entries: Array<Entry> = []
   for (const [name, value] of Object.entries(json)) {
@@ -174,6 +179,15 @@ export const parseHeader = (start: Uint8Array, fileBytes: number, file: string):
     } else entries.push(readEntry(name, value, dataBegin, fileBytes, file))
   }
   entries.sort((a, b) => a.begin - b.begin || a.end - b.end)
+  // What is written again as it was has each name once; walking the text is for others' files.
+  const again = headerText(
+    metadata,
+    entries.map(({ begin, dtype, end, name, shape }) =>
+      entryText(name, dtype, shape, begin - dataBegin, end - dataBegin)
+    )
+  )
+  const twice = again === text.trimEnd() ? undefined : duplicateKey(text)
+  if (twice !== undefined) return bad(`the name ${JSON.stringify(twice)} is there twice`)
   checkCover(entries, dataBegin, fileBytes, file)
   return { metadata, entries, dataBegin }
 }

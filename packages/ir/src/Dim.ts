@@ -29,7 +29,7 @@ import {
 export { bounds, type Interval, type Ranges } from "./internal/DimBounds.ts"
 export { ceilDiv, floorDiv, max, min, mod } from "./internal/DimDivision.ts"
 export { add, compare, mul, neg, sub, SymbolicDim, type Dim } from "./internal/DimPolynomial.ts"
-export { format, parse } from "./internal/DimText.ts"
+export { format, parse, parseCanonical } from "./internal/DimText.ts"
 
 /** The dim that is the size called `name`. Throws RangeError on an empty name. */
 export const symbol = (name: string): Dim => {

@@ -303,6 +303,19 @@ describe("laws on random dims", () => {
     }
   })
 
+  it("reads canonical text as it stands, and other text with the right values", () => {
+    for (const { dim } of cases) {
+      // A blank, so that what was written before is not remembered.
+      const read = Dim.parseCanonical(` ${Dim.format(dim)}`)
+      assert.strictEqual(Dim.format(read), Dim.format(dim))
+      for (const values of assignments(random))
+        assert.strictEqual(Dim.evaluate(read, values), Dim.evaluate(dim, values))
+    }
+    const other = Dim.parseCanonical("floor(4*a/2) + max(a, a+1) + mod(7, 4)")
+    assert.strictEqual(Dim.evaluate(other, new Map([["a", 5]])), 10 + 6 + 3)
+    assert.throws(() => Dim.parseCanonical("floor(a/0)"), /divisor/)
+  })
+
   it("bounds contain the value", () => {
     const ranges: Dim.Ranges = new Map(names.map((name, index) => [name, { min: index, max: 9 }]))
     for (const { dim } of cases) {
