@@ -148,6 +148,9 @@ class Assembler {
     const arena = this.#place()
     // A step's function comes before what calls it.
     const preparing = this.#pieces(prepare)
+    // What is prepared has no free sizes; what runs may have some that no number stands for.
+    const prepares = Dim.isStatic(this.#scratchBytes) ? this.#scratchBytes : undefined
+    if (prepares === undefined) throw new Error("what is prepared has a size that only a run knows")
     const running = this.#pieces(steps)
     if (holdsHost(preparing)) throw new Error("what is prepared cannot be left to the host")
     if (preparing.length > 0) this.#dispatch.part("prepare", preparing)
@@ -167,7 +170,7 @@ class Assembler {
       outputs: outputs.map((view) => this.#operandOf(view)),
       hosts: this.#hosts,
       steps: this.#steps,
-      prepares: preparing.length > 0
+      prepares: preparing.length > 0 ? prepares : null
     }
     return { image, module: this.#module.toBytes(), packed: [...this.#packed.values()] }
   }

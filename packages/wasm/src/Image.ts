@@ -125,8 +125,8 @@ export const Image = Schema.Struct({
   hosts: Schema.Array(HostStep),
   /** Steps of generated code, in order of their numbers. */
   steps: Schema.Array(Step),
-  /** Whether `prepare` is to be called once after loading. */
-  prepares: Schema.Boolean
+  /** Bytes of scratch memory for `prepare`, which is to be called once after loading; null: there is none. */
+  prepares: Schema.NullOr(Schema.Int)
 })
 export type Image = typeof Image.Type
 

@@ -171,7 +171,7 @@ export const image = (bytes: Uint8Array): Image.Image => {
     get steps() {
       return (steps ??= list(one["steps"], step))
     },
-    prepares: flag(one["prepares"])
+    prepares: orNull(one["prepares"], integer)
   }
 }
 

@@ -138,7 +138,7 @@ export class Loaded {
       scratch: size(image.scratch, names),
       addresses
     }
-    if (image.prepares) this.#prepare(program)
+    if (image.prepares !== null) this.#prepare(program, image.prepares)
     return program
   }
 
@@ -148,7 +148,7 @@ export class Loaded {
   }
 
   /** Computes what depends on constants alone. What only this needs lies where values will lie later. */
-  #prepare({ addresses, bytes, image, instance, scratch }: Program): void {
+  #prepare({ addresses, bytes, image, instance }: Program, scratch: number): void {
     const prepare = instance.exports["prepare"]
     if (typeof prepare !== "function") throw new Error("there is nothing to prepare with")
     const passing: Array<number> = []
@@ -158,8 +158,7 @@ export class Loaded {
       return address
     }
     const table = borrow(4 * image.words)
-    // What is prepared has no free sizes.
-    const own = borrow(scratch(image.symbols.map(() => 0)))
+    const own = borrow(scratch)
     const places = image.buffers.map((buffer, place) =>
       isPassing(buffer) ? borrow(bytes[place]?.([]) ?? 0) : (addresses[place] ?? 0)
     )
