@@ -5,8 +5,9 @@
  *   tiles of the input → Bᵀ d B → products with transformed weights, one matrix product for each place in the tile →
  *   Aᵀ … A → epilogue
  *
- * A unit is some rows of tiles: its transformed input lies in scratch memory as [tile][place][channel], the products of one
- * panel of output channels as [tile][place][NR]. Weights are transformed when they are packed.
+ * A unit is some rows of tiles and some panels of output channels: its transformed input lies in scratch memory as
+ * [tile][place][channel], the products of one panel as [tile][place][NR]. Weights are transformed when they are packed; where they
+ * do not fit the second cache, rows are as many as can be, so that they are read few times, and panels are what threads share.
  */
 import * as Dim from "@anneal/ir/Dim"
 import * as Tensor from "@anneal/ir/Tensor"
@@ -39,13 +40,14 @@ import type { Context, InputStrides, OutputPlace, Shape, TileAxis } from "./Wino
 import {
   blocksOf,
   copyOf,
-  inputBytes as transformedBytes,
+  inputBytes as tileBytes,
   inputTransforms,
   isBlockedAlongX,
   nrOf,
   outputTransforms,
   panelProducts,
   panelsOf,
+  partsOf,
   productTileBytes,
   tilesOf
 } from "./WinogradTiles.ts"
@@ -121,13 +123,14 @@ const align = (bytes: number): number => Math.ceil(bytes / 64) * 64
 
 const scratchOf = (shape: Shape, copy: ReadonlyArray<StagedAxis> | undefined, group: number): Scratch => ({
   staged: copy === undefined ? 0 : align(Number(stagedBytes(copy))),
-  input: align(transformedBytes(shape).all),
+  input: align(tileBytes(shape).all),
   products: align(tilesOf(shape) * productTileBytes(shape)),
   half: align(shape.y.filter.size * Math.max(shape.x.filter.size, shape.x.filter.reach) * group * 16),
   memory: GemmEpilogue.needsMemory(shape.region.epilogue, true) ? shape.x.filter.m * group * 16 : 0
 })
 
-const unitsOf = (shape: Shape): Dim.Dim => Dim.product([shape.region.batch, shape.region.groups, blocksOf(shape)])
+const unitsOf = (shape: Shape): Dim.Dim =>
+  Dim.product([shape.region.batch, shape.region.groups, blocksOf(shape), partsOf(shape)])
 
 const emitWinograd = (emission: Emission, name: string, shape: Shape, group: number): Func => {
   const { channels, outChannels, places, region, x, y } = shape
@@ -137,7 +140,7 @@ const emitWinograd = (emission: Emission, name: string, shape: Shape, group: num
   const copy = copyOf(shape)
   const bytes = scratchOf(shape, copy, group)
   const nr = nrOf(shape)
-  const panels = panelsOf(shape)
+  const [panels, parts] = [panelsOf(shape), partsOf(shape)]
   return unitLoop(emission, name, parameters, unitsOf(shape), (f) => {
     const parameter = (index: number): Local<"i32"> => ({ type: "i32", index })
     const size = (dim: Dim.Dim): Size => (typeof dim === "number" ? dim : f.let(emission.dim(dim)))
@@ -183,6 +186,7 @@ const emitWinograd = (emission: Emission, name: string, shape: Shape, group: num
         f.set(rest, i32.div_u(f.get(rest), i32.const(count)))
         return f.get(index)
       }
+      const part = f.get(f.let(taken(parts)))
       const block = taken(blocks)
       const group1 = taken(groups)
       const batch = f.get(rest)
@@ -205,22 +209,35 @@ const emitWinograd = (emission: Emission, name: string, shape: Shape, group: num
             : f.let(i32.mul(f.get(count), i32.const(x.tiles)))
       const firstOut = f.get(f.let(i32.mul(firstTile, i32.const(blocked.filter.m))))
       const firstIn = f.get(f.let(i32.mul(firstTile, i32.const(blocked.filter.step))))
-      const source = f.let(offsetBy(f, offsetBy(f, f.get(parameter(0)), batch, batchBytes), group1, groupBytes))
-      if (copy !== undefined) {
-        emitStage(
-          f,
-          emission,
-          copy,
-          { axis: firstSpatial + (blocked.axis ?? 0), begin: firstIn },
-          f.get(source),
-          f.get(scratch)
-        )
-        f.set(source, f.get(scratch))
-      } else f.set(source, offsetBy(f, f.get(source), firstIn, isX ? strides.x : strides.y))
-      inputTransforms(context, source, strides, rows, columns)
+      const transform = (): void => {
+        const source = f.let(offsetBy(f, offsetBy(f, f.get(parameter(0)), batch, batchBytes), group1, groupBytes))
+        if (copy !== undefined) {
+          emitStage(
+            f,
+            emission,
+            copy,
+            { axis: firstSpatial + (blocked.axis ?? 0), begin: firstIn },
+            f.get(source),
+            f.get(scratch)
+          )
+          f.set(source, f.get(scratch))
+        } else f.set(source, offsetBy(f, f.get(source), firstIn, isX ? strides.x : strides.y))
+        inputTransforms(context, source, strides, rows, columns)
+      }
+      // What the unit before has transformed serves all parts.
+      if (parts === 1) transform()
+      else f.if(i32.or(i32.eq(f.get(unit), f.get(parameter(parameters - 2))), i32.eqz(part)), transform)
+      const firstPanel = f.get(f.let(i32.mul(part, i32.const(shape.panels))))
+      const panelBytes = places * channels * nr * 4
       const weights = f.let(
-        offsetBy(f, f.get(parameter(2 + views.length)), group1, panels * places * channels * nr * 4)
+        offsetBy(
+          f,
+          offsetBy(f, f.get(parameter(2 + views.length)), group1, panels * panelBytes),
+          firstPanel,
+          panelBytes
+        )
       )
+      const firstChannel = f.get(f.let(i32.mul(firstPanel, i32.const(nr))))
       const pointers = views.map((_, view) => {
         const own = viewBytes[view]
         let pointer: I32 = f.get(parameter(2 + view))
@@ -228,10 +245,11 @@ const emitWinograd = (emission: Emission, name: string, shape: Shape, group: num
           pointer = offsetBy(f, pointer, batch, own.batch)
           pointer = offsetBy(f, pointer, group1, own.group)
           pointer = offsetBy(f, pointer, firstOut, isX ? own.x : own.y)
+          pointer = offsetBy(f, pointer, firstChannel, own.channel)
         }
         return f.let(pointer)
       })
-      const channel = f.let(i32.const(0))
+      const channel = f.let(firstChannel)
       const panel = (width: number): void => {
         panelProducts(context, registers, weights, tiles)
         const place: OutputPlace = {
@@ -248,13 +266,17 @@ const emitWinograd = (emission: Emission, name: string, shape: Shape, group: num
         outputTransforms(context, code, memory, place, width, rows, columns)
       }
       const whole = Math.floor(outChannels / nr)
-      f.range(0, whole, 1, () => {
+      const end = f.let(i32.add(firstPanel, i32.const(shape.panels)))
+      if (parts * shape.panels > whole) f.if(i32.gt_s(f.get(end), i32.const(whole)), () => f.set(end, i32.const(whole)))
+      f.range(firstPanel, f.get(end), 1, () => {
         panel(nr)
-        f.set(weights, i32.add(f.get(weights), i32.const(places * channels * nr * 4)))
+        f.set(weights, i32.add(f.get(weights), i32.const(panelBytes)))
         pointers.forEach((pointer, view) => advance(f, pointer, nr, viewBytes[view]?.channel ?? 0))
         f.set(channel, i32.add(f.get(channel), i32.const(nr)))
       })
-      if (outChannels % nr > 0) panel(outChannels % nr)
+      const tail = outChannels % nr
+      if (tail > 0 && parts === 1) panel(tail)
+      else if (tail > 0) f.if(i32.eq(part, i32.const(parts - 1)), () => panel(tail))
     }
   })
 }
@@ -287,18 +309,24 @@ const costOf = (shape: Shape, batch: number, features: Features, group: number):
       cycles + count * (channels * cyclesOfStep({ ...tile, rows: size }, features) + 9 + size * tile.vectors * 0.8),
     0
   )
-  const product = Math.max(
-    blocks * panelsOf(shape) * places * products,
-    (blocks * places * channels * outChannels * 4) / bytesPerCycle(places * channels * outChannels * 4)
-  )
+  const multiplied = blocks * panelsOf(shape) * places * products
+  const weightBytes = places * channels * outChannels * 4
+  const streamed = (blocks * weightBytes) / bytesPerCycle(weightBytes)
+  // Nothing is computed while weights come from beyond the second cache.
+  const product = isHeavy(weightBytes) ? multiplied + streamed : Math.max(multiplied, streamed)
   const copies = copyOf(shape) === undefined ? 0 : blocks * scratchOf(shape, copyOf(shape), group).staged * 0.12
   return (
     callNanoseconds + batch * region.groups * (input + output + product + copies + blocks * 40) * nanosecondsPerCycle
   )
 }
 
+/** Whether transformed weights of so many bytes are not in the second cache when the next rows of tiles need them. */
+const isHeavy = (bytes: number): boolean => bytes > 700_000
+
 /** Of the products, for the size of units. */
 const flopsPerNanosecond = 50
+/** Transformed input of a unit, by whether the weights leave the second cache to it. */
+const transformedBytes = { light: 400_000, heavy: 800_000 } as const
 /** Tiles of a unit at least, so that each weight is used for that many. */
 const leastTiles = 12
 /** Errors of more than this much more than a direct sum's are not offered. */
@@ -350,17 +378,25 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
     const isX = y.axis === undefined
     const perRow = isX ? 1 : x.tiles
     const along = isX ? x.tiles : y.tiles
-    // Transformed input of 400 KiB, and some units to share, but few and not small: each reads all the weights.
-    const cached = Math.max(1, Math.floor(400_000 / (perRow * places * channels * 4)))
     const flops = 2 * batch * groups * x.tiles * y.tiles * places * channels * outChannels
     const wanted = Math.ceil(wantedUnits(flops / flopsPerNanosecond, 8) / (batch * groups))
+    const heavy = isHeavy(places * channels * outChannels * 4)
+    const cached = Math.max(
+      1,
+      Math.floor(transformedBytes[heavy ? "heavy" : "light"] / (perRow * places * channels * 4))
+    )
+    // Some units to share, but few and not small: each reads all the weights.
     const least = Math.ceil(leastTiles / perRow)
-    const atMost = Math.max(1, Math.min(cached, Math.max(least, Math.ceil(along / wanted))))
+    const share = heavy ? along : Math.max(least, Math.ceil(along / wanted))
+    const atMost = Math.max(1, Math.min(cached, share))
     const rows = Math.min(cached, unitSize(along, Math.ceil(along / atMost)))
     const ranked = distinct(tilesFor(rows * perRow, outChannels, features), rows * perRow)
       .filter(({ vectors }) => !features.wide || vectors % 2 === 0)
       .map((tile) => {
-        const shape: Shape = { region, y, x, channels, outChannels, places, tile, rows }
+        const across = Math.ceil(outChannels / (tile.vectors * 4))
+        const parts = heavy ? Math.max(1, Math.round(wanted / Math.ceil(along / rows))) : 1
+        const panels = unitSize(across, parts)
+        const shape: Shape = { region, y, x, channels, outChannels, places, tile, rows, panels }
         const group = features.wide && channels % 8 === 0 && tile.vectors % 2 === 0 ? 2 : 1
         const { half, input: transformed, memory, products, staged } = scratchOf(shape, copyOf(shape), group)
         const kernel: Kernel = {
@@ -372,7 +408,8 @@ export const candidates = (region: Region, typical: TypicalSizes, features: Feat
             mr: tile.rows,
             nr: tile.vectors * 4,
             phases: tile.phases,
-            rows
+            rows,
+            panels
           },
           cost: costOf(shape, batch, features, group),
           packed: [packWeights(shape)],

@@ -41,6 +41,8 @@ export interface Shape {
   readonly tile: Tile
   /** Rows of tiles in a unit; tiles along x where there is no y. */
   readonly rows: number
+  /** Panels of output channels in a unit. */
+  readonly panels: number
 }
 
 export const nrOf = ({ tile }: Shape): number => tile.vectors * 4
@@ -52,6 +54,8 @@ export const tileColumns = (shape: Shape): number => (isBlockedAlongX(shape) ? s
 export const tilesOf = (shape: Shape): number => tileRows(shape) * tileColumns(shape)
 export const blocksOf = (shape: Shape): number =>
   Math.ceil((isBlockedAlongX(shape) ? shape.x.tiles : shape.y.tiles) / shape.rows)
+/** Units that share their input tiles: each does some of the panels. */
+export const partsOf = (shape: Shape): number => Math.ceil(panelsOf(shape) / shape.panels)
 
 /** Bytes from one tile to the next; not a multiple of a page, whose lines would share a place in the cache. */
 const apart = (bytes: number): number => (bytes % 1024 === 0 ? bytes + 64 : bytes)

@@ -72,6 +72,22 @@ describe("ConvWinograd", () => {
     }
   })
 
+  it("reads weights beyond the second cache few times: threads share panels of channels", () => {
+    const one: Case = { channels: 64, outChannels: 90, size: [14, 13], kernel: [3, 3], pads: [1, 1] }
+    const heavy = candidates(convolution(one), new Map(), relaxed).filter(
+      ({ packed: [weights] }) => (weights?.bytes ?? 0) > 700_000
+    )
+    expect(heavy.length).toBeGreaterThan(0)
+    for (const { config, units } of heavy) {
+      const tile = typeof config === "object" && config !== null && "tile" in config ? config.tile : undefined
+      const down = Array.isArray(tile) ? Math.ceil(14 / Number(tile[0])) : 0
+      // All rows of tiles in a unit, of which there are several.
+      expect(config).toHaveProperty("rows", down)
+      expect(units).toBeGreaterThan(1)
+    }
+    for (const batch of [1, 2]) run({ ...one, batch })
+  })
+
   it("takes a symbolic batch", () => {
     const one = { batch: Dim.symbol("batch"), channels: 8, outChannels: 8, size: [8, 8], kernel: [3, 3], pads: [1, 1] }
     run(one, new Map([["batch", 3]]), new Map([["batch", 1]]))
