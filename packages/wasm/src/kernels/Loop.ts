@@ -51,7 +51,10 @@ export const candidates = (given: Region, typical: TypicalSizes, features: Featu
   ]
 }
 
-/** The axes that indices name must stay; the others merge where they can. The first result's order is followed. */
+/**
+ * The axes that indices name must stay; the others merge where they can. The first result's order is followed, but a row of
+ * less than a vector is no row: the colours of an image go around its columns.
+ */
 const axesOf = (region: Loop, typical: TypicalSizes): ReadonlyArray<LoopAxes.Axis> => {
   const { domain, operands, results } = region
   const kept = new Set(
@@ -61,7 +64,16 @@ const axesOf = (region: Loop, typical: TypicalSizes): ReadonlyArray<LoopAxes.Axi
   const first = operands.length
   const all = LoopAxes.ofViews(domain, views)
   const order = [...results.map((_, result) => first + result), ...operands.map((_, operand) => operand)]
-  return LoopAxes.collapse(LoopAxes.ordered(all, order, typical), kept)
+  return withLongRows(LoopAxes.collapse(LoopAxes.ordered(all, order, typical), kept), operands.length)
+}
+
+const isShort = ({ extent }: LoopAxes.Axis): boolean => typeof extent === "number" && extent < 4
+
+const withLongRows = (axes: ReadonlyArray<LoopAxes.Axis>, operands: number): ReadonlyArray<LoopAxes.Axis> => {
+  const [around, inner] = axes.slice(-2)
+  if (around === undefined || inner === undefined || !isShort(inner) || isShort(around)) return axes
+  if (!around.strides.slice(0, operands).includes(1)) return axes
+  return [...axes.slice(0, -2), inner, around]
 }
 
 const vectorKernel = (

@@ -110,6 +110,28 @@ describe("Loop", () => {
     check(loop([size, 3], [x], [{ view: transposed, value: Scalars.load(0, "f32") }]), buffers, symbols)
   })
 
+  it.each([1, 3, 4, 6, 33])("goes along an image's columns where its colours are neighbours, %i of them", (width) => {
+    const r = RandomRegion.random(width)
+    const domain = [2, 5, width, 3]
+    const count = 2 * 5 * width * 3
+    const planes = View.transpose(View.contiguous("x", "f32", [2, 3, 5, width]), [0, 2, 3, 1])
+    const colours = View.contiguous("y", "u8", domain)
+    const buffers: Buffers = new Map([
+      ["x", { dtype: "f32", data: RandomRegion.elements(r, "f32", count) }],
+      ["y", { dtype: "u8", data: new Uint8Array(count) }],
+      ["z", { dtype: "f32", data: RandomRegion.elements(r, "f32", count) }]
+    ])
+    const limit = (op: "min" | "max", x: Scalar, to: number): Scalar =>
+      Scalars.binary(op, x, Scalars.constant("f32", to))
+    const steps = Scalars.unary("round", Scalars.binary("div", Scalars.load(0, "f32"), Scalars.constant("f32", 0.0625)))
+    const bytes = Scalars.cast(limit("min", limit("max", steps, 0), 255), "u8")
+    check(loop(domain, [planes], [{ view: colours, value: bytes }]), buffers)
+    // In the place of an operand that lies as the result does.
+    const own = View.contiguous("z", "f32", domain)
+    const sum = Scalars.binary("add", Scalars.load(0, "f32"), Scalars.load(1, "f32"))
+    check(loop(domain, [planes, own], [{ view: own, value: sum }]), buffers)
+  })
+
   it.each(["i64", "i32"] as const)("gathers rows and elements by %s indices", (dtype) => {
     const r = RandomRegion.random(7)
     const [rows, width, count] = [10, 9, 6]
