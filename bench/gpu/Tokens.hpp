@@ -47,13 +47,13 @@ class TokenBench {
     const int sets = std::max(1, (int)(250e6 / bytes) + 1);
     const long long pages = (long long)of_sequence * batch * sets, pool = pages * kv_heads * page * dim;
     const Buffer q((size_t)batch * heads * dim * 2), k(pool * element), v(pool * element), k_scales(kv_heads * 4), v_scales(kv_heads * 4), out((size_t)batch * heads * dim * 2), table(pages * 4), lengths(batch * 4),
-        partial((size_t)batch * heads * 128 * (dim + 2) * 4), arrived((size_t)batch * kv_heads * 4);
+        partial((size_t)batch * heads * 128 * (dim + 2) * 4);
     std::vector<int> order(pages), length(batch, tokens);
     std::iota(order.begin(), order.end(), 0);
     std::shuffle(order.begin(), order.end(), std::mt19937(3));
     upload(device_, table.data(), order.data(), pages * 4);
     upload(device_, lengths.data(), length.data(), batch * 4);
-    CHECK_CUDA(cuMemsetD8Async(arrived.data(), 0, arrived.bytes(), device_.stream));
+    CHECK_CUDA(cuMemsetD8Async(partial.data(), 0, partial.bytes(), device_.stream));
     reference_.fill(q.data(), Type::f16, (long long)batch * heads * dim, 1);
     reference_.fill(k.data(), kv_type, pool, 2);
     reference_.fill(v.data(), kv_type, pool, 3);
@@ -63,14 +63,14 @@ class TokenBench {
     int best_splits = 0;
     for (const Instance &i : instances_) {
       if (i.kernel != "PagedDecodeSm80" || i.number("PAGE", 0) != page || i.number("HEAD_DIM", 0) != dim || i.text("INPUT", "") != "f16" || i.text("KV", "") != kv) continue;
-      for (const int splits : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64}) {
+      for (const int splits : {1, 2, 3, 4, 6, 8, 9, 10, 11, 12, 13, 14, 16, 24, 32, 48, 64}) {
         if (i.number("CLUSTER", 0) && splits > 16) continue;
         if (splits * batch * kv_heads > 8192 || splits * batch * kv_heads < 64) continue;
         Repeated timed(device_, std::max(2, sets * 2), [&](int c, CUstream s) {
           DecodeProblem p;
           p.batch = batch, p.heads = heads, p.kv_heads = kv_heads, p.dim = dim, p.pages_of_sequence = of_sequence, p.splits = splits, p.pool_pages = (int)pages, p.scale = 0.0884f;
           p.q = q.data(), p.k = k.data(), p.v = v.data(), p.table = table.data() + (size_t)of_sequence * batch * 4 * (c % sets), p.lengths = lengths.data(), p.out = out.data(),
-          p.partial = partial.data(), p.arrived = arrived.data(), p.k_scales = k_scales.data(), p.v_scales = v_scales.data();
+          p.partial = partial.data(), p.k_scales = k_scales.data(), p.v_scales = v_scales.data();
           prepare_decode(i, p)(s);
         });
         if (verbose_) std::printf("    splits %d ", splits);

@@ -37,12 +37,13 @@ if [ "$what" = all ] || [ "$what" = sanitize ]; then
   names="gemm-f16-64x256-c2x1-s4-pp-gelu gemm-f16-128x128-c1x1-s5-sk gemm-f16-128x64-c1x1-s6-k4 gemm-f16-64x64-c2x2-s6-k2 gemm-f16-192x192-c1x1-s4 gemm-f16-128x128-c1x1-s5-grouped
     gemm-f16-64x96-c2x1-s10 gemm-f16-128x128-c1x2-s5-k2 gemm-f16-64x64-c1x1-s6-k8 gemm-f16-128x96-c2x4-s7
     conv-f16-128x64-c1x2-s8-relu conv-f16-64x64-c1x1-s6-k4-reluadd few-f16-c3-f3-s1-w8-o2-relu conv75-f16-64x64-w2x2-k128-s4-transposed gemm75-f16-64x64-w2x2-k128-s4-any gemm75-s8-s32-128x128
-    depthwise-f16-f3-s2 skinny-f16-w8-t2-u4-m16 skinny-s4-w8-t2-u2-m8 skinny90-s4-x1-w16-s4-o1-f2 skinny90-s4-x4-w16-s4-o2 skinny90-s4-x16-w16-s3-o1-f1 skinny90-s8-x1-w8-s8-o1-f4 skinny90-s8-x16-w16-s3-o1-f2
+    depthwise-f16-f3-s2 skinny-f16-w8-t2-u4-m16 skinny-s4-w8-t2-u2-m8 skinny90-s4-x1-w16-s4-o1-f2 skinny90-s4-x4-w8-s4-o1-t2-c2-f2 skinny90-s4-x8-w8-s4-o1-t2-f2
+    skinny90-s4-x16-w4x2-s4-o1-t2-c2-f1 skinny90-s8-x1-w8-s8-o1-f2 skinny90-s8-x16-w8x2-s3-o1-t2-c2-f1
     attention-f16-d128-k160 attention-f16-d64-k128-causal attention-f16-d128-k128-causal-packed attention-f16-d64-k128-bias
     gemm-f16-192x144-c2x1-s5-sw gemm-f16-64x72-c1x1-s6-o2-sw gemm-f16-128x72-c1x1-s4-sw-gelu gemm-f16-128x128-c2x1-s5-pp-gelustile gemm-f16-128x256-c2x1-s3-gelutile
     attention-f16-d32-k128-bias-lengths attention-bf16-d96-k128-causal-packed-window attention-f16-d192-k112-lengths attention-bf16-d256-k80-causal-packed
     decode-f16-d128-p64-w4-o3-early decode-f16-e4m3-d128-p64-w8-o2-early decode-f16-d128-p64-w8-o2-cluster decode-bf16-s8-d128-p64-w8-o1-cluster
-    decode-f16-d128-p64-w6-o2-ring2-f2-early decode-f16-d128-p64-w8-o1-ring3-cluster-early decode-bf16-d128-p16-w4-o2-ring2 decode-f16-e4m3-d128-p64-w4-o4-ring2-early
+    decode-f16-d128-p64-w6-o2-ring2-f2-early decode-f16-d128-p64-w8-o1-ring3-cluster-early decode-f16-d128-p64-w8-o1-ring3-held-early decode-f16-d128-p64-w8-o1-ring3-held-cluster-early decode-bf16-d128-p16-w4-o2-ring2 decode-f16-e4m3-d128-p64-w4-o4-ring2-early
     decode-f16-d64-p64-w4-o3 decode-f16-s8-d128-p16 decode-f16-d64-p16-w8-o1-cluster rows-addnorm-f16-w4 pointwise-gelu-f16-t256-v4 topk-bf16-sample rotary-f16-s8 transpose-2 gather-f16"
   names=${SANITIZE:-$names}
   for tool in memcheck racecheck initcheck synccheck; do for name in $names; do echo "$tool $name"; done; done | xargs -P 14 -L 1 bash -c '

@@ -301,9 +301,13 @@ extern "C" __global__ void __launch_bounds__(384, 1)
       // old one stays until a score lies more than kSlack powers of two above it: o, the sums and P are then larger by at most that, which the
       // division at the end takes out again exactly, and o is hardly ever touched between its products.
       auto softmax = [&](float (&factor)[2], bool first) {
-        auto exponentials = [&](int h) {
-          const float at = most[h] == -__int_as_float(0x7f800000) ? 0.0f : most[h] * shape.scale_log2;
-          float total = sum[h];
+        auto row_maximum = [&](int h, float m) {
+#pragma unroll
+          for (int i = 0; i < KEYS / 8; i++) m = fmaxf(m, fmaxf(s[4 * i + 2 * h], s[4 * i + 2 * h + 1]));
+          m = fmaxf(m, __shfl_xor_sync(0xffffffff, m, 1));
+          return fmaxf(m, __shfl_xor_sync(0xffffffff, m, 2));
+        };
+        auto exponentials = [&](int h, float at, float total) {
 #pragma unroll
           for (int i = 0; i < KEYS / 8; i++) {
             const float x = exp2_fast(fmaf(s[4 * i + 2 * h], shape.scale_log2, -at)), y = exp2_fast(fmaf(s[4 * i + 2 * h + 1], shape.scale_log2, -at));
@@ -312,27 +316,33 @@ extern "C" __global__ void __launch_bounds__(384, 1)
           }
           sum[h] = total;
         };
+        if constexpr (!kSeldom) {
+#pragma unroll
+          for (int h = 0; h < 2; h++) {
+            const float before = first ? -__int_as_float(0x7f800000) : most[h], m = row_maximum(h, before);
+            most[h] = m;
+            const float at = m == -__int_as_float(0x7f800000) ? 0.0f : m * shape.scale_log2;
+            factor[h] = first ? 1.0f : exp2_fast(fmaf(before, shape.scale_log2, -at));
+            exponentials(h, at, first ? 0.0f : sum[h] * factor[h]);
+          }
+          return true;
+        }
         bool grows = false;
 #pragma unroll
         for (int h = 0; h < 2; h++) {
-          float m = first ? -__int_as_float(0x7f800000) : most[h];
-          const float before = m;
-#pragma unroll
-          for (int i = 0; i < KEYS / 8; i++) m = fmaxf(m, fmaxf(s[4 * i + 2 * h], s[4 * i + 2 * h + 1]));
-          m = fmaxf(m, __shfl_xor_sync(0xffffffff, m, 1));
-          m = fmaxf(m, __shfl_xor_sync(0xffffffff, m, 2));
+          const float before = first ? -__int_as_float(0x7f800000) : most[h], m = row_maximum(h, before);
           factor[h] = 1.0f;
           if (first) {
             most[h] = m, sum[h] = 0.0f;
-          } else if (!kSeldom || !((m - before) * shape.scale_log2 <= kSlack)) { // true of a row that has seen nothing
+          } else if (!((m - before) * shape.scale_log2 <= kSlack)) { // true of a row that has seen nothing
             most[h] = m, grows = true;
             factor[h] = exp2_fast(fmaf(before, shape.scale_log2, m == -__int_as_float(0x7f800000) ? 0.0f : -m * shape.scale_log2));
             sum[h] *= factor[h];
           }
-          if (!kSeldom) exponentials(h);
         }
-        const bool any = !first && (!kSeldom || __any_sync(0xffffffff, grows));
-        if (kSeldom) exponentials(0), exponentials(1);
+        const bool any = !first && __any_sync(0xffffffff, grows);
+#pragma unroll
+        for (int h = 0; h < 2; h++) exponentials(h, most[h] == -__int_as_float(0x7f800000) ? 0.0f : most[h] * shape.scale_log2, sum[h]);
         return any;
       };
 

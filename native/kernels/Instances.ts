@@ -44,39 +44,63 @@ const skinnies: ReadonlyArray<Instance> = [
   skinny("bf16", 8, 1, 4, 1)
 ]
 
-/** Weights through a ring in shared memory; `rows` of X, `perSm` blocks a multiprocessor, `flight` pieces on their way (0: `stages`). */
+/**
+ * Weights through a ring in shared memory: `rows` of X, `perSm` blocks a multiprocessor, `flight` pieces on their way (0: `stages`);
+ * `warps` along k, `rowWarps` along the rows of W, `tiles` of 16 of those a warp, `cluster` blocks along k.
+ */
 const ring = (
   weight: string,
   rows: number,
   stages: number,
   perSm: number,
   warps: number,
-  flight: number
-): Instance => ({
-  name: `skinny90-${weight}-x${rows}-w${warps}-s${stages}-o${perSm}${flight === 0 ? "" : `-f${flight}`}`,
-  template: "SkinnySm90",
-  entry: "skinny90",
-  architecture: "90a",
-  defines: {
-    WEIGHT: weight,
-    XROWS: rows,
-    STAGES: stages,
-    WARPS: warps,
-    PER_SM: perSm,
-    ...(flight === 0 ? {} : { FLIGHT: flight })
+  flight: number,
+  shape: { readonly rowWarps?: number; readonly tiles?: number; readonly cluster?: number } = {}
+): Instance => {
+  const { rowWarps = 1, tiles = 1, cluster = 1 } = shape
+  const names = [
+    `skinny90-${weight}-x${rows}-w${warps}`,
+    rowWarps === 1 ? "" : `x${rowWarps}`,
+    `-s${stages}-o${perSm}`,
+    tiles === 1 ? "" : `-t${tiles}`,
+    cluster === 1 ? "" : `-c${cluster}`,
+    flight === 0 ? "" : `-f${flight}`
+  ]
+  return {
+    name: names.join(""),
+    template: "SkinnySm90",
+    entry: "skinny90",
+    architecture: "90a",
+    defines: {
+      WEIGHT: weight,
+      XROWS: rows,
+      STAGES: stages,
+      WARPS: warps,
+      PER_SM: perSm,
+      // Where two launches' blocks fit beside one another, the next one's weights arrive under this one's end.
+      RESIDENT: 2 * perSm * (warps * rowWarps + 1) <= (tiles === 1 && rows < 8 ? 36 : 18) ? 2 * perSm : 1,
+      ...(flight === 0 ? {} : { FLIGHT: flight }),
+      ...(rowWarps === 1 ? {} : { ROW_WARPS: rowWarps }),
+      ...(tiles === 1 ? {} : { TILES: tiles }),
+      ...(cluster === 1 ? {} : { CLUSTER: cluster })
+    }
   }
-})
+}
 
 const rings: ReadonlyArray<Instance> = ["s4", "s8"].flatMap((weight) =>
   [1, 4, 8, 16].flatMap((rows) => [
     ring(weight, rows, 8, 1, 8, 2),
-    ring(weight, rows, 8, 1, 8, 4),
     ring(weight, rows, rows === 16 ? 3 : 4, 1, 16, 1),
     ring(weight, rows, rows === 16 ? 3 : 4, 1, 16, 2),
     ring(weight, rows, 4, 2, 8, 0),
-    ring(weight, rows, 4, 2, 8, 1),
     ring(weight, rows, 4, 2, 8, 2),
-    ring(weight, rows, 4, 2, 16, 0)
+    ring(weight, rows, 4, 1, 8, 2, { tiles: 2 }),
+    ring(weight, rows, 4, 1, 8, 1, { tiles: 2, cluster: 2 }),
+    ring(weight, rows, 4, 1, 8, 2, { tiles: 2, cluster: 2 }),
+    ring(weight, rows, 2, 2, 8, 1, { tiles: 2, cluster: 2 }),
+    ring(weight, rows, 4, 1, 4, 1, { rowWarps: 2, tiles: 2, cluster: 2 }),
+    ring(weight, rows, 4, 1, 4, 2, { rowWarps: 2, tiles: 2, cluster: 2 }),
+    ring(weight, rows, rows === 16 ? 3 : 4, 1, 8, 1, { rowWarps: 2, tiles: 2, cluster: 2 })
   ])
 )
 
@@ -192,12 +216,14 @@ const decode = (
   kv = input,
   early = 0,
   steps = 0,
-  flight = 0
+  flight = 0,
+  held = 0
 ): Instance => ({
   name: [
     `decode-${input}${kv === input ? "" : `-${kv}`}-d${dim}-p${page}-w${warps}-o${perSm}`,
     ...(steps > 0 ? [`ring${steps}`] : []),
     ...(flight > 0 ? [`f${flight}`] : []),
+    ...(held > 0 ? ["held"] : []),
     ...(cluster === 1 ? ["cluster"] : []),
     ...(early === 1 ? ["early"] : [])
   ].join("-"),
@@ -215,7 +241,8 @@ const decode = (
     CONSTANT_HISTORY: early,
     DENSE_TOKENS: page === 64 ? 1 : 0,
     ...(steps > 0 ? { RING: steps } : {}),
-    ...(flight > 0 ? { FLIGHT: flight } : {})
+    ...(flight > 0 ? { FLIGHT: flight } : {}),
+    ...(held > 0 ? { HELD: held } : {})
   }
 })
 
@@ -234,6 +261,9 @@ const decodes: ReadonlyArray<Instance> = [
   decode("f16", 64, 128, 1, 8, 0, "f16", 1, 2),
   decode("f16", 64, 128, 1, 8, 0, "f16", 1, 2, 4),
   decode("f16", 64, 128, 1, 8, 1, "f16", 1, 3),
+  decode("f16", 64, 128, 1, 8, 1, "f16", 1, 3, 0, 1),
+  decode("f16", 64, 128, 1, 8, 0, "f16", 1, 3, 0, 1),
+  decode("f16", 64, 128, 1, 8, 0, "f16", 1, 2, 0, 1),
   decode("bf16", 16, 128, 2, 4, 0, "bf16", 0, 2),
   decode("f16", 64, 128, 4, 4, 0, "e4m3", 1, 2),
   decode("f16", 64, 128, 4, 4, 0, "s8", 1, 2),

@@ -5,21 +5,22 @@
 //     element is read once for all of them and no row of the product is idle
 //     K: lane (g, q) loads 16 bytes of tokens g and 8 + g: the order of dim inside the product is free as long as Q follows it
 //     V: lane (g, q) loads 16 bytes (dims 8g..) of tokens 2q, 2q+1, 8+2q, 9+2q; P reaches their lanes by movmatrix
+//   HELD=1 (with RING): a warp's first step waits in registers instead, one more than shared memory has room for
 //   RING=n (sm_90): each warp has n steps of K and V on the way to shared memory by TMA, where they wait for the kernel before without
 //   holding registers, so that the blocks of two launches fit a multiprocessor and one's pages arrive under the other's end
 //   tokens t of a step are rows t / 2 + t % 2 * 4 of their eight, dims likewise: a quarter warp's 16 bytes then lie in different banks
 //   CONSTANT_HISTORY=1: lengths, table, K and V but for each sequence's last 16 tokens were written before the kernel before this
 //   one started (in a decode step only the newest token is new), so a warp's first loads don't wait for that kernel
 //   without RING K and V go from global memory to the tensor cores without shared memory; warps, then splits, are merged by their row
-//   maxima and sums: the splits of a (sequence, head) are a cluster that reads one another's shared memory (CLUSTER=1, sm_90,
-//   at most 16), or the last one to finish merges what all left in memory
+//   maxima and sums: the splits of a (sequence, head) are a cluster whose blocks send one another their sums (CLUSTER=1, sm_90,
+//   at most 16), or the last one merges what the others leave in memory
 //
 // Types      INPUT f16 | bf16 for q and out; float softmax. HEAD_DIM 64 | 128. KV as INPUT, or e4m3 (sm_89+) or s8 with a float
 //            scale for each kv head, turned into 16 bits in registers.
 // Layouts    q, out [batch, heads, dim]; K, V pools by strides of page, head and token (DENSE_TOKENS=1: tokens one after another); table [batch, pages of a sequence].
 // Needs      sm_80+; pages a multiple of 16 tokens; heads / kv heads <= 8; 16-byte aligned rows.
 // Floor      bytes of K and V once at copy bandwidth.
-// Parameters HEAD_DIM, PAGE, WARPS, BLOCKS_PER_SM, CLUSTER, CONSTANT_HISTORY, DENSE_TOKENS, RING, FLIGHT; splits (at most 64, in a cluster 16) at launch. docs/kernels/paged-decode-sm80.md.
+// Parameters HEAD_DIM, PAGE, WARPS, BLOCKS_PER_SM, CLUSTER, CONSTANT_HISTORY, DENSE_TOKENS, RING, HELD, FLIGHT; splits (at most 64, in a cluster 16) at launch. docs/kernels/paged-decode-sm80.md.
 #ifndef INPUT
 #define INPUT f16
 #endif
@@ -57,10 +58,13 @@ static_assert(PAGE % 16 == 0 && HEAD_DIM % 64 == 0, "whole fragments");
 #ifndef FLIGHT
 #define FLIGHT 0
 #endif
+#ifndef HELD
+#define HELD 0
+#endif
+static_assert(!HELD || RING, "without a ring every step passes through registers");
 #if RING || CLUSTER
 #include "AsyncCopy.cuh"
 #endif
-constexpr int kMostSplits = 64;
 constexpr int kHeldPages = 64; // of a sequence's table, in registers
 constexpr int kElements = 16 / (int)sizeof(KV); // of K or V in 16 bytes
 constexpr int kWarps = WARPS, kSteps = HEAD_DIM / (4 * kElements), kHalves = HEAD_DIM / (8 * kElements);
@@ -73,19 +77,18 @@ struct DecodeShape {
   const void *q, *k, *v;
   const int *table, *lengths;
   void *out;
-  float *partial;    // [batch, kv heads, splits, group, dim + 2]: sums of values, then row maximum, row sum
-  u32 *arrived;      // [batch, kv heads], zero before the first launch; each launch leaves it zero
+  float *partial; // [batch, kv heads, splits, group, dim + 2]: sums of values, row maximum, row sum; zero before the first launch, and each leaves it zero
   const float *k_scales, *v_scales; // [kv heads], where KV is narrow
 };
 
 #if CLUSTER
-__device__ __forceinline__ float2 cluster_load(const void *mine, u32 block) {
-  float2 r;
-  asm volatile("{\n.reg .b32 at;\nmapa.shared::cluster.u32 at, %2, %3;\nld.shared::cluster.v2.f32 {%0, %1}, [at];\n}" : "=f"(r.x), "=f"(r.y) : "r"((u32)__cvta_generic_to_shared(mine)), "r"(block));
-  return r;
+// 16 bytes to another block's shared memory, counted by a barrier there.
+__device__ __forceinline__ void cluster_send(u32 to, float4 v, u32 barrier) {
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(to), "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w), "r"(barrier) : "memory");
 }
 #endif
 
+constexpr float kSlack = 8.0f;            // powers of two by which a score may lie above the reference it is taken under
 constexpr int kTiles = HEAD_DIM / 16;     // of 16 dims: the upper rows are the lower ones' dims + 8 or + 8 pieces
 constexpr int kLine = HEAD_DIM + 4;       // a head's sums, then its row maximum and row sum
 constexpr int kHalf(int tile) { return tile / kElements; }
@@ -107,8 +110,18 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
   __shared__ alignas(16) float sums_of_warps[kWarps][8][kLine];
   auto merged = [&](int w, int head) { return &sums_of_warps[w][head][0]; };
 #endif
-#if !CLUSTER
-  __shared__ int last;
+#if CLUSTER
+  // What the blocks of a cluster send to the one that finishes a pair of results: [pair][split] two sums, row maximum, row sum.
+  constexpr int kSent = 16 * (8 * HEAD_DIM / 2 + 16);
+  __shared__ alignas(16) char sent[kSent];
+  __shared__ alignas(8) u64 sent_barrier;
+  const u32 sent_at = shared_address(sent), arrived_at = shared_address(&sent_barrier);
+  if (threadIdx.x == 0) {
+    barrier_init(arrived_at, 1);
+    barrier_init_fence();
+  }
+  __syncthreads();
+  cluster_meet();
 #endif
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
   const int split = blockIdx.x, kv = blockIdx.y, b = blockIdx.z, group = s.heads / s.kv_heads;
@@ -132,36 +145,7 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
   };
   uint4 key[2][kSteps], value[4][kHalves];
   int step = from + warp;
-#if RING
-  const int own_steps = step < to ? (to - step + kWarps - 1) / kWarps : 0; // this warp's steps
-  const u32 slots = ring + warp * RING * kSlotBytes, ready_at = full + warp * RING * 8;
-  if (lane == 0) {
-    for (int i = 0; i < RING; i++) barrier_init(ready_at + 8 * i, 1);
-    barrier_init_fence();
-  }
-  __syncthreads();
-  auto load = [&](int i, int of) {
-    const int page = page_of(of), token = of * 16 % PAGE;
-    if (lane == 0) {
-      // Before the wait no more than FLIGHT steps of a block are on their way: what the kernel before still reads would queue behind them.
-      if (const int awaited = of - from - FLIGHT; FLIGHT > 0 && i < RING && awaited >= 0) barrier_wait(full + (awaited % kWarps * RING + awaited / kWarps) * 8, 0);
-      const u32 to_slot = slots + i % RING * kSlotBytes, ready = ready_at + i % RING * 8;
-      barrier_expect(ready, kSlotBytes);
-#pragma unroll
-      for (int c = 0; c < kSlotColumns; c++) tensor_load_4d(to_slot + c * kColumnBytes, &map_k, ready, c * (128 / (int)sizeof(KV)), token, kv, page);
-#pragma unroll
-      for (int c = 0; c < kSlotColumns; c++) tensor_load_4d(to_slot + kSlotBytes / 2 + c * kColumnBytes, &map_v, ready, c * (128 / (int)sizeof(KV)), token, kv, page);
-    }
-  };
-  // The last step holds the newest token, so it is loaded after the wait.
-  const int first = min(own_steps, RING), early = !CONSTANT_HISTORY ? 0 : first > 0 && step + (first - 1) * kWarps + 1 >= steps ? first - 1 : first;
-  for (int i = 0; i < early; i++) load(i, step + i * kWarps);
-  if (CONSTANT_HISTORY) dependency_wait();
-  for (int i = early; i < first; i++) load(i, step + i * kWarps);
-  auto from_slot = [&](u32 half, int token_row, int piece) {
-    return *(const uint4 *)(raw + (half + piece / 8 * kColumnBytes + token_row * 128 + ((piece % 8) ^ (token_row % 8)) * 16 - shared_address(raw)));
-  };
-#else
+#if !RING || HELD
   const KV *k_pool = (const KV *)s.k + kv * s.head_stride, *v_pool = (const KV *)s.v + kv * s.head_stride;
   const long long token_stride = DENSE_TOKENS ? HEAD_DIM : s.token_stride;
   // Where a step's 16 tokens begin. Tokens beyond the length read the page's own memory and are masked.
@@ -178,6 +162,46 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
 #pragma unroll
       for (int h = 0; h < kHalves; h++) value[i][h] = load_once(v_pool + at + value_token(i) * token_stride + (h * 8 + row) * kElements);
   };
+#endif
+#if RING
+  // This warp's steps that pass through the ring: all, or all but its first.
+  const int own_steps = step < to ? (to - step + kWarps - 1) / kWarps - HELD : 0;
+  const u32 slots = ring + warp * RING * kSlotBytes, ready_at = full + warp * RING * 8;
+  if (lane == 0) {
+    for (int i = 0; i < RING; i++) barrier_init(ready_at + 8 * i, 1);
+    barrier_init_fence();
+  }
+  __syncthreads();
+  auto load = [&](int i, int of) {
+    const int page = page_of(of), token = of * 16 % PAGE;
+    if (lane == 0) {
+      // Before the wait no more than FLIGHT steps of a block are on their way: what the kernel before still reads would queue behind them.
+      if (const int awaited = of - from - HELD * kWarps - FLIGHT; FLIGHT > 0 && i < RING && awaited >= 0) barrier_wait(full + (awaited % kWarps * RING + awaited / kWarps) * 8, 0);
+      const u32 to_slot = slots + i % RING * kSlotBytes, ready = ready_at + i % RING * 8;
+      barrier_expect(ready, kSlotBytes);
+#pragma unroll
+      for (int c = 0; c < kSlotColumns; c++) tensor_load_4d(to_slot + c * kColumnBytes, &map_k, ready, c * (128 / (int)sizeof(KV)), token, kv, page);
+#pragma unroll
+      for (int c = 0; c < kSlotColumns; c++) tensor_load_4d(to_slot + kSlotBytes / 2 + c * kColumnBytes, &map_v, ready, c * (128 / (int)sizeof(KV)), token, kv, page);
+    }
+  };
+  // The last step holds the newest token, so it is loaded after the wait.
+  const int first = min(own_steps, RING), ring_step = step + HELD * kWarps;
+  const int early = !CONSTANT_HISTORY ? 0 : first > 0 && ring_step + (first - 1) * kWarps + 1 >= steps ? first - 1 : first;
+#if HELD
+  const bool held_early = CONSTANT_HISTORY && step + 1 < steps;
+  if (step < to && held_early) load_keys(place(step)), load_values(place(step));
+#endif
+  for (int i = 0; i < early; i++) load(i, ring_step + i * kWarps);
+  if (CONSTANT_HISTORY) dependency_wait();
+#if HELD
+  if (step < to && !held_early) load_keys(place(step)), load_values(place(step));
+#endif
+  for (int i = early; i < first; i++) load(i, ring_step + i * kWarps);
+  auto from_slot = [&](u32 half, int token_row, int piece) {
+    return *(const uint4 *)(raw + (half + piece / 8 * kColumnBytes + token_row * 128 + ((piece % 8) ^ (token_row % 8)) * 16 - shared_address(raw)));
+  };
+#else
   long long at = 0;
 #if CONSTANT_HISTORY && __CUDA_ARCH__ >= 900
   // The last step holds the newest token, so it is loaded after the wait.
@@ -216,30 +240,48 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
   for (int i = 0; i < kTiles; i++) o[i][0] = o[i][1] = o[i][2] = o[i][3] = 0.0f;
   float most[2] = {kNone, kNone}, sum[2] = {0.0f, 0.0f};
 
-  for (; step < to; step += kWarps) {
-    // Rows g and 8 + g: tokens row and 8 + row; columns 2q, 2q + 1: heads.
-    float x[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 #if RING
-    const u32 slot = slots + used % RING * kSlotBytes;
+  // With two slots and more the next step's K comes to registers under this step's softmax.
+  constexpr bool kAhead = RING > 1;
+  auto keys_from_slot = [&] {
     barrier_wait(ready_at + used % RING * 8, used / RING & 1);
 #pragma unroll
     for (int half = 0; half < 2; half++)
 #pragma unroll
-      for (int i = 0; i < kSteps; i++) key[half][i] = from_slot(slot, half * 8 + row, i * 4 + q);
+      for (int i = 0; i < kSteps; i++) key[half][i] = from_slot(slots + used % RING * kSlotBytes, half * 8 + row, i * 4 + q);
+  };
+  if (kAhead && !HELD && step < to) keys_from_slot();
+#endif
+  for (; step < to; step += kWarps) {
+#if RING
+    const bool in_slot = !HELD || step >= from + kWarps;
+    if (!kAhead && in_slot) keys_from_slot();
 #else
     load_query();
 #endif
+    // Rows g and 8 + g: tokens row and 8 + row; columns 2q, 2q + 1: heads. With a ring four sums, so that a product does not wait for the one before.
+    constexpr int kSums = RING ? 4 : 1;
+    float scores[kSums][4] = {};
 #pragma unroll
     for (int i = 0; i < kSteps; i++)
 #pragma unroll
       for (int j = 0; j < kElements / 4; j++)
-        mma(x, pair_along(key[0][i], 2 * j), pair_along(key[1][i], 2 * j), pair_along(key[0][i], 2 * j + 1), pair_along(key[1][i], 2 * j + 1),
+        mma(scores[(i * (kElements / 4) + j) % kSums], pair_along(key[0][i], 2 * j), pair_along(key[1][i], 2 * j), pair_along(key[0][i], 2 * j + 1), pair_along(key[1][i], 2 * j + 1),
             word(query[i][j / 2], j % 2 * 2), word(query[i][j / 2], j % 2 * 2 + 1));
+    float x[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) x[i] = kSums == 1 ? scores[0][i] : (scores[0][i] + scores[1 % kSums][i]) + (scores[2 % kSums][i] + scores[3 % kSums][i]);
 #if RING
+    if (in_slot) {
 #pragma unroll
-    for (int i = 0; i < 4; i++)
+      for (int i = 0; i < 4; i++)
 #pragma unroll
-      for (int h = 0; h < kHalves; h++) value[i][h] = from_slot(slot + kSlotBytes / 2, value_token(i), h * 8 + row);
+        for (int h = 0; h < kHalves; h++) value[i][h] = from_slot(slots + used % RING * kSlotBytes + kSlotBytes / 2, value_token(i), h * 8 + row);
+      __syncwarp();
+      if (used + RING < own_steps) load(used + RING, step + RING * kWarps);
+      used++;
+    }
+    if (kAhead && step + kWarps < to) keys_from_slot();
 #else
     const bool more = step + kWarps < to;
     if (more) at = place(step + kWarps), load_keys(at);
@@ -255,23 +297,24 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
 #pragma unroll
           for (int h = 0; h < kHalves; h++) value[i][h] = make_uint4(0, 0, 0, 0);
     }
+    // Under the rows' maximum, or an older one that no score exceeds by more than kSlack powers of two: sums and P are then larger by as much,
+    // which the division takes out again.
     float m[2];
 #pragma unroll
-    for (int e = 0; e < 2; e++) {
-      m[e] = fmaxf(x[e], x[2 + e]);
-      m[e] = fmaxf(m[e], __shfl_xor_sync(~0u, m[e], 4)), m[e] = fmaxf(m[e], __shfl_xor_sync(~0u, m[e], 8)), m[e] = fmaxf(m[e], __shfl_xor_sync(~0u, m[e], 16));
-      m[e] = fmaxf(m[e], most[e]); // finite: a step holds at least one token inside
-    }
-    if (__any_sync(~0u, m[0] > most[0] || m[1] > most[1]))
+    for (int e = 0; e < 2; e++) m[e] = fmaxf(x[e], x[2 + e]);
+    // Of a head that has seen nothing the first is no number.
+    if (__any_sync(~0u, !((m[0] - most[0]) * scale_log2 <= kSlack) || !((m[1] - most[1]) * scale_log2 <= kSlack)))
 #pragma unroll
       for (int e = 0; e < 2; e++) {
+        m[e] = fmaxf(m[e], __shfl_xor_sync(~0u, m[e], 4)), m[e] = fmaxf(m[e], __shfl_xor_sync(~0u, m[e], 8)), m[e] = fmaxf(m[e], __shfl_xor_sync(~0u, m[e], 16));
+        m[e] = fmaxf(m[e], most[e]); // finite: a step holds at least one token inside
         const float factor = exp2_fast((most[e] - m[e]) * scale_log2);
         sum[e] *= factor, most[e] = m[e];
 #pragma unroll
         for (int i = 0; i < kTiles; i++) o[i][e] *= factor, o[i][2 + e] *= factor;
       }
 #pragma unroll
-    for (int i = 0; i < 4; i++) x[i] = exp2_fast((x[i] - m[i % 2]) * scale_log2), sum[i % 2] += x[i];
+    for (int i = 0; i < 4; i++) x[i] = exp2_fast((x[i] - most[i % 2]) * scale_log2), sum[i % 2] += x[i];
     const u32 p0 = transposed(pack2<INPUT>(x[0], x[1])), p1 = transposed(pack2<INPUT>(x[2], x[3]));
 #pragma unroll
     for (int i = 0; i < kTiles; i++) {
@@ -279,11 +322,7 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
       mma(o[i], pair_across(value[0][low], value[1][low], j), pair_across(value[0][high], value[1][high], k), pair_across(value[2][low], value[3][low], j),
           pair_across(value[2][high], value[3][high], k), p0, p1);
     }
-#if RING
-    __syncwarp();
-    if (used + RING < own_steps) load(used + RING, step + RING * kWarps);
-    used++;
-#else
+#if !RING
     if (more) load_values(at);
 #endif
   }
@@ -302,114 +341,113 @@ extern "C" __global__ void __launch_bounds__(kWarps * 32, BLOCKS_PER_SM) decode(
     if (g == 0) *(float2 *)(to_head + HEAD_DIM) = make_float2(most[e], sum[e]);
   }
   __syncthreads();
-  [[maybe_unused]] const long long pair = (long long)b * s.kv_heads + kv;
-#if CLUSTER
-  __shared__ alignas(16) float own[8 * (HEAD_DIM + 2)];
-  float *mine = own;
-#else
-  float *mine = s.partial + (pair * s.splits + split) * group * (HEAD_DIM + 2);
-#endif
-  for (int i = threadIdx.x; i < group * HEAD_DIM / 2; i += kWarps * 32) {
-    const int head = i / (HEAD_DIM / 2), d = i % (HEAD_DIM / 2) * 2;
-    float m = kNone, total = 0.0f;
-    float2 sums = make_float2(0.0f, 0.0f);
+  // Of two neighbouring results: sums under a row maximum, and the weights' sum.
+  struct Sums {
+    float2 value;
+    float most, total;
+  };
+  constexpr int kAtOnce = CLUSTER ? 16 : 8; // parts that are on their way together
+  auto add = [&](Sums &all, const Sums (&part)[kAtOnce]) {
+    float m = all.most;
 #pragma unroll
-    for (int w = 0; w < kWarps; w++) m = fmaxf(m, merged(w, head)[HEAD_DIM]);
+    for (int p = 0; p < kAtOnce; p++) m = fmaxf(m, part[p].most);
+    const float own = all.most == kNone ? 0.0f : exp2_fast((all.most - m) * scale_log2);
+    all = {make_float2(all.value.x * own, all.value.y * own), m, all.total * own};
+#pragma unroll
+    for (int p = 0; p < kAtOnce; p++) {
+      const float f = part[p].most == kNone ? 0.0f : exp2_fast((part[p].most - m) * scale_log2);
+      all.total += part[p].total * f, all.value.x += part[p].value.x * f, all.value.y += part[p].value.y * f;
+    }
+  };
+  auto of_warps = [&](int head, int d) {
+    Sums all{make_float2(0.0f, 0.0f), kNone, 0.0f};
+#pragma unroll
+    for (int w = 0; w < kWarps; w++) all.most = fmaxf(all.most, merged(w, head)[HEAD_DIM]);
 #pragma unroll
     for (int w = 0; w < kWarps; w++) {
       const float2 tail = *(const float2 *)(merged(w, head) + HEAD_DIM), v = *(const float2 *)(merged(w, head) + d);
-      const float factor = m == kNone ? 0.0f : exp2_fast((tail.x - m) * scale_log2);
-      total += tail.y * factor, sums.x += v.x * factor, sums.y += v.y * factor;
+      const float factor = all.most == kNone ? 0.0f : exp2_fast((tail.x - all.most) * scale_log2);
+      all.total += tail.y * factor, all.value.x += v.x * factor, all.value.y += v.y * factor;
     }
-    if (s.splits == 1) {
-      const float inverse = total > 0.0f ? out_scale / total : 0.0f;
-      *(u32 *)((INPUT *)s.out + ((long long)b * s.heads + kv * group + head) * HEAD_DIM + d) = pack2<INPUT>(sums.x * inverse, sums.y * inverse);
-    } else {
-      *(float2 *)(mine + head * (HEAD_DIM + 2) + d) = sums;
-      if (d == 0) *(float2 *)(mine + head * (HEAD_DIM + 2) + HEAD_DIM) = make_float2(m, total);
-    }
+    return all;
+  };
+  auto store = [&](int head, int d, const Sums &all) {
+    const float inverse = all.total > 0.0f ? out_scale / all.total : 0.0f;
+    *(u32 *)((INPUT *)s.out + ((long long)b * s.heads + kv * group + head) * HEAD_DIM + d) = pack2<INPUT>(all.value.x * inverse, all.value.y * inverse);
+  };
+  const int pairs = group * HEAD_DIM / 2;
+#if CLUSTER
+  const int of_block = (pairs + s.splits - 1) / s.splits, mine = max(0, min(of_block, pairs - split * of_block));
+  for (int i = threadIdx.x; i < pairs; i += kWarps * 32) {
+    const int to = i / of_block;
+    const Sums own = of_warps(i / (HEAD_DIM / 2), i % (HEAD_DIM / 2) * 2);
+    if (s.splits == 1) store(i / (HEAD_DIM / 2), i % (HEAD_DIM / 2) * 2, own);
+    else cluster_send(cluster_address(sent_at + (i % of_block * s.splits + split) * 16, to), make_float4(own.value.x, own.value.y, own.most, own.total), cluster_address(arrived_at, to));
   }
   if (s.splits == 1) return;
-  auto store = [&](int head, int d, float2 value) {
-    *(u32 *)((INPUT *)s.out + ((long long)b * s.heads + kv * group + head) * HEAD_DIM + d) = pack2<INPUT>(value.x, value.y);
-  };
-  // The i-th pair of results of at most 16 splits: all of what they left is asked for at once, by `from(split, place)`.
-  constexpr int kAtOnce = 16;
-  auto merge_at_once = [&](int i, auto &&from) {
-    const int head = i / (HEAD_DIM / 2), d = i % (HEAD_DIM / 2) * 2;
-    float2 part[kAtOnce], tail[kAtOnce];
+  if (threadIdx.x == 0) barrier_expect(arrived_at, mine * s.splits * 16);
+  barrier_wait(arrived_at, 0);
+  for (int i = threadIdx.x; i < mine; i += kWarps * 32) {
+    Sums all{make_float2(0.0f, 0.0f), kNone, 0.0f}, part[kAtOnce];
 #pragma unroll
     for (int p = 0; p < kAtOnce; p++) {
-      const int at = p < s.splits ? p : 0;
-      part[p] = from(at, head * (HEAD_DIM + 2) + d), tail[p] = from(at, head * (HEAD_DIM + 2) + HEAD_DIM);
-      if (p >= s.splits) tail[p] = make_float2(kNone, 0.0f);
+      part[p] = all;
+      if (p >= s.splits) continue;
+      const float4 v = *(const float4 *)(sent + (i * s.splits + p) * 16);
+      part[p] = {make_float2(v.x, v.y), v.z, v.w};
     }
-    float m = kNone, total = 0.0f;
-    float2 value = make_float2(0.0f, 0.0f);
-#pragma unroll
-    for (int p = 0; p < kAtOnce; p++) m = fmaxf(m, tail[p].x);
-#pragma unroll
-    for (int p = 0; p < kAtOnce; p++) {
-      const float f = tail[p].x == kNone ? 0.0f : exp2_fast((tail[p].x - m) * scale_log2);
-      total += tail[p].y * f, value.x += part[p].x * f, value.y += part[p].y * f;
-    }
-    const float inverse = total > 0.0f ? out_scale / total : 0.0f;
-    store(head, d, make_float2(value.x * inverse, value.y * inverse));
-  };
-#if CLUSTER
-  cluster_sync();
-  for (int i = split * kWarps * 32 + threadIdx.x; i < group * HEAD_DIM / 2; i += s.splits * kWarps * 32)
-    merge_at_once(i, [&](int p, int at) { return cluster_load(mine + at, p); });
-  cluster_meet(); // no block leaves while another reads its sums
+    add(all, part);
+    store((split * of_block + i) / (HEAD_DIM / 2), (split * of_block + i) % (HEAD_DIM / 2) * 2, all);
+  }
 #else
-  // The barrier orders the block's sums before thread 0's release, and what that acquires before the block's loads.
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    u32 before;
-    asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;" : "=r"(before) : "l"((u64)(s.arrived + pair)) : "memory");
-    last = before == (u32)s.splits - 1;
-  }
-  __syncthreads();
-  if (!last) return;
-  if (threadIdx.x == 0) s.arrived[pair] = 0;
-  const float *all = s.partial + pair * s.splits * group * (HEAD_DIM + 2);
-  if (s.splits <= kAtOnce) {
-    for (int i = threadIdx.x; i < group * HEAD_DIM / 2; i += kWarps * 32)
-      merge_at_once(i, [&](int p, int at) { return __ldcg((const float2 *)(all + p * group * (HEAD_DIM + 2) + at)); });
-    return;
-  }
-  // Of more splits, each one's weight for each head is computed once, then all sums are loaded with nothing between them.
-  float(*weight)[kMostSplits] = (float(*)[kMostSplits])merged(0, 0); // every thread is past its reads
-  for (int head = warp; head < group; head += kWarps) {
-    float2 tail[kMostSplits / 32];
-    float m = kNone, total = 0.0f;
-#pragma unroll
-    for (int i = 0; i < kMostSplits / 32; i++) {
-      const int p = i * 32 + lane;
-      tail[i] = p < s.splits ? __ldcg((const float2 *)(all + (p * group + head) * (HEAD_DIM + 2) + HEAD_DIM)) : make_float2(kNone, 0.0f);
-      m = fmaxf(m, tail[i].x);
-    }
-    for (int x = 16; x; x >>= 1) m = fmaxf(m, __shfl_xor_sync(~0u, m, x));
-#pragma unroll
-    for (int i = 0; i < kMostSplits / 32; i++) {
-      tail[i].x = tail[i].x == kNone ? 0.0f : exp2_fast((tail[i].x - m) * scale_log2);
-      total += tail[i].y * tail[i].x;
-    }
-    for (int x = 16; x; x >>= 1) total += __shfl_xor_sync(~0u, total, x);
-#pragma unroll
-    for (int i = 0; i < kMostSplits / 32; i++) weight[head][i * 32 + lane] = total > 0.0f ? tail[i].x / total * out_scale : 0.0f;
-  }
-  __syncthreads();
-  for (int i = threadIdx.x; i < group * HEAD_DIM / 2; i += kWarps * 32) {
+  // The last split finishes; the others, which were started before it, leave their sums in memory, where it waits for them. Each word says
+  // for itself that it is there: 0 is empty, a float's bits are written turned over (a NaN of all ones as another one).
+  constexpr int kLeft = HEAD_DIM + 2; // floats of a head
+  const bool finishes = split == s.splits - 1;
+  float *of_pair = s.partial + ((long long)b * s.kv_heads + kv) * s.splits * group * kLeft;
+  auto leave = [&](float *to, float x, float y) {
+    const u32 a = ~__float_as_uint(x), b = ~__float_as_uint(y);
+    asm volatile("st.volatile.global.v2.u32 [%0], {%1, %2};" ::"l"((u64)to), "r"(a == 0 ? 0x80000000u : a), "r"(b == 0 ? 0x80000000u : b) : "memory");
+  };
+  for (int i = threadIdx.x; i < pairs; i += kWarps * 32) {
     const int head = i / (HEAD_DIM / 2), d = i % (HEAD_DIM / 2) * 2;
-    float2 value = make_float2(0.0f, 0.0f);
-#pragma unroll 16
-    for (int p = 0; p < s.splits; p++) {
-      const float2 v = __ldcg((const float2 *)(all + (p * group + head) * (HEAD_DIM + 2) + d));
-      const float f = weight[head][p];
-      value.x += v.x * f, value.y += v.y * f;
+    Sums all = of_warps(head, d);
+    if (!finishes) {
+      float *to_head = of_pair + (split * group + head) * kLeft;
+      leave(to_head + d, all.value.x, all.value.y);
+      if (d == 0) leave(to_head + HEAD_DIM, all.most, all.total);
+      continue;
     }
-    store(head, d, value);
+    for (int first = 0; first < s.splits - 1; first += kAtOnce) {
+      uint4 word[kAtOnce];
+#pragma unroll
+      for (int p = 0; p < kAtOnce; p++) word[p] = make_uint4(0, 0, 0, 0);
+      bool missing = true;
+      while (missing) {
+#pragma unroll
+        for (int p = 0; p < kAtOnce; p++) {
+          if (first + p >= s.splits - 1) continue;
+          const float *from_head = of_pair + ((first + p) * group + head) * kLeft;
+          asm volatile("ld.volatile.global.v2.u32 {%0, %1}, [%2];" : "=r"(word[p].x), "=r"(word[p].y) : "l"((u64)(from_head + d)) : "memory");
+          asm volatile("ld.volatile.global.v2.u32 {%0, %1}, [%2];" : "=r"(word[p].z), "=r"(word[p].w) : "l"((u64)(from_head + HEAD_DIM)) : "memory");
+        }
+        missing = false;
+#pragma unroll
+        for (int p = 0; p < kAtOnce; p++) missing = missing || (first + p < s.splits - 1 && (word[p].x == 0 || word[p].y == 0 || word[p].z == 0 || word[p].w == 0));
+      }
+      Sums part[kAtOnce];
+#pragma unroll
+      for (int p = 0; p < kAtOnce; p++) {
+        part[p] = {make_float2(0.0f, 0.0f), kNone, 0.0f};
+        if (first + p < s.splits - 1) part[p] = {make_float2(__uint_as_float(~word[p].x), __uint_as_float(~word[p].y)), __uint_as_float(~word[p].z), __uint_as_float(~word[p].w)};
+      }
+      add(all, part);
+    }
+    store(head, d, all);
   }
+  if (!finishes || s.splits == 1) return;
+  // Empty again for the next launch, once every thread has read the row maxima.
+  __syncthreads();
+  for (int i = threadIdx.x; i < (s.splits - 1) * group * kLeft / 2; i += kWarps * 32) ((float2 *)of_pair)[i] = make_float2(0.0f, 0.0f);
 #endif
 }

@@ -79,13 +79,13 @@ inline Launch prepare_attention(const Device &device, const Instance &i, const A
 struct DecodeProblem {
   int batch = 1, heads = 0, kv_heads = 0, dim = 128, pages_of_sequence = 0, splits = 1, pool_pages = 0;
   float scale = 1.0f;
-  CUdeviceptr q = 0, k = 0, v = 0, table = 0, lengths = 0, out = 0, partial = 0, arrived = 0, k_scales = 0, v_scales = 0;
+  CUdeviceptr q = 0, k = 0, v = 0, table = 0, lengths = 0, out = 0, partial = 0, k_scales = 0, v_scales = 0;
 };
 struct DecodeShape {
   int batch, heads, kv_heads, splits, pages_of_sequence;
   float scale_log2;
   long long page_stride, head_stride, token_stride;
-  CUdeviceptr q, k, v, table, lengths, out, partial, arrived, k_scales, v_scales;
+  CUdeviceptr q, k, v, table, lengths, out, partial, k_scales, v_scales;
 };
 
 // Pools [pages, kv heads, page, dim].
@@ -115,7 +115,7 @@ inline Launch prepare_decode(const Instance &i, const DecodeProblem &p) {
     if (p.splits > 8) CHECK_CUDA(cuFuncSetAttribute(l.function, CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED, 1));
   }
   l.add(DecodeShape{p.batch, p.heads, p.kv_heads, p.splits, p.pages_of_sequence, p.scale * 1.4426950408889634f, p.kv_heads * page * p.dim, page * p.dim, p.dim, p.q,
-                    p.k, p.v, p.table, p.lengths, p.out, p.partial, p.arrived, p.k_scales, p.v_scales});
+                    p.k, p.v, p.table, p.lengths, p.out, p.partial, p.k_scales, p.v_scales});
   return l;
 }
 
@@ -123,21 +123,25 @@ struct SkinnyProblem {
   int m = 1, n = 0, k = 0;
   CUdeviceptr x = 0, w = 0, scales = 0, d = 0;
   CUdeviceptr inputs[6] = {};
+  int most_clusters = 0, most_slots = 0; // of SkinnySm90 with clusters, 0: as many as fit
 };
 struct SkinnyShape {
-  int m, n, k, unused;
+  int m, n, k, slots;
   long long x_stride, d_stride;
   CUdeviceptr x, w, scales, d;
   EpilogueInputs inputs;
 };
-// Shared memory of SkinnySm90.
+// Shared memory and grid of SkinnySm90. Blocks of a cluster share k; `slots` groups of rows have their sums there at a time.
 struct SkinnyRing {
-  int rows_of_x, stage_bytes, x_bytes, shared_bytes;
-  SkinnyRing(const Instance &i, int k) : rows_of_x(i.number("XROWS", 1)) {
+  int rows_of_x, rows, cluster, clusters, slots, shared_bytes;
+  SkinnyRing(const Instance &i, int n, int k, int multiprocessors) : rows_of_x(i.number("XROWS", 1)), rows(16 * i.number("TILES", 1) * i.number("ROW_WARPS", 1)), cluster(i.number("CLUSTER", 1)) {
     const bool s4 = i.text("WEIGHT", "s4") == "s4";
-    stage_bytes = 1024 * i.number("WARPS", 8) + (s4 ? 1024 : 0);
-    x_bytes = k * 2 * rows_of_x;
-    shared_bytes = 1024 + i.number("STAGES", 8) * (stage_bytes + 16) + 16 + x_bytes;
+    const int warps = i.number("WARPS", 8), unit = s4 ? 128 : 64, units = k / unit, groups = (n + rows - 1) / rows;
+    const int of_block = cluster > 1 ? ((units + cluster - 1) / cluster + 1) / 2 * 2 : units;
+    clusters = std::min(groups, multiprocessors * i.number("PER_SM", 1) / cluster);
+    const int slot_bytes = rows_of_x * rows * 4, fixed = 1024 + i.number("STAGES", 8) * (rows * 64 * warps + (s4 ? 1024 : 0) + 16) + 16 + warps * rows_of_x * (rows + 4) * 4 + of_block * unit * 2 * rows_of_x;
+    slots = cluster > 1 ? std::clamp((232448 / i.number("PER_SM", 1) - 1024 - fixed) / slot_bytes, 1, (groups + clusters - 1) / clusters) : 0;
+    shared_bytes = fixed + slots * slot_bytes;
   }
 };
 // An empty text where the instance can run the problem.
@@ -146,8 +150,7 @@ inline std::string skinny_refusal(const Instance &i, const SkinnyProblem &p) {
   const bool s4 = i.text("WEIGHT", "s4") == "s4";
   if (p.m > i.number("XROWS", 1)) return "more rows than the instance has";
   if (p.k % (s4 ? 128 : 64) || (s4 && p.n % 8)) return "k must be a multiple of 128 (s8: 64), n of 8 (s4)";
-  const int sums = 2 * i.number("WARPS", 8) * i.number("XROWS", 1) * 18 * 4;
-  return SkinnyRing(i, p.k).shared_bytes + sums > 232448 ? "X does not fit beside the ring" : "";
+  return SkinnyRing(i, p.n, p.k, 132).shared_bytes > 232448 ? "X does not fit beside the ring" : "";
 }
 inline Launch prepare_skinny(const Device &device, const Instance &i, const SkinnyProblem &p) {
   Launch l;
@@ -155,14 +158,17 @@ inline Launch prepare_skinny(const Device &device, const Instance &i, const Skin
   SkinnyShape s{p.m, p.n, p.k, 0, p.k, p.n, p.x, p.w, p.scales, p.d, {}};
   std::copy(std::begin(p.inputs), std::end(p.inputs), s.inputs.pointer);
   if (i.kernel == "SkinnySm90") {
-    l.shared_bytes = SkinnyRing(i, p.k).shared_bytes;
-    l.block[0] = 32 * (i.number("WARPS", 8) + 1);
-    l.grid[0] = std::min((p.n + 15) / 16, device.multiprocessors * i.number("PER_SM", 1));
+    const SkinnyRing ring(i, p.n, p.k, device.multiprocessors);
+    l.shared_bytes = ring.shared_bytes;
+    l.block[0] = 32 * (i.number("WARPS", 8) * i.number("ROW_WARPS", 1) + 1);
+    l.grid[0] = ring.clusters * ring.cluster;
+    s.slots = p.most_slots ? std::min(ring.slots, p.most_slots) : ring.slots;
+    if (p.most_clusters) l.grid[0] = std::min(ring.clusters, p.most_clusters) * ring.cluster;
     const bool s4 = i.text("WEIGHT", "s4") == "s4";
     const long long row_bytes = s4 ? p.k / 2 : p.k;
     CUtensorMap w, scales{};
-    encode_3d(&w, Type::s8, p.w, {row_bytes, p.n, 1}, {row_bytes, row_bytes * p.n}, 128, 16, CU_TENSOR_MAP_SWIZZLE_128B);
-    if (s4) encode_3d(&scales, Type::f16, p.scales, {p.n, p.k / 128, 1}, {p.n * 2ll, 2ll * p.n * (p.k / 128)}, 16, i.number("WARPS", 8), CU_TENSOR_MAP_SWIZZLE_NONE);
+    encode_3d(&w, Type::s8, p.w, {row_bytes, p.n, 1}, {row_bytes, row_bytes * p.n}, 128, ring.rows, CU_TENSOR_MAP_SWIZZLE_128B);
+    if (s4) encode_3d(&scales, Type::f16, p.scales, {p.n, p.k / 128, 1}, {p.n * 2ll, 2ll * p.n * (p.k / 128)}, ring.rows, i.number("WARPS", 8), CU_TENSOR_MAP_SWIZZLE_NONE);
     l.add(w).add(scales);
   } else {
     l.block[0] = 32 * i.number("WARPS", 8);

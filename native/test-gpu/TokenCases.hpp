@@ -40,7 +40,7 @@ inline std::vector<float> unpack_s4(const std::vector<uint32_t> &packed, const s
   return w;
 }
 
-inline std::string run_skinny_case(const Device &device, const Instance &instance, const Reference &reference, int m, int n, int k, uint64_t seed) {
+inline std::string run_skinny_case(const Device &device, const Instance &instance, const Reference &reference, int m, int n, int k, uint64_t seed, int most_clusters = 0, int most_slots = 0) {
   const bool s4 = instance.text("WEIGHT", "") == "s4", s8 = instance.text("WEIGHT", "") == "s8", narrow = s4 || s8;
   const Type type = narrow ? Type::f16 : type_named(instance.text("WEIGHT", "f16"));
   const size_t w_bytes = s4 ? (size_t)n * k / 2 : (size_t)n * k * (s8 ? 1 : 2), scale_count = s4 ? (size_t)n * (k / 128) : n;
@@ -67,7 +67,7 @@ inline std::string run_skinny_case(const Device &device, const Instance &instanc
   reference.product(expected.data(), x.data(), w_reference, type, narrow ? Type::f32 : type, m, n, k, 1, {k, 1, 0}, {k, 1, 0});
   d.poison(0xFF);
   SkinnyProblem p;
-  p.m = m, p.n = n, p.k = k, p.x = x.data(), p.w = w.data(), p.scales = scales.data(), p.d = d.data();
+  p.m = m, p.n = n, p.k = k, p.x = x.data(), p.w = w.data(), p.scales = scales.data(), p.d = d.data(), p.most_clusters = most_clusters, p.most_slots = most_slots;
   prepare_skinny(device, instance, p)(device.stream);
   CHECK_CUDA(cuStreamSynchronize(device.stream));
   const std::string stray = check_guards({{"X", &x}, {"W", &w}, {"scales", &scales}, {"D", &d}});
@@ -89,6 +89,12 @@ inline Group skinny_group(const Instance &instance, const Instance &reference_in
                 const std::string name = instance.name + "/" + std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k);
                 begin_case(name);
                 end_case(name, run_skinny_case(device, instance, reference, m, n, k, 40 + i++));
+              }
+            // One cluster that finishes its rows in several goes.
+            if (const int m = instance.number("XROWS", 1); instance.number("CLUSTER", 1) > 1)
+              for (const int slots : {1, 3}) {
+                begin_case(instance.name + "/slots" + std::to_string(slots));
+                end_case(instance.name + "/slots" + std::to_string(slots), run_skinny_case(device, instance, reference, m, 1000, 1152, 90, 1, slots));
               }
           }};
 }
