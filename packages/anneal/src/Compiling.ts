@@ -35,6 +35,7 @@ import * as Candidates from "@anneal/wasm/Candidates"
 import * as Compile from "@anneal/wasm/Compile"
 import * as Measure from "@anneal/wasm/measure/Measure"
 import * as Recorded from "@anneal/wasm/measure/Recorded"
+import * as Runners from "@anneal/wasm/measure/Runners"
 import * as Validation from "@anneal/wasm/measure/Validation"
 import * as Payloads from "@anneal/wasm/Payloads"
 import * as WasmTarget from "@anneal/wasm/Target"
@@ -241,14 +242,19 @@ const recordedOf = (graph: IR.Graph) =>
 type RecordedData = Effect.Success<ReturnType<typeof recordedOf>>
 
 /** What measures candidates of these programs. */
-const measurerOf = ({ offers, planned }: Compile.Made, { flavours }: Compile.Options, { recorded }: RecordedData) => {
+const measurerOf = (
+  { offers, planned }: Compile.Made,
+  { flavours }: Compile.Options,
+  { recorded }: RecordedData,
+  runners: Runners.Runners
+) => {
   const [features = WasmTarget.plain] = flavours ?? Compile.defaultFlavours
   let subjects: ReadonlyMap<string, Measure.Subject> | undefined
   const subject = (key: string): Measure.Subject | undefined => {
     subjects ??= Compile.subjects(planned, offers, features)
     return subjects.get(key)
   }
-  return Measure.make({ features, subject, recorded, parallel: availableParallelism() })
+  return Measure.make({ features, subject, recorded, parallel: availableParallelism(), runners })
 }
 
 /** A fusion that is off is decided too: an entry of the lock beside the kernels'. */
@@ -287,11 +293,12 @@ const checking = (
   events: ReadonlyArray<Event.Event>,
   generator: string,
   { identity, recorded }: RecordedData,
+  runners: Runners.Runners,
   count: (checked: number) => void
 ) => {
   const by = { generator, data: identity === null ? null : { ...identity } }
   return Effect.map(
-    Validation.make({ parallel: availableParallelism(), recorded }),
+    Validation.make({ parallel: availableParallelism(), recorded, runners }),
     (validate): Validation.Validate =>
       (decided) =>
         Effect.gen(function* () {
@@ -369,10 +376,13 @@ const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options:
         ? {}
         : { sources: [...Candidates.sources, ...options.plugins.sources], claims: options.plugins.claims })
     }
+    const runners = yield* Runners.make
+    // Where nothing is locked kernels will be run: workers start while programs are planned.
+    if (before === undefined && options.checkKernels !== false) yield* runners.start(availableParallelism())
     const compiling = { ...wanted, made: Compile.plan(graph, wanted) }
     const data = yield* recordedOf(graph)
     const given = yield* Effect.serviceOption(Measurer)
-    const measurer = Option.isSome(given) ? given.value : yield* measurerOf(compiling.made, wanted, data)
+    const measurer = Option.isSome(given) ? given.value : yield* measurerOf(compiling.made, wanted, data, runners)
     const tuner = (yield* tunerOf(options, before, here)).pipe(
       Layer.provide(Layer.succeed(Measurer, measurer)),
       Layer.provide(journal === undefined ? Journal.layerMemory : Journal.layerFile(journal))
@@ -383,7 +393,7 @@ const compileWasm = (graph: IR.Graph, profiles: ReadonlyArray<Profile>, options:
     const validate =
       options.checkKernels === false || options.frozen === true
         ? {}
-        : { validate: yield* checking(events, here.generator, data, (count) => void (checked = count)) }
+        : { validate: yield* checking(events, here.generator, data, runners, (count) => void (checked = count)) }
     const compiled = yield* Compile.compile(graph, { ...compiling, ...validate }).pipe(
       Effect.provide(tuner),
       Effect.provideService(MachineTurn.MachineTurn, yield* MachineTurn.byFile()),

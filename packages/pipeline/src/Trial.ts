@@ -302,15 +302,24 @@ export interface Comparison {
 
 const describe = ({ dtype, shape }: Tensor.Tensor) => `${dtype}[${shape.join(", ")}]`
 
-const bytesOf = ({ data }: Tensor.Tensor) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+/** The bits of a tensor's elements, four bytes at a time where they lie so. */
+const bitsOf = ({ data: { buffer, byteLength, byteOffset } }: Tensor.Tensor): Uint32Array | Uint8Array =>
+  byteLength % 4 === 0 && byteOffset % 4 === 0
+    ? new Uint32Array(buffer, byteOffset, byteLength / 4)
+    : new Uint8Array(buffer, byteOffset, byteLength)
 
-const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => {
-  if (a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+const sameBits = (a: Tensor.Tensor, b: Tensor.Tensor): boolean => {
+  const [left, right] = [bitsOf(a), bitsOf(b)]
+  if (left.length !== right.length) return false
+  for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false
   return true
 }
 
-const countFinite = (values: Float64Array): number => {
+/** Element values as numbers: not a copy where they are. */
+const realsOf = (tensor: Tensor.Tensor): Float32Array | Float64Array =>
+  tensor.data instanceof Float32Array || tensor.data instanceof Float64Array ? tensor.data : Numbers.toNumbers(tensor)
+
+const countFinite = (values: Float32Array | Float64Array): number => {
   let count = 0
   for (let i = 0; i < values.length; i++) if (Number.isFinite(values[i])) count++
   return count
@@ -337,16 +346,19 @@ export const compare = (
       difference ??= { output, element: -1, expected: describe(a), found, allowed: 0 }
       continue
     }
-    const xs = Numbers.toNumbers(a)
+    const xs = realsOf(a)
     total += xs.length
-    if (bounds === undefined && sameBytes(bytesOf(a), bytesOf(b))) {
+    if (bounds === undefined && sameBits(a, b)) {
       finite += countFinite(xs)
       continue
     }
-    const ys = Numbers.toNumbers(b)
+    const ys = realsOf(b)
+    const boundsOf = { before: bounds?.before[output], after: bounds?.after[output] }
     for (let i = 0; i < xs.length; i++) {
-      const [x, y] = [xs[i] ?? 0, ys[i] ?? 0]
-      const [own, its] = [bounds?.before[output]?.[i] ?? 0, bounds?.after[output]?.[i] ?? 0]
+      const x = xs[i] ?? 0
+      const y = ys[i] ?? 0
+      const own = boundsOf.before?.[i] ?? 0
+      const its = boundsOf.after?.[i] ?? 0
       const allowed = own + its
       // A bound without a limit says as little as a value without one.
       if (Number.isFinite(x) && Number.isFinite(allowed)) finite++

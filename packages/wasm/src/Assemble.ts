@@ -260,9 +260,7 @@ class Assembler {
     const constant = buffer?.constant
     if (view === undefined || constant === undefined)
       throw new Error(`${region.id}: ${packed.layout} packs operand ${packed.read}, which is no constant`)
-    const key = PackedConstants.key(packed, view, constant)
-    const made = this.#options.packs.get(key) ?? PackedConstants.make(packed, view, constant)
-    this.#options.packs.set(key, made)
+    const made = PackedConstants.of(this.#options.packs, packed, view, constant)
     if (made.walk === undefined) this.#packed.set(made.digest, made)
     else this.#keep(constant)
     const id = `packed/${made.digest}`

@@ -90,6 +90,9 @@ const candidateOf = ({ config, cost, name }: Kernel): Candidate => ({
 export class Offers {
   readonly #sources: ReadonlyArray<Candidates.Source>
   readonly #known = new Map<string, ReadonlyArray<Kernel>>()
+  readonly #keys = new Map<Program, Map<Region, Map<Features, string>>>()
+  /** Constants that decided kernels read, packed. */
+  readonly packs: Packs = new Map()
 
   constructor(sources: ReadonlyArray<Candidates.Source>) {
     this.#sources = sources
@@ -97,7 +100,13 @@ export class Offers {
 
   /** The key of the decision about a region. */
   key(region: Region, program: Program, features: Features): string {
-    return RegionKey.make(region, program.buffers, generatorOf(features))
+    const ofProgram = this.#keys.get(program) ?? new Map<Region, Map<Features, string>>()
+    this.#keys.set(program, ofProgram)
+    const ofRegion = ofProgram.get(region) ?? new Map<Features, string>()
+    ofProgram.set(region, ofRegion)
+    const made = ofRegion.get(features) ?? RegionKey.make(region, program.buffers, generatorOf(features))
+    ofRegion.set(features, made)
+    return made
   }
 
   of(
@@ -362,7 +371,12 @@ const validated = (
   validate: Validate
 ): ReturnType<Validate> => {
   const known = subjects(planned, offers, features)
-  return validate({ features, choices, decisions, subject: (key) => known.get(key) })
+  // What is packed to be examined is what is written after it.
+  const subject = (key: string): Subject | undefined => {
+    const found = known.get(key)
+    return found === undefined ? undefined : { ...found, packs: offers.packs }
+  }
+  return validate({ features, choices, decisions, subject })
 }
 
 /**
@@ -397,7 +411,7 @@ const write = (
 ): Compiled => {
   const tactics = new Map(decisions.map(({ candidate, key }) => [key, candidate]))
   const [first = Target.plain] = flavours
-  const packs: Packs = new Map()
+  const { packs } = offers
   const units: Array<Payloads.Compiled> = []
   const reports: Array<Payload> = []
   for (const [place, one] of planned.entries()) {

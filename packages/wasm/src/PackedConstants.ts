@@ -37,11 +37,11 @@ const viewText = ({ dtype, shape, strides }: View): string =>
   `${dtype}[${shape.map(Dim.format).join()}](${strides.map(Dim.format).join()})`
 
 /** What of a constant the packed form shows: equal keys give equal bytes. */
-export const key = (packed: Packed, view: View, constant: Constant): string =>
+const key = (packed: Packed, view: View, constant: Constant): string =>
   `${constant.digest} ${Dim.format(view.offset)} ${viewText(view)} ${packed.layout}`
 
 /** Packs what a view shows of a constant. Throws where a kernel packs other than it announced. */
-export const make = (packed: Packed, view: View, constant: Constant): PackedConstant => {
+const make = (packed: Packed, view: View, constant: Constant): PackedConstant => {
   const elements = Elements.read(view, constant)
   const bytes = packed.pack(elements)
   if (bytes.length !== packed.bytes)
@@ -55,4 +55,12 @@ export const make = (packed: Packed, view: View, constant: Constant): PackedCons
     layout: packed.layout,
     ...(walk === undefined ? {} : { walk })
   }
+}
+
+/** What a view shows of a constant, packed: from the ones that are made, or made now. */
+export const of = (packs: Packs, packed: Packed, view: View, constant: Constant): PackedConstant => {
+  const name = key(packed, view, constant)
+  const made = packs.get(name) ?? make(packed, view, constant)
+  packs.set(name, made)
+  return made
 }

@@ -6,7 +6,7 @@ import { parentPort } from "node:worker_threads"
 import type { Instance, Memory, Module } from "../WebAssembly.ts"
 import { host } from "../WebAssembly.ts"
 import * as Footprint from "./Footprint.ts"
-import type { Answer, Call, Check, Findings, Request, SizedCheck } from "./Protocol.ts"
+import type { Answer, Call, Check, Content, Findings, Request, SizedCheck } from "./Protocol.ts"
 
 type Requested<K extends Request["kind"]> = Extract<Request, { readonly kind: K }>
 
@@ -76,14 +76,12 @@ const place = (into: Loaded, placed: Footprint.Placed): void => {
   Footprint.place(bytesOf(into), placed)
 }
 
-/** At each of the sizes, in as much of the memory as they need (a memory costs a millisecond), until one stops. */
-const checkSizes = ({ memory, module }: Loaded, { checks }: Requested<"sizes">): Answer => {
+/** One check after another, until the code stops by itself. */
+const examine = <C extends Check & Content>(checks: ReadonlyArray<C>, into: (one: C) => Loaded): Answer => {
   const answers: Array<Answer> = []
   for (const one of checks) {
     try {
-      const there = memory.buffer.byteLength / pageBytes
-      if (there < one.pages) memory.grow(one.pages - there)
-      const made = instantiate(module, memory, one.pages, one.symbols)
+      const made = into(one)
       const kernel = made.instance.exports["kernel"]
       if (typeof kernel !== "function") return { kind: "refused", detail: "nothing is loaded" }
       place(made, one)
@@ -93,8 +91,17 @@ const checkSizes = ({ memory, module }: Loaded, { checks }: Requested<"sizes">):
       break
     }
   }
-  return { kind: "sized", answers }
+  return { kind: "examined", answers }
 }
+
+/** At each of the sizes, in as much of the memory as they need: a memory costs a millisecond. */
+const atSize =
+  ({ memory, module }: Loaded) =>
+  ({ pages, symbols }: SizedCheck): Loaded => {
+    const there = memory.buffer.byteLength / pageBytes
+    if (there < pages) memory.grow(pages - there)
+    return instantiate(module, memory, pages, symbols)
+  }
 
 const answer = (request: Request): Answer => {
   if (request.kind === "load") return load(request)
@@ -104,9 +111,10 @@ const answer = (request: Request): Answer => {
     place(loaded, request)
     return { kind: "ready" }
   }
-  if (request.kind === "sizes") return checkSizes(loaded, request)
+  const here = loaded
+  if (request.kind === "check") return examine(request.checks, () => here)
+  if (request.kind === "sizes") return examine(request.checks, atSize(here))
   try {
-    if (request.kind === "check") return check(loaded, (call) => void kernel(...call), request)
     const { calls, iterations } = request
     const begin = performance.now()
     for (let round = 0; round < iterations; round++) kernel(...(calls[round % calls.length] ?? []))
@@ -118,7 +126,7 @@ const answer = (request: Request): Answer => {
 
 parentPort?.on("message", (request: Request) => {
   const made = answer(request)
-  const all = made.kind === "sized" ? made.answers : [made]
+  const all = made.kind === "examined" ? made.answers : [made]
   const copies = all.flatMap((one) => (one.kind === "checked" ? one.results : []))
   parentPort?.postMessage(
     made,

@@ -21,14 +21,14 @@ import type * as Scope from "effect/Scope"
 import type { Features } from "../Emission.ts"
 import type { Kernel } from "../Kernel.ts"
 import * as Payloads from "../Payloads.ts"
-import type { Exam, FurtherExam } from "./Exams.ts"
+import type { Exam, FurtherExam, Paper } from "./Exams.ts"
 import { Exams } from "./Exams.ts"
 import * as Footprint from "./Footprint.ts"
 import type { Setup } from "./Placing.ts"
 import * as Placing from "./Placing.ts"
 import type { Answer, Call, Check, Request, SizedCheck } from "./Protocol.ts"
 import * as Recorded from "./Recorded.ts"
-import { Runner } from "./Runner.ts"
+import * as Runners from "./Runners.ts"
 import { SizeCoverage } from "./SizeCoverage.ts"
 import type { Subject } from "./Trial.ts"
 import { Trial } from "./Trial.ts"
@@ -50,6 +50,8 @@ export interface Options {
   readonly effort?: number
   /** What the model's values hold on the user's data: regions that read them are examined with that, too. Default: nothing. */
   readonly recorded?: Effect.Effect<Recorded.Recorded>
+  /** Workers that others of the build use, too. Default: its own. */
+  readonly runners?: Runners.Runners
 }
 
 /** Copies for rotation take at most so many bytes. */
@@ -80,7 +82,7 @@ const tooBusy = (): MeasurerError =>
 
 const late = (deadline: number): Rejected => rejected("Hang", `it did not end in ${deadline / 1000} s`, { deadline })
 
-/** A measurer for the regions of a build. Workers are kept and used again; all end with the scope. */
+/** A measurer for the regions of a build. Workers of its own end with the scope. */
 export const make = (options: Options): Effect.Effect<MeasurerService, never, Oracle | Scope.Scope> =>
   Effect.gen(function* () {
     const oracle = yield* Oracle
@@ -91,26 +93,9 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
       parallel = 1,
       recorded = Effect.succeed(Recorded.none)
     } = options
-    const idle: Array<Runner> = []
     const coverage = new SizeCoverage()
     const exams = new Exams({ oracle, effort, recorded })
-    const all = new Set<Runner>()
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        for (const worker of all) worker.end()
-      })
-    )
-    const acquire = Effect.sync(() => {
-      for (let worker = idle.pop(); worker !== undefined; worker = idle.pop()) if (!worker.ended) return worker
-      const made = new Runner()
-      all.add(made)
-      return made
-    })
-    const release = (worker: Runner): Effect.Effect<void> =>
-      Effect.sync(() => {
-        if (worker.ended) all.delete(worker)
-        else idle.push(worker)
-      })
+    const runners = options.runners ?? (yield* Runners.make)
     const prepare = (
       choice: Choice,
       candidate: Candidate
@@ -126,7 +111,7 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
           catch: (cause) =>
             rejected("Refused", `no code can be made: ${cause instanceof Error ? cause.message : String(cause)}`)
         })
-        const worker = yield* Effect.acquireRelease(acquire, release)
+        const worker = yield* runners.take
         const ask = (request: Request, limit = deadline): Effect.Effect<Answer, Rejected | MeasurerError> =>
           Effect.flatMap(worker.ask(request, request.kind === "load" ? startLimit : limit), (answer) => {
             if (answer === undefined) return Effect.fail(request.kind === "load" ? tooBusy() : late(limit))
@@ -137,6 +122,13 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
         const { module, symbols, units } = trial
         const load = ({ pages }: Setup) => ask({ kind: "load", module, symbols, pages })
         const paperOf = exams.of(choice.key, subject, amplificationOf(kernel))
+        /** What is wrong with a candidate by one of its answers. */
+        const problemOf = (made: Setup, outputs: Paper["outputs"], exam: Exam, one: Answer): Rejected | undefined =>
+          one.kind === "checked"
+            ? Verdict.of(subject, made, outputs, exam, one)
+            : one.kind === "trap"
+              ? rejected("Trap", one.detail, { kernel: wanted })
+              : undefined
         const check = Effect.gen(function* () {
           // What a worker needs to start and to compile is there when what it is examined with is.
           const made = Placing.setup(trial, 1)
@@ -145,11 +137,16 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
           yield* Fiber.join(loading)
           const [call = []] = made.calls
           const footprint = Placing.footprint(made, paper.outputs)
-          for (const exam of paper.exams) {
-            yield* ask({ kind: "place", pieces: made.pieces(exam.contents), fill: exam.fill })
-            const answer = yield* ask({ kind: "check", footprint, ...callsFor(call, units, exam) })
-            const problem =
-              answer.kind === "checked" ? Verdict.of(subject, made, paper.outputs, exam, answer) : undefined
+          const checks = paper.exams.map((exam) => ({
+            ...callsFor(call, units, exam),
+            pieces: made.pieces(exam.contents),
+            fill: exam.fill,
+            footprint
+          }))
+          const answer = yield* ask({ kind: "check", checks })
+          for (const [place, one] of (answer.kind === "examined" ? answer.answers : []).entries()) {
+            const exam = paper.exams[place]
+            const problem = exam === undefined ? undefined : problemOf(made, paper.outputs, exam, one)
             if (problem !== undefined) return yield* problem
           }
           const sizes = coverage.choose(kernel, subject)
@@ -179,15 +176,10 @@ export const make = (options: Options): Effect.Effect<MeasurerService, never, Or
               ]
             })
             const answer = yield* ask({ kind: "sizes", checks })
-            for (const [place, one] of (answer.kind === "sized" ? answer.answers : []).entries()) {
+            for (const [place, one] of (answer.kind === "examined" ? answer.answers : []).entries()) {
               const [known, setup] = [further[place], setups[place]]
               if (known === undefined || setup === undefined) continue
-              const problem =
-                one.kind === "checked"
-                  ? Verdict.of(subject, setup.made, known.outputs, known.exam, one)
-                  : one.kind === "trap"
-                    ? rejected("Trap", one.detail, { kernel: wanted })
-                    : undefined
+              const problem = problemOf(setup.made, known.outputs, known.exam, one)
               if (problem !== undefined) return yield* Verdict.atSizes(problem, known.sizes)
             }
           })

@@ -39,12 +39,16 @@ export interface Check {
   readonly orders: ReadonlyArray<ReadonlyArray<Call>>
 }
 
-/** An examination at other sizes, in a memory of its own. */
-export interface SizedCheck extends Check {
-  readonly symbols: Readonly<Record<string, number>>
-  readonly pages: number
+/** What memory holds before a kernel runs; every byte of the rest of it is `fill`. */
+export interface Content {
   readonly pieces: ReadonlyArray<Piece>
   readonly fill: number
+}
+
+/** An examination at other sizes, in a memory of its own. */
+export interface SizedCheck extends Check, Content {
+  readonly symbols: Readonly<Record<string, number>>
+  readonly pages: number
 }
 
 export type Request =
@@ -55,13 +59,14 @@ export type Request =
       readonly symbols: Readonly<Record<string, number>>
       readonly pages: number
     }
-  /** What memory holds before the next check or timing; every byte of the rest of it is `fill`. */
-  | { readonly kind: "place"; readonly pieces: ReadonlyArray<Piece>; readonly fill: number }
+  /** What memory holds before the next timing. */
+  | ({ readonly kind: "place" } & Content)
   /**
-   * Makes the call for all units; and for each order, from the same memory again, those for units in pieces, each with scratch
-   * memory as it was placed, as threads of their own would: their results must be the same.
+   * For each of the checks, until the code stops by itself: makes the call for all units; and for each order, from the same
+   * memory again, those for units in pieces, each with scratch memory as it was placed, as threads of their own would: their
+   * results must be the same.
    */
-  | ({ readonly kind: "check" } & Check)
+  | { readonly kind: "check"; readonly checks: ReadonlyArray<Check & Content> }
   /** The code that is loaded, at each of these sizes, until it is wrong. */
   | { readonly kind: "sizes"; readonly checks: ReadonlyArray<SizedCheck> }
   /** So many calls, the lists in turn; nanoseconds. */
@@ -83,8 +88,8 @@ export type Answer =
   | { readonly kind: "ready" }
   /** `results`: the written blocks, as the call for all units left them. */
   | { readonly kind: "checked"; readonly results: ReadonlyArray<Uint8Array>; readonly findings: Findings }
-  /** An answer for each of the sizes, up to the first that is no result. */
-  | { readonly kind: "sized"; readonly answers: ReadonlyArray<Answer> }
+  /** An answer for each of the checks, up to the first that is no result. */
+  | { readonly kind: "examined"; readonly answers: ReadonlyArray<Answer> }
   | { readonly kind: "timed"; readonly nanoseconds: number }
   /** `trap`: the code stopped by itself; `refused`: it cannot be compiled. */
   | { readonly kind: "trap" | "refused"; readonly detail: string }

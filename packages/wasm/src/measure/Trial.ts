@@ -15,6 +15,8 @@ import type { Features } from "../Emission.ts"
 import { Emission } from "../Emission.ts"
 import type { Kernel } from "../Kernel.ts"
 import { ModuleBuilder } from "../ModuleBuilder.ts"
+import type { Packs } from "../PackedConstants.ts"
+import * as PackedConstants from "../PackedConstants.ts"
 import * as Placing from "./Placing.ts"
 import type { Block, Call } from "./Protocol.ts"
 
@@ -27,6 +29,8 @@ export interface Subject {
   /** Other sizes, at which what is right at the typical ones may not be. Default: none. */
   readonly further?: ReadonlyArray<Bindings>
   readonly kernels: ReadonlyArray<Kernel>
+  /** Where what is packed is kept for others; default: nowhere, as most candidates are looked at once. */
+  readonly packs?: Packs
 }
 
 /** Sizes of a subject's region. Throws where one is not known. */
@@ -74,6 +78,8 @@ export class Trial {
         view === undefined || view === null ? undefined : subject.program.buffers.get(view.buffer)?.constant
       if (view === undefined || view === null || constant === undefined)
         throw new RangeError(`${one.layout} packs operand ${one.read}, which is no constant`)
+      if (subject.packs !== undefined)
+        return Placing.shared(PackedConstants.of(subject.packs, one, view, constant).bytes)
       const bytes = one.pack(Elements.read(view, constant))
       if (bytes.length !== one.bytes)
         throw new RangeError(`${one.layout} announced ${one.bytes} bytes and packed ${bytes.length}`)

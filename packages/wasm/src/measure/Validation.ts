@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import type { Features } from "../Emission.ts"
 import * as Measure from "./Measure.ts"
 import type { Recorded } from "./Recorded.ts"
+import type { Runners } from "./Runners.ts"
 import type { Subject } from "./Trial.ts"
 
 /** What is decided, and how the regions of the decisions are found. */
@@ -34,6 +35,8 @@ export interface Options {
   readonly parallel?: number
   /** What the model's values hold on the user's data. */
   readonly recorded?: Effect.Effect<Recorded>
+  /** Workers that others of the build use, too. Default: its own. */
+  readonly runners?: Runners
 }
 
 /** The first candidate that is right: the decided one, then the others by what is predicted. */
