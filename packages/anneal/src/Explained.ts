@@ -47,13 +47,20 @@ const times = (ratio: number): string => (ratio < 10 ? ratio.toFixed(2) : ratio.
 const timingsOf = (timings: ReadonlyArray<TimingEntry>): ReadonlyMap<string, Timing> =>
   new Map(timings.toSorted((a, b) => a.at - b.at).map(({ candidate, timing }) => [Tuner.identify(candidate), timing]))
 
+/** `; gemm {"mr":4} would take 1.2 times as long` */
+const nextOf = ({ next, predicted }: RegionEntry): string => {
+  if (next === undefined || predicted === null || predicted <= 0) return ""
+  const name = Tuner.identify({ name: next.kernel, config: next.config })
+  return `; ${name} ${times(next.predicted / predicted)} times as long`
+}
+
 const whyOf = (region: RegionEntry, timings: ReadonlyMap<string, Timing>): string => {
   const { config, kernel, offered } = region
   const own = timings.get(Tuner.identify({ name: kernel, config }))?.relative
   if (own === undefined) {
     if (offered === 1) return "the only kernel"
     const measured = timings.size === 0 ? "" : `; ${timings.size} others are timed, this one is not`
-    return `predicted to be the fastest of ${offered}${measured}`
+    return `predicted to be the fastest of ${offered}${nextOf(region)}${measured}`
   }
   const others = [...timings].filter(([candidate]) => candidate !== Tuner.identify({ name: kernel, config }))
   const [next] = others.toSorted(([, a], [, b]) => a.relative - b.relative)

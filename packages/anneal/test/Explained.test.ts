@@ -102,11 +102,12 @@ describe("why a region has its kernel", () => {
   it("is printed with members, kernel, time, refused fusions and the memory", () => {
     const text = ProgramLines.lines(explained, { fusions: false }).join("\n")
     for (const part of [
-      "program for batch = 1, any length (chosen for 64): 4 regions, 1 nodes on the host",
-      '   1    1.00 µs  gemm {"mr":6}',
-      "contraction f32[8, 8] · 1.00 MFLOP, 2.00 KiB: matmul /fc, add /bias",
+      "program for batch = 1, any length (chosen for 64): 4 regions, ~",
+      "on one thread (2 of 4 measured), 1 nodes on the host",
+      '   1    1.00 µs   26 %  gemm {"mr":6}',
+      "contraction f32[8, 8] · 1.00 MFLOP, 2.00 KiB, 1000 GFLOP/s: matmul /fc, add /bias",
       'not gemm {"mr":9}: Wrong: element 3 is 5, not 4',
-      "  ~900 ns  gemm",
+      "  ~900 ns   24 %  gemm",
       "host  topK /top: wasm has no kernel for topK",
       "fusions: 1 made, 1 refused",
       "rows (2.00 KiB): /b → /c: the shapes differ  [rows b c]",

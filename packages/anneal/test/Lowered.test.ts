@@ -203,7 +203,7 @@ describe("anneal inspect of an engine with code", () => {
       const engine = `${folder}/net.engine`
       yield* build("net.engine")
       const text = yield* command("inspect", engine)
-      assert.match(text.out, /^program for .*: \d+ regions, \d+ nodes on the host$/m)
+      assert.match(text.out, /^program for .*: \d+ regions, ~?[\d.]+ \S+ on one thread \(.*\), \d+ nodes on the host$/m)
       assert.match(text.out, /^ {2}fusions: \d+ made, \d+ refused$/m)
       assert.match(text.out, /predicted to be the fastest of \d+|the only kernel/)
       assert.match(text.out, /memory: planned when the sizes are known|of the lower bound/)

@@ -207,7 +207,7 @@ const attemptMerge = (fusing: Fusing, node: Node, read: Read, other: Group, grou
   if (group.kind === "anchored" && other.inner !== undefined) return { refused: "an epilogue does not reduce" }
   if (group.members.size + other.members.size > MOST_MEMBERS) return { refused: `more than ${MOST_MEMBERS} nodes` }
   if (reader === undefined || maker === undefined || maker.per === "row" || reader.per === "row")
-    return { refused: "a row is no element" }
+    return { refused: "one has a value for each row, the other for each element" }
   if (fusing.needs(group, other, other) || fusing.needs(other, group)) return { refused: "a third group lies between" }
   const shape =
     scope.work.get(node)?.kind === "loop" ? (node.outputs[0]?.type.shape ?? []) : scope.typeOf(read.id).shape

@@ -129,7 +129,7 @@ const mergeUp = (
   const id = operandsOf(reader).find((one) => scope.resolve(one).root === root)
   if (from === undefined || at === undefined || id === undefined) return { refused: "it has no place" }
   if (maker.prepared !== loop.prepared) return { refused: "one depends on constants alone, the other does not" }
-  if (from.per === "row") return { refused: "a row is no element" }
+  if (from.per === "row") return { refused: "one has a value for each row, the other for each element" }
   if (maker.members.size + loop.members.size > MOST_MEMBERS) return { refused: `more than ${MOST_MEMBERS} nodes` }
   const { chain } = scope.resolve(id)
   const shape = reader.outputs[0]?.type.shape ?? []

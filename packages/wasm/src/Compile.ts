@@ -30,6 +30,7 @@ import * as ExamSizes from "./ExamSizes.ts"
 import type { Kernel } from "./Kernel.ts"
 import type { Subject } from "./measure/Trial.ts"
 import type { Validate } from "./measure/Validation.ts"
+import * as NoKernel from "./NoKernel.ts"
 import type { Packs } from "./PackedConstants.ts"
 import * as Payloads from "./Payloads.ts"
 import type { Point } from "./Points.ts"
@@ -188,8 +189,8 @@ const planAt = (
           onFloats.add(fusion)
           continue
         }
-        for (const { outputs } of region.members)
-          without.set(outputs[0]?.id ?? "", `there is no kernel for this ${region.kind}`)
+        const why = NoKernel.why(region, program.buffers)
+        for (const { outputs } of region.members) without.set(outputs[0]?.id ?? "", why)
         continue
       }
       const key = offers.key(region, program, first)

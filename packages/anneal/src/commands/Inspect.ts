@@ -112,7 +112,9 @@ export const inspect = Command.make(
       yield* Report.result({ ...summary, ...(programs.length === 0 ? {} : { programs }) }, () =>
         [
           Inspects.format(summary),
-          ...programs.map((program) => `\n${ProgramLines.lines(program, { fusions }).join("\n")}`)
+          ...programs.map(
+            (program, place) => `\n${ProgramLines.lines(program, { fusions, before: programs[place - 1] }).join("\n")}`
+          )
         ].join("\n")
       )
     })
