@@ -8,6 +8,7 @@ import type { View } from "@anneal/lower/View"
 import type { Features } from "./Emission.ts"
 import type { Kernel, TypicalSizes } from "./Kernel.ts"
 import * as Attention from "./kernels/Attention.ts"
+import * as ConvAtrous from "./kernels/ConvAtrous.ts"
 import * as ConvDepthwise from "./kernels/ConvDepthwise.ts"
 import * as ConvGemm from "./kernels/ConvGemm.ts"
 import * as ConvTransposed from "./kernels/ConvTransposed.ts"
@@ -31,6 +32,7 @@ export const sources: ReadonlyArray<Source> = [
   Gemm.candidates,
   Gemv.candidates,
   ConvGemm.candidates,
+  ConvAtrous.candidates,
   ConvDepthwise.candidates,
   ConvTransposed.candidates,
   ConvWinograd.candidates,
