@@ -12,6 +12,22 @@ const large = 65_536
 const raw = (bytes: number): ArrayBufferLike | undefined =>
   typeof Buffer === "undefined" ? undefined : Buffer.allocUnsafeSlow(bytes).buffer
 
+/**
+ * The largest block whose going glibc's malloc learns from: then it keeps twice as much freed memory, instead of giving it back to
+ * the system at once.
+ */
+const learntFrom = 2 ** 25 - 2 ** 16
+
+/**
+ * Before the first result of so many bytes: large blocks will come and go. Else each result may be of pages that are new to the
+ * process, which costs more than the products of 512³. A block that nobody touches comes and goes; that takes no memory.
+ */
+export const announce = (bytes: number): void => {
+  if (bytes < large || typeof Buffer === "undefined") return
+  const { buffer } = Buffer.allocUnsafeSlow(learntFrom)
+  if (buffer instanceof ArrayBuffer && "transfer" in buffer) buffer.transfer(0)
+}
+
 const copyOf = (dtype: DType, data: TypedArray): TypedArray => {
   const buffer = data.byteLength < large ? undefined : raw(data.byteLength)
   if (buffer === undefined) return data.slice()

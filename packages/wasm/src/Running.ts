@@ -112,6 +112,8 @@ export class Running {
       }
     }
     const binding = this.bound(shapes, "arena")
+    if (this.#bindings.length === 0)
+      Results.announce(Math.max(0, ...binding.outputs.map((output) => output?.bytes ?? 0)))
     while (this.#bindings.length >= keptBindings) this.#bindings.shift()?.binding.release()
     this.#bindings.push({ shapes: shapes.map((shape) => [...shape]), binding })
     return binding

@@ -20,4 +20,12 @@ describe("results", () => {
         bytes.fill(7)
         expect(found.data).toStrictEqual(before)
       })
+
+  it("large ones are announced by a block that is gone at once and that nobody has touched", () => {
+    const before = process.memoryUsage()
+    for (const bytes of [100, 2 ** 20, 2 ** 28]) Results.announce(bytes)
+    const after = process.memoryUsage()
+    expect(after.arrayBuffers - before.arrayBuffers).toBeLessThan(2 ** 20)
+    expect(after.rss - before.rss).toBeLessThan(2 ** 24)
+  })
 })
