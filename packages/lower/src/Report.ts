@@ -27,7 +27,7 @@ export const RegionEntry = Schema.Struct({
   shape: Schema.String,
   /** The nodes that it computes: ops, and paths in the user's model. */
   members: Schema.Array(Schema.Struct({ op: Schema.String, node: Schema.String })),
-  /** Computed once, after loading. */
+  /** Computed once, by the build or after loading: see `preparation`. */
   prepared: Schema.Boolean,
   /** What the decision is kept under, in lock and journal. */
   key: Schema.String,
@@ -59,6 +59,9 @@ export type FusionEntry = typeof FusionEntry.Type
 
 export const HostEntry = Schema.Struct({ node: Schema.String, op: Schema.String, why: Schema.String })
 
+/** Of what depends on constants alone: whether its values are in the engine, and why. */
+export const Preparation = Schema.Struct({ stored: Schema.Boolean, why: Schema.String })
+
 export const Report = Schema.Struct({
   /** Symbols that have their only value in this program. */
   fixed: Schema.Record(Schema.String, Schema.Int),
@@ -68,6 +71,7 @@ export const Report = Schema.Struct({
   regions: Schema.Array(RegionEntry),
   fusions: Schema.Array(FusionEntry),
   hosts: Schema.Array(HostEntry),
+  preparation: Schema.optionalKey(Preparation),
   /** Bytes; null where sizes are open. */
   memory: Schema.NullOr(
     Schema.Struct({ arena: Schema.Finite, lowerBound: Schema.Finite, picture: Schema.Array(Schema.String) })
@@ -92,6 +96,8 @@ export interface Options {
   readonly choice: (region: Region) => Pick<Choice, "key" | "candidates"> | undefined
   /** The plan of the arena, where the target has one. */
   readonly memory?: MemoryPlan.MemoryPlan | undefined
+  /** Where the target decides when that is computed which depends on constants alone. */
+  readonly preparation?: typeof Preparation.Type
 }
 
 /** Where a node comes from in the user's model, or what it makes. */
@@ -149,7 +155,7 @@ export const of = (program: Program, options: Options): Report => {
   const hosts = MemoryPlan.flatten(program.steps).flatMap((step) =>
     step.kind === "host" ? [{ node: pathOf(step.node), op: step.node.op.name, why: step.why }] : []
   )
-  const { memory, typical } = options
+  const { memory, preparation, typical } = options
   return {
     fixed: Object.fromEntries(program.fixed),
     typical: Object.fromEntries(
@@ -168,6 +174,7 @@ export const of = (program: Program, options: Options): Report => {
       saving: Dim.evaluate(saving, typical) ?? null
     })),
     hosts,
+    ...(preparation === undefined ? {} : { preparation }),
     memory:
       memory === undefined
         ? null

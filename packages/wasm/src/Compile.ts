@@ -34,6 +34,7 @@ import * as NoKernel from "./NoKernel.ts"
 import type { Packs } from "./PackedConstants.ts"
 import * as Payloads from "./Payloads.ts"
 import type { Point } from "./Points.ts"
+import * as Preparation from "./Preparation.ts"
 import * as Points from "./Points.ts"
 import * as Target from "./Target.ts"
 
@@ -430,14 +431,17 @@ const write = (
         const decidedOn = offers.of(region, one, first).find((other) => Tuners.identify(other) === wanted)
         return kernelFor(offers.of(region, one, features), features, tactic, decidedOn)
       }
+    const prepared = Preparation.of(program, kernelOf(Target.plain))
+    const written = prepared?.program ?? program
     for (const features of flavours) {
       const kernel = kernelOf(features)
-      units.push({ fixed: point.fixed, features, assembled: Assemble.assemble(program, { features, kernel, packs }) })
+      units.push({ fixed: point.fixed, features, assembled: Assemble.assemble(written, { features, kernel, packs }) })
     }
     const report = Report.of(decided(program, tacticOf), {
       typical: point.typical,
       choice: (region) => choices.get(offers.key(region, program, first)),
-      memory: Assemble.memoryPlan(program, kernelOf(first))
+      memory: Assemble.memoryPlan(program, kernelOf(first)),
+      ...(prepared === undefined ? {} : { preparation: { stored: prepared.stored, why: prepared.why } })
     })
     reports.push(Engine.payload(`anneal/report/${variant}/${place}`, "report", Report.encode(report)))
   }
