@@ -80,6 +80,18 @@ export interface CapturedGraph {
   readonly kernels: ReadonlyArray<{ readonly name: string; readonly updatable: boolean }>
 }
 
+/** cuBLASLt's products (`VendorProduct`); the numbers are those of `native/src/products.cc`. */
+export interface ProductCalls {
+  /** Opens the library, once; says why there is none, or nothing. */
+  readonly open: () => Promise<ReadonlyArray<string>>
+  readonly prepare: (
+    context: Handle,
+    product: Float64Array
+  ) => { readonly handle: Handle; readonly workspaceBytes: ReadonlyArray<number> }
+  readonly submit: (product: Handle, algorithm: number, stream: Handle, buffers: Float64Array) => void
+  readonly destroy: (product: Handle) => void
+}
+
 export interface Driver {
   readonly kind: "native" | "recording"
 
@@ -177,6 +189,8 @@ export interface Driver {
   readonly uploadGraph: (executable: Handle, stream: Handle) => void
   readonly updateKernelNode: (executable: Handle, index: number, launch: Handle) => void
   readonly replay: (executable: Handle, stream: Handle) => void
+
+  readonly products: ProductCalls
 
   /** How many objects of each kind are alive. */
   readonly statistics: () => Readonly<Record<string, number>>

@@ -12,8 +12,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type { CudaError } from "./CudaError.ts"
-import type { Driver, Handle } from "./Driver.ts"
-import { guarded, isAddon, tryPromise, type Addon } from "./internal/addon.ts"
+import type { Driver } from "./Driver.ts"
+import { isAddon, promised, tryPromise, type Addon } from "./internal/addon.ts"
 import { makeDriver } from "./internal/nativeDriver.ts"
 import * as Libraries from "./Libraries.ts"
 
@@ -57,16 +57,6 @@ export interface LinkInput {
   readonly data: Uint8Array
 }
 
-/** The addon's calls of cuBLASLt as plain functions, which throw `CudaError`; the numbers are those of `native/src/products.cc`. */
-export interface ProductCalls {
-  readonly prepare: (
-    context: Handle,
-    product: Float64Array
-  ) => { readonly handle: Handle; readonly workspaceBytes: ReadonlyArray<number> }
-  readonly submit: (product: Handle, algorithm: number, stream: Handle, buffers: Float64Array) => void
-  readonly destroy: (product: Handle) => void
-}
-
 /** The addon, loaded. */
 export interface NativeShape {
   readonly path: string
@@ -81,8 +71,6 @@ export interface NativeShape {
     { readonly image: Uint8Array; readonly log: string; readonly lowered: ReadonlyArray<string> },
     CudaError
   >
-  /** cuBLASLt's products, opened before the first (`VendorProduct`). */
-  readonly products: ProductCalls
   readonly link: (
     options: ReadonlyArray<string>,
     inputs: ReadonlyArray<LinkInput>
@@ -144,7 +132,11 @@ const make = (path: string, addon: Addon, environment: Readonly<Record<string, s
     path,
     openDriver: tryPromise(() => addon.openDriver(names("cuda"))),
     openLibrary: opened,
-    driver: makeDriver(addon),
+    driver: makeDriver(addon, () =>
+      promised(() => addon.openLibrary("cublasLt", names("cublasLt"))).then((library) =>
+        library.found ? [] : library.reasons
+      )
+    ),
     compile: (request) =>
       Effect.andThen(
         opened("nvrtc"),
@@ -160,11 +152,6 @@ const make = (path: string, addon: Addon, environment: Readonly<Record<string, s
           )
         )
       ),
-    products: {
-      prepare: guarded(addon.prepareProduct),
-      submit: guarded(addon.submitProduct),
-      destroy: guarded(addon.destroyProduct)
-    },
     link: (options, inputs) =>
       Effect.andThen(
         opened("nvJitLink"),

@@ -54,6 +54,13 @@ export type Entry =
       readonly sharedBytes: number
       readonly captured: boolean
     }
+  | {
+      readonly _tag: "Product"
+      readonly stream: number
+      readonly product: number
+      readonly algorithm: number
+      readonly captured: boolean
+    }
   | { readonly _tag: "Record"; readonly event: number; readonly stream: number }
   | { readonly _tag: "Wait"; readonly stream: number; readonly event: number }
   | { readonly _tag: "Graph"; readonly graph: number; readonly nodes: number }
@@ -158,6 +165,8 @@ export const lineOf = (entry: Entry): string => {
       return `load module ${entry.module} of ${entry.bytes} bytes`
     case "Launch":
       return `s${entry.stream}: ${entry.captured ? "capture" : "launch"} ${entry.kernel} grid ${three(entry.grid)} block ${three(entry.block)}${entry.cluster.every((size) => size === 1) ? "" : ` cluster ${three(entry.cluster)}`}${entry.sharedBytes === 0 ? "" : ` shared ${entry.sharedBytes}`}`
+    case "Product":
+      return `s${entry.stream}: ${entry.captured ? "capture" : "submit"} product ${entry.product} algorithm ${entry.algorithm}`
     case "Record":
       return `s${entry.stream}: record e${entry.event}`
     case "Wait":

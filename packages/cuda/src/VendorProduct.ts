@@ -11,9 +11,8 @@ import type { Buffer } from "./Buffer.ts"
 import type { ElementType, Product } from "./Candidate.ts"
 import { refuse, type CudaError } from "./CudaError.ts"
 import { Device } from "./Device.ts"
-import type { Handle } from "./Driver.ts"
-import { attempt, scoped } from "./internal/attempt.ts"
-import { Native, type ProductCalls } from "./Native.ts"
+import type { Handle, ProductCalls } from "./Driver.ts"
+import { attempt, attemptPromise, scoped } from "./internal/attempt.ts"
 import type { Stream } from "./Stream.ts"
 
 /** What the library does to an element after the sum: the bias is one of D's type for each column; GELU is by tanh. */
@@ -68,15 +67,12 @@ const epilogues: Readonly<Record<VendorEpilogue, number>> = {
 }
 
 /** Asks the heuristics; fails with reason `Missing` where there is no cuBLASLt. No algorithm at all is an empty list. */
-export const make = (problem: Problem): Effect.Effect<VendorProduct, CudaError, Native | Device | Scope.Scope> =>
+export const make = (problem: Problem): Effect.Effect<VendorProduct, CudaError, Device | Scope.Scope> =>
   Effect.gen(function* () {
-    const native = yield* Native
     const { driver, context } = yield* Device
-    const library = yield* native.openLibrary("cublasLt")
-    if (!library.found)
-      return yield* Effect.fail(
-        refuse("ANNEAL_LIBRARY_MISSING", "prepare a product of cuBLASLt", library.reasons.join("; "))
-      )
+    const missing = yield* attemptPromise(driver.products.open)
+    if (missing.length > 0)
+      return yield* Effect.fail(refuse("ANNEAL_LIBRARY_MISSING", "prepare a product of cuBLASLt", missing.join("; ")))
     const numbers = Float64Array.of(
       types[problem.input],
       types[problem.output],
@@ -93,8 +89,8 @@ export const make = (problem: Problem): Effect.Effect<VendorProduct, CudaError, 
     )
     return yield* scoped(
       driver,
-      attempt((): VendorProduct => ({ ...native.products.prepare(context, numbers), calls: native.products })),
-      native.products.destroy
+      attempt((): VendorProduct => ({ ...driver.products.prepare(context, numbers), calls: driver.products })),
+      driver.products.destroy
     )
   })
 

@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import { CudaError, fromThrown } from "../CudaError.ts"
-import type { Driver, Handle } from "../Driver.ts"
+import type { Driver, Handle, ProductCalls } from "../Driver.ts"
 import type { DriverFound, LibraryFound } from "../Native.ts"
 
 /** What the addon does in other words than the driver: labels are the recording device's, shapes and attributes are lists of numbers. */
@@ -17,6 +17,7 @@ type Reworded =
   | "getFunction"
   | "prepareLaunch"
   | "updateLaunch"
+  | "products"
 
 export interface Addon extends Omit<Driver, Reworded> {
   readonly openDriver: (names: ReadonlyArray<string>) => Promise<DriverFound>
@@ -41,12 +42,9 @@ export interface Addon extends Omit<Driver, Reworded> {
     maps: ReadonlyArray<object>
   ) => Handle
   readonly updateLaunch: (launch: Handle, block: Uint8Array, buffers: Float64Array, maps: ReadonlyArray<object>) => void
-  readonly prepareProduct: (
-    context: Handle,
-    product: Float64Array
-  ) => { readonly handle: Handle; readonly workspaceBytes: ReadonlyArray<number> }
-  readonly submitProduct: (product: Handle, algorithm: number, stream: Handle, buffers: Float64Array) => void
-  readonly destroyProduct: (product: Handle) => void
+  readonly prepareProduct: ProductCalls["prepare"]
+  readonly submitProduct: ProductCalls["submit"]
+  readonly destroyProduct: ProductCalls["destroy"]
   readonly compile: (
     source: string,
     name: string,

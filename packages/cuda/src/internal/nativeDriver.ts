@@ -1,7 +1,7 @@
 /** The addon as a `Driver`. */
 import { markAsUntransferable } from "node:worker_threads"
 import * as DeviceInfo from "../DeviceInfo.ts"
-import type { Driver, LaunchShape, Parameters, Wait } from "../Driver.ts"
+import type { Driver, LaunchShape, Parameters, ProductCalls, Wait } from "../Driver.ts"
 import { guarded, promised, rethrow, type Addon } from "./addon.ts"
 
 const configuration = (shape: LaunchShape): Float64Array =>
@@ -18,7 +18,8 @@ const bufferNumbers = (parameters: Parameters): Float64Array =>
 
 const waiting = (wait: Wait): Wait => ({ id: wait.id, done: wait.done.catch(rethrow) })
 
-export const makeDriver = (addon: Addon): Driver => ({
+/** `openProducts` opens cuBLASLt and says why it cannot. */
+export const makeDriver = (addon: Addon, openProducts: ProductCalls["open"]): Driver => ({
   kind: "native",
   describe: guarded((ordinal) => {
     const found = addon.describeDevice(ordinal, DeviceInfo.attributeNumbers)
@@ -111,6 +112,12 @@ export const makeDriver = (addon: Addon): Driver => ({
     } catch (thrown) {
       rethrow(thrown)
     }
+  },
+  products: {
+    open: openProducts,
+    prepare: guarded(addon.prepareProduct),
+    submit: guarded(addon.submitProduct),
+    destroy: guarded(addon.destroyProduct)
   },
   statistics: guarded(addon.statistics)
 })

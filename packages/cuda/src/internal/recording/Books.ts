@@ -17,6 +17,7 @@ export type Kind =
   | "module"
   | "function"
   | "launch"
+  | "product"
   | "graph"
   | "graph executable"
 
@@ -88,6 +89,13 @@ export type Subject = Common &
         readonly parameterBytes: number | undefined
       }
     | { readonly kind: "launch"; readonly fn: Handle; readonly shape: LaunchShape; parameters: Parameters }
+    | {
+        readonly kind: "product"
+        /** Of A, B, D and the bias. */
+        readonly bytes: readonly [number, number, number, number]
+        readonly workspaceBytes: ReadonlyArray<number>
+        history: Array<Ordering.Access>
+      }
     | { readonly kind: "graph"; readonly capture: Capture }
     | {
         readonly kind: "graph executable"

@@ -9,6 +9,7 @@ import * as Graphs from "./Graphs.ts"
 import * as LaunchChecks from "./LaunchChecks.ts"
 import * as Memory from "./Memory.ts"
 import * as Modules from "./Modules.ts"
+import * as Products from "./Products.ts"
 import * as Streams from "./Streams.ts"
 
 export interface RecordingState {
@@ -27,6 +28,7 @@ export const make = (options: Books.RecordingOptions): RecordingState => {
       ...Streams.make(books),
       ...Memory.make(books),
       ...Modules.make(books, checks),
+      ...Products.make(books, checks),
       ...Graphs.make(books, checks)
     },
     log: books.log,

@@ -28,6 +28,10 @@ export const make = (books: Books) => {
           writes: parameter.access !== "read"
         })
     }
+    checkOverlap(touches, `launch the kernel ${fn.name}`)
+    return { work: { what: `kernel ${fn.name}`, touches: mergeEqual(touches), needs: [module.id] }, name: fn.name }
+  }
+  const checkOverlap = (touches: ReadonlyArray<Touch>, doing: string): void => {
     for (const [index, a] of touches.entries())
       for (const b of touches.slice(index + 1))
         if (
@@ -38,10 +42,9 @@ export const make = (books: Books) => {
         )
           throw hazard(
             "overlap",
-            `launch the kernel ${fn.name}`,
+            doing,
             `two of its arguments overlap in part in ${nameOf(subjects.get(a.object))}: bytes ${a.start} to ${a.end} and ${b.start} to ${b.end}`
           )
-    return { work: { what: `kernel ${fn.name}`, touches: mergeEqual(touches), needs: [module.id] }, name: fn.name }
   }
   // In place: the same range read by one argument and written by another is one access of the kernel.
   const mergeEqual = (touches: ReadonlyArray<Touch>): ReadonlyArray<Touch> => {
@@ -88,7 +91,7 @@ export const make = (books: Books) => {
       throw no("the grid is not a multiple of the cluster")
     if (grid[1] > 65535 || grid[2] > 65535) throw no("more than 65,535 blocks in y or z")
   }
-  return { workOf, checkParameters, checkShape }
+  return { workOf, checkOverlap, mergeEqual, checkParameters, checkShape }
 }
 
 export type LaunchChecks = ReturnType<typeof make>
