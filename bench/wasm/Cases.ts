@@ -8,7 +8,7 @@ import * as Type from "@anneal/ir/Type"
 import * as Export from "@anneal/onnx/Export"
 import * as Npy from "@anneal/runtime/Npy"
 import * as Effect from "effect/Effect"
-import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Tensors } from "./Protocol.ts"
 
@@ -21,7 +21,8 @@ export interface Goals {
 export interface Case {
   readonly model: string
   readonly case: string
-  readonly goals: Goals
+  /** Left out: ratios are only shown. */
+  readonly goals: Goals | undefined
   /** The ONNX file. */
   readonly file: string
   readonly inputs: Tensors
@@ -84,6 +85,33 @@ export const readGolden = (folder: string, golden: Golden): Case | undefined => 
     expected: readTensors(home, found.outputs)
   }
 }
+
+/** What a case of `anneal compare` has in its folder: `in_NAME.npy` and `out_NAME.npy`. */
+const readCase = (folder: string, prefix: "in_" | "out_"): Tensors =>
+  readTensors(
+    folder,
+    Object.fromEntries(
+      readdirSync(folder)
+        .filter((file) => file.startsWith(prefix) && file.endsWith(".npy"))
+        .map((file) => [file.slice(prefix.length, -".npy".length), { file }])
+    )
+  )
+
+/** Models of one's own: each folder below `folder` that has a `model.onnx`, with the arrays of one case beside it. */
+export const readFolder = (folder: string): ReadonlyArray<Case> =>
+  readdirSync(folder)
+    .filter((model) => existsSync(join(folder, model, "model.onnx")))
+    .map((model) => {
+      const home = join(folder, model)
+      return {
+        model,
+        case: "own",
+        goals: undefined,
+        file: join(home, "model.onnx"),
+        inputs: readCase(home, "in_"),
+        expected: readCase(home, "out_")
+      }
+    })
 
 /** Values in [-1, 1) that repeat on every machine. */
 export const filled = (shape: ReadonlyArray<number>, seed: number): Tensor => {

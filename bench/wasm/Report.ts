@@ -151,13 +151,13 @@ const compared = (ours: Contestant, theirs: Contestant): "peer" | "thread" | und
   return ours.library === "anneal" && ours.threads === theirs.threads ? "peer" : undefined
 }
 
-const goalOf = (goals: Goals, ours: Timings, theirs: Timings): number | null => {
+const goalOf = (goals: Goals | undefined, ours: Timings, theirs: Timings): number | null => {
   const { library, threads, wide } = ours.contestant
   if (compared(ours.contestant, theirs.contestant) === "thread") {
     const one = Statistics.median(flattened(theirs.turns.get("run") ?? []))
     return library === "anneal" ? (one >= 1 ? threadGoals.long : threadGoals.short) : null
   }
-  if (threads !== 1) return null
+  if (threads !== 1 || goals === undefined) return null
   if (theirs.contestant.library === "onnxruntime-node") return wide ? goals.wide.node : goals.plain.node
   return wide ? null : goals.plain.web
 }
@@ -175,7 +175,7 @@ const quietly = (ours: Timings, theirs: Timings, call: Call): number =>
   Statistics.spread(flattened(theirs.turns.get("run") ?? [])).p10 /
   Statistics.spread(flattened(ours.turns.get(call) ?? [])).p10
 
-const ratiosOf = (goals: Goals, records: ReadonlyArray<Timings>): ReadonlyArray<Ratio> =>
+const ratiosOf = (goals: Goals | undefined, records: ReadonlyArray<Timings>): ReadonlyArray<Ratio> =>
   records.flatMap((ours) =>
     records.flatMap((theirs) => {
       const kind = compared(ours.contestant, theirs.contestant)

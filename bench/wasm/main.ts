@@ -2,7 +2,7 @@
 //
 //   npm ci --prefix bench/wasm --ignore-scripts     the peers, once
 //   npm run bench -- [--models mnist-8,matmul] [--rounds 3] [--threads 1,2] [--wide] [--parts speed,int8,builds]
-//                    [--target wasm] [--tune quick] [--peers-only] [--json FILE]
+//                    [--target wasm] [--tune quick] [--peers-only] [--folder MODELS] [--json FILE]
 //
 // Every library runs in processes of its own, in turns; outputs are checked before anything is timed. See Turns.ts for
 // the protocol, docs/benchmarks.md for how to read the result.
@@ -33,6 +33,7 @@ const { values: options } = parseArgs({
     target: { type: "string", default: "wasm" },
     tune: { type: "string" },
     "peers-only": { type: "boolean", default: false },
+    folder: { type: "string" },
     json: { type: "string" }
   }
 })
@@ -121,6 +122,7 @@ const int8Of = async (folder: string, quantized: Quantized.Quantized): Promise<R
 
 /** The cases of the speed table that are wanted and there. */
 const casesIn = async (folder: string): Promise<ReadonlyArray<Cases.Case>> => {
+  if (options.folder !== undefined) return Cases.readFolder(options.folder).filter(({ model }) => isWanted(model))
   const found: Array<Cases.Case> = []
   for (const golden of Cases.goldens.filter(({ model }) => isWanted(model))) {
     const one = Cases.readGolden(models, golden)
