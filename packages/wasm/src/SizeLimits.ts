@@ -69,20 +69,38 @@ const ofNode = (node: Node, of: (id: string) => Dim.Dim | undefined): Dim.Dim | 
   }
   const operand = (position: number): Dim.Dim | undefined => of(node.inputs[position] ?? "")
   if (passing.has(node.op.name)) return operand(0)
-  if (!Graphs.isOp(node, Ops.add)) return undefined
+  // Whether an index is negative is asked only to count it from the end.
+  if (Graphs.isOp(node, Ops.select)) return operand(2)
+  if (!Graphs.isOp(node, Ops.add) && !Graphs.isOp(node, Ops.mul)) return undefined
   const [a, b] = [operand(0), operand(1)]
-  return a === undefined || b === undefined ? undefined : Dim.add(a, b)
+  if (a === undefined || b === undefined) return undefined
+  return Graphs.isOp(node, Ops.add) ? Dim.add(a, b) : Dim.mul(a, b)
+}
+
+/** The parts of indices `[…, parts]`: one an axis of what they index. */
+const partsOf = (graph: Graph, indices: string, rank: number): ReadonlyArray<string> => {
+  if (rank === 1) return [indices]
+  const maker = graph.nodes.find(({ outputs }) => outputs[0]?.id === indices)
+  const parts = Graphs.isOp(maker, Ops.concat) ? maker.inputs.flatMap((id) => id ?? []) : []
+  return parts.length === rank ? parts : []
 }
 
 const positions = (graph: Graph): ReadonlyArray<Limit> => {
   const index = Graphs.index(graph)
-  return graph.nodes.flatMap((node) => {
-    if (!Graphs.isOp(node, Ops.gather)) return []
-    const [table = "", places = ""] = node.inputs.map((one) => one ?? undefined)
-    const { shape } = index.type(table)
-    const [extent, most] = [shape.at(node.attributes.axis), greatest(graph, places)]
-    if (extent === undefined || most === undefined || Dim.isStatic(most)) return []
+  const below = (extent: Dim.Dim | undefined, places: string): ReadonlyArray<Limit> => {
+    const most = greatest(graph, places)
+    if (extent === undefined || most === undefined || (Dim.isStatic(most) && Dim.isStatic(extent))) return []
     return [limit([most, extent], (place, count) => place >= count)]
+  }
+  return graph.nodes.flatMap((node) => {
+    const [table = "", places = ""] = node.inputs.map((one) => one ?? undefined)
+    if (Graphs.isOp(node, Ops.gather) || Graphs.isOp(node, Ops.gatherElements))
+      return below(index.type(table).shape.at(node.attributes.axis), places)
+    if (!Graphs.isOp(node, Ops.gatherNd)) return []
+    const { shape } = index.type(table)
+    const count = index.type(places).shape.at(-1)
+    const parts = count !== undefined && Dim.isStatic(count) ? partsOf(graph, places, count) : []
+    return parts.flatMap((part, axis) => below(shape[node.attributes.batchDims + axis], part))
   })
 }
 

@@ -93,3 +93,42 @@ it("of positions that begin where an input says, only the count is known", () =>
   b.output("y", b.one(Ops.gather, [table, places], { axis: 0 }))
   expect(shown(Points.points(b.finish(), []))).toEqual([[{}, { length: 32 }]])
 })
+
+const counted = (b: Builder.Builder, size: Dim.Dim, shape: ReadonlyArray<Dim.Dim>) =>
+  b.one(Ops.reshape, [b.one(Ops.iota, [], { size, dtype: "i64" })], { shape })
+
+it("guesses are rows and columns that another input has: positions in several axes", () => {
+  const b = Builder.make("mask")
+  const [rows, columns] = [Dim.symbol("rows"), Dim.symbol("columns")]
+  b.output("y", b.one(Ops.relu, [b.input("x", Type.make("f32", [batch, length]))], {}))
+  const mask = b.input("mask", Type.make("bool", [rows, columns]))
+  const shape = [batch, length, 1]
+  const parts = [counted(b, batch, [batch, 1, 1]), counted(b, length, [1, length, 1])].map((part) =>
+    b.one(Ops.expand, [part], { shape })
+  )
+  const places = b.one(Ops.concat, parts, { axis: 2 })
+  b.output("kept", b.one(Ops.gatherNd, [mask, places], { batchDims: 0 }))
+  for (const { fixed, typical } of Points.points(b.finish(), [])) {
+    const at = (name: string): number => fixed.get(name) ?? typical.get(name) ?? 0
+    expect([at("rows") >= at("batch"), at("columns") >= at("length")]).toEqual([true, true])
+  }
+})
+
+it("guesses are positions in a mask that is one row: a row's number times a row's length, and a place", () => {
+  const b = Builder.make("flat mask")
+  const [rows, columns] = [Dim.symbol("rows"), Dim.symbol("columns")]
+  b.output("y", b.one(Ops.relu, [b.input("x", Type.make("f32", [batch, length]))], {}))
+  const mask = b.input("mask", Type.make("bool", [rows, columns]))
+  const flat = b.one(Ops.reshape, [mask], { shape: [Dim.mul(rows, columns)] })
+  const row = b.one(
+    Ops.mul,
+    [counted(b, batch, [batch, 1]), b.one(Ops.sizes, [], { values: [length], scalar: true })],
+    {}
+  )
+  const place = b.one(Ops.add, [row, counted(b, length, [1, length])], {})
+  b.output("kept", b.one(Ops.gather, [flat, place], { axis: 0 }))
+  for (const { fixed, typical } of Points.points(b.finish(), [])) {
+    const at = (name: string): number => fixed.get(name) ?? typical.get(name) ?? 0
+    expect(at("rows") * at("columns")).toBeGreaterThanOrEqual(at("batch") * at("length"))
+  }
+})

@@ -162,12 +162,23 @@ export interface Subject {
 }
 
 const readBuffers = ({ program, region }: Subject) => {
-  const ids = Regions.reads(region).flatMap((view, read) => (view === null ? [] : [{ id: view.buffer, read }]))
-  const first = ids.filter(({ id }, place) => ids.findIndex((other) => other.id === id) === place)
-  return first.flatMap(({ id, read }) => {
+  const reads = new Map<string, Array<number>>()
+  for (const [read, view] of Regions.reads(region).entries())
+    if (view !== null) reads.set(view.buffer, [...(reads.get(view.buffer) ?? []), read])
+  return [...reads].flatMap(([id, of]) => {
     const buffer = program.buffers.get(id)
-    return buffer === undefined ? [] : [{ id, read, buffer }]
+    return buffer === undefined ? [] : [{ id, reads: of, buffer }]
   })
+}
+
+/** What a buffer may hold that several views read: indices of rows and of columns may lie side by side. */
+const common = (ranges: ReadonlyMap<number, Range>, reads: ReadonlyArray<number>): Range | undefined => {
+  const [first, ...rest] = reads.flatMap((read) => ranges.get(read) ?? [])
+  if (first === undefined) return undefined
+  return rest.reduce(
+    (all, one) => ({ least: Math.max(all.least, one.least), greatest: Math.min(all.greatest, one.greatest) }),
+    first
+  )
 }
 
 /** The buffers that hold constants of the model. */
@@ -205,10 +216,10 @@ export const buffers = (
 ): ReadonlyMap<string, Drawn> => {
   const ranges = rangesOf(subject.region, subject.size)
   return new Map(
-    readBuffers(subject).flatMap(({ buffer, id, read }) => {
+    readBuffers(subject).flatMap(({ buffer, id, reads }) => {
       const { constant, dtype } = buffer
       if (constant !== undefined) return []
-      const [length, range] = [subject.size(buffer.size), ranges.get(read)]
+      const [length, range] = [subject.size(buffer.size), common(ranges, reads)]
       const known = kind === "calibration" ? Recorded.contentsOf(recorded, buffer) : undefined
       if (known !== undefined && DTypes.stores(dtype, known) && isWithin(known, range))
         return [[id, drawn(dtype, repeated(dtype, length, known))]]

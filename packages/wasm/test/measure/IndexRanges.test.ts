@@ -61,6 +61,10 @@ const cases: Readonly<Record<string, Parameters<typeof net>[0]>> = {
     const next = b.one(Ops.add, [b.one(Ops.mul, [ids, number(b, 2)], {}), flat], {})
     return b.one(Ops.reduceSum, [b.one(Ops.gather, [table, next], { axis: 0 })], { axes: [2], keepDims: false })
   },
+  "rows and columns side by side": (b, table, ids) => {
+    const part = b.one(Ops.reshape, [ids], { shape: [2, time, 1] })
+    return b.one(Ops.gatherNd, [table, b.one(Ops.concat, [part, part], { axis: 2 })], { batchDims: 0 })
+  },
   "a scatter": (b, _table, ids) => {
     const x = b.one(Ops.expand, [b.tensor(Numbers.scalar("f32", 0))], { shape: [2, time] })
     const some = b.one(Ops.cast, [ids], { to: "f32", saturate: true })
