@@ -9,6 +9,7 @@ import * as Numbers from "@anneal/ir/Numbers"
 import * as Ops from "@anneal/ir/Ops"
 import type { Activation } from "@anneal/ir/ops/Recurrent"
 import * as Type from "@anneal/ir/Type"
+import * as OperatorTemplates from "./OperatorTemplates.ts"
 import * as PositionTemplates from "./PositionTemplates.ts"
 import type { Site, Template } from "./Template.ts"
 import {
@@ -360,5 +361,6 @@ export const all: ReadonlyArray<Template> = [
   resized,
   integerLayer,
   integerMoves,
+  ...OperatorTemplates.all,
   ...PositionTemplates.all
 ]
