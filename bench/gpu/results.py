@@ -1,4 +1,4 @@
-"""Writes RESULTS.md from a run's files: `python3 bench/gpu/results.py bench.jsonl test.txt "driver 1.2.3, 2026-11-24" sanitizer.txt ["in which call"] > bench/gpu/RESULTS.md`."""
+"""Writes RESULTS.md from a run's files: `python3 bench/gpu/results.py bench.jsonl test.txt "driver 1.2.3, 2026-11-24" sanitizer.txt > bench/gpu/RESULTS.md`."""
 import json
 import math
 import sys
@@ -141,7 +141,7 @@ if sanitizer:
     names = sorted({l.split()[1].rstrip(":") for l in sanitizer})
     cases = sum(int(l.split(" passed")[0].split()[-1]) for l in sanitizer if " passed" in l)
     print(f"""
-## compute-sanitizer, {sys.argv[5] if len(sys.argv) > 5 else "in the same call"}
+## compute-sanitizer, in the same call
 
 memcheck, racecheck, initcheck and synccheck over {len(names)} instances (each template, kind of pipeline and store, structural option): {len(sanitizer)} runs of {cases} cases,
 {len(clean)} of them clean (0 errors, 0 hazards, 0 failed).
