@@ -97,7 +97,8 @@ const symbols = program.image.symbols.map((name) => given.get(name) ?? 1)
 const pool = new ThreadPool({ threads: 2, spawn: NodeThreads.spawn })
 const team = pool.team(heap)
 await pool.start()
-const binding = new Binding(heap, new Arena(heap), program, symbols, team)
+const arena = new Arena(heap)
+const binding = new Binding({ heap, arena, team }, program, symbols, "own")
 for (const port of binding.inputs) {
   const { data } = port
   const isFloat = DTypes.isFloat(port.dtype)
@@ -106,7 +107,9 @@ for (const port of binding.inputs) {
     else data[i] = isFloat ? Math.sin(i) : i % 7
 }
 binding.enter()
-const globals: Record<string, number> = { table: binding.table, arena: binding.arena, scratch: binding.scratch }
+// As threads have it: scratch memory of their own, none of it in the arena.
+const meter = { table: binding.table, arena: arena.address, scratch: arena.scratch }
+const globals: Record<string, number> = { ...meter, overlay: 0 }
 program.image.symbols.forEach((_, place) => void (globals[`symbol_${place}`] = symbols[place] ?? 0))
 const stride = Math.ceil(program.scratch(symbols) / 64) * 64
 const shared = new SharedArrayBuffer(4 * words)
@@ -117,7 +120,7 @@ const worker = new Worker(new URL(import.meta.url), {
     module: program.module,
     memory: heap.memory,
     control: shared,
-    globals: { ...globals, scratch: binding.scratch + stride },
+    globals: { ...globals, scratch: meter.scratch + stride },
     steps: calls.length
   } satisfies Given
 })
@@ -151,7 +154,6 @@ const sharedRun = (step: number): readonly [number, number] => {
 const rounds = Number(options.rounds)
 const least = (times: ReadonlyArray<number>): number =>
   times.toSorted((a, b) => a - b)[Math.floor(times.length / 8)] ?? 0
-const meter = { table: binding.table, arena: binding.arena, scratch: binding.scratch }
 const wholes: { alone: Array<number>; joined: Array<number> } = { alone: [], joined: [] }
 for (let round = 0; round < 3 * rounds; round++) {
   // What the other way left in the caches of two cores is not what this way finds: the first of three rounds does not count.
@@ -179,7 +181,7 @@ for (let round = 0; round < 2 * rounds + 15; round++) {
     for (let k = 0; k < 3; k++) {
       const begin = performance.now()
       program.joins.forEach((join, part) => {
-        if (way === "alone" || join === undefined) program.parts[part]?.(meter.table, meter.arena, meter.scratch)
+        if (way === "alone" || join === undefined) program.parts[part]?.(meter.table, meter.arena, binding.scratch)
         else {
           words32.fill(0, program.image.meetings)
           team.run(program, part, join, { ...meter, stride })
