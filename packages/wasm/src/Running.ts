@@ -16,11 +16,13 @@ import { ExecutionError } from "@anneal/runtime/RuntimeError"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import type { PortPlace } from "./Binding.ts"
-import { Arena, Binding } from "./Binding.ts"
+import { Binding } from "./Binding.ts"
+import { BindingCache } from "./BindingCache.ts"
 import { HeapFull } from "./Heap.ts"
 import * as Host from "./Host.ts"
 import type * as Image from "./Image.ts"
 import { UnreadableImage } from "./ImageReader.ts"
+import type { Program } from "./Loaded.ts"
 import { Loaded } from "./Loaded.ts"
 import * as Places from "./Places.ts"
 import { Meter } from "./Profile.ts"
@@ -30,9 +32,6 @@ import { ThreadFailure } from "./Threads.ts"
 import { host } from "./WebAssembly.ts"
 
 export const target = "wasm"
-
-/** Bindings of a session that are kept for shapes that come again. */
-const keptBindings = 8
 
 /** What sessions of one engine share, and how many there are. */
 export interface Shared {
@@ -74,7 +73,7 @@ export const explain = (engine: Engine, cause: unknown, binding?: Binding): Exec
   throw cause
 }
 
-/** Runs of one engine with an arena of their own. */
+/** Runs of one engine in memory of their own. */
 export class Running {
   readonly #what: Prepared
   readonly #boundary: Graph
@@ -82,11 +81,12 @@ export class Running {
   readonly #team: Team | undefined
   readonly #oracle: OracleService
   readonly #units: ReadonlyArray<Image.Unit>
-  readonly #arena: Arena
-  /** By the shapes of the inputs, the one used last at the end. */
-  #bindings: Array<{ readonly shapes: ReadonlyArray<ReadonlyArray<number>>; readonly binding: Binding }> = []
+  /** For runs in one go, which nothing can come between. */
+  readonly #whole: BindingCache
+  /** For runs that others may come between: where the host does a step, or each is looked at. */
+  readonly #stepwise: BindingCache
   readonly #allocated: Array<number> = []
-  /** Runs that wait for the host in between must not meet. */
+  /** Stepwise runs follow each other. */
   readonly #exclusive = Semaphore.makeUnsafe(1)
 
   constructor(what: Prepared, { loaded, team }: Shared, oracle: OracleService, units: ReadonlyArray<Image.Unit>) {
@@ -96,31 +96,15 @@ export class Running {
     this.#team = team
     this.#oracle = oracle
     this.#units = units
-    this.#arena = new Arena(loaded.heap)
+    this.#whole = new BindingCache(loaded.heap)
+    this.#stepwise = new BindingCache(loaded.heap)
   }
 
-  /** The binding for these shapes; an old one goes where there are many. */
-  binding(shapes: ReadonlyArray<ReadonlyArray<number>>): Binding {
-    for (let place = this.#bindings.length - 1; place >= 0; place--) {
-      const one = this.#bindings[place]
-      if (one !== undefined && sameShapes(one.shapes, shapes)) {
-        if (place !== this.#bindings.length - 1) {
-          this.#bindings.splice(place, 1)
-          this.#bindings.push(one)
-        }
-        return one.binding
-      }
-    }
-    const binding = this.bound(shapes, "arena")
-    if (this.#bindings.length === 0)
-      Results.announce(Math.max(0, ...binding.outputs.map((output) => output?.bytes ?? 0)))
-    while (this.#bindings.length >= keptBindings) this.#bindings.shift()?.binding.release()
-    this.#bindings.push({ shapes: shapes.map((shape) => [...shape]), binding })
-    return binding
-  }
-
-  /** A binding of one's own. */
-  bound(shapes: ReadonlyArray<ReadonlyArray<number>>, ports: PortPlace): Binding {
+  /** The program for these shapes and the values of its symbols. */
+  #programFor(shapes: ReadonlyArray<ReadonlyArray<number>>): {
+    readonly program: Program
+    readonly symbols: ReadonlyArray<number>
+  } {
     const bindings = Bind.bind(this.#boundary, shapes)
     const unit = this.#units.find(({ fixed }) =>
       Object.entries(fixed).every(([symbol, value]) => bindings.get(symbol) === value)
@@ -131,8 +115,33 @@ export class Running {
         `it has no code for ${describe(bindings)}; it has code for ${this.#units.map(({ fixed }) => describe(new Map(Object.entries(fixed)))).join("; ")}`
       )
     const program = this.#loaded.program(unit)
-    const symbols = program.image.symbols.map((name) => bindings.get(name) ?? 0)
-    return new Binding({ heap: this.#loaded.heap, arena: this.#arena, team: this.#team }, program, symbols, ports)
+    return { program, symbols: program.image.symbols.map((name) => bindings.get(name) ?? 0) }
+  }
+
+  /** A binding of one's own. */
+  bound(
+    shapes: ReadonlyArray<ReadonlyArray<number>>,
+    ports: PortPlace,
+    { arena }: BindingCache = this.#whole
+  ): Binding {
+    const { program, symbols } = this.#programFor(shapes)
+    return new Binding({ heap: this.#loaded.heap, arena, team: this.#team }, program, symbols, ports)
+  }
+
+  /** The binding for these shapes. */
+  #binding(cache: BindingCache, shapes: ReadonlyArray<ReadonlyArray<number>>): Binding {
+    const known = cache.find(shapes)
+    if (known !== undefined) return known
+    const isFirst = cache.all.length === 0
+    const binding = this.bound(shapes, "arena", cache)
+    if (isFirst) Results.announce(Math.max(0, ...binding.outputs.map((output) => output?.bytes ?? 0)))
+    cache.keep(shapes, binding)
+    return binding
+  }
+
+  /** Whether a run is one call: the host does nothing in between. */
+  #isWhole(shapes: ReadonlyArray<ReadonlyArray<number>>): boolean {
+    return this.#whole.find(shapes) !== undefined || this.#programFor(shapes).program.image.hosts.length === 0
   }
 
   /** Puts the inputs where the code reads them. */
@@ -158,7 +167,10 @@ export class Running {
   runNow(inputs: ReadonlyArray<Tensor.Tensor>): ReadonlyArray<Tensor.Tensor> {
     let binding: Binding | undefined
     try {
-      binding = this.binding(inputs.map(({ shape }) => shape))
+      binding = this.#binding(
+        this.#whole,
+        inputs.map(({ shape }) => shape)
+      )
       binding.announce()
       this.#give(binding, inputs)
       binding.enter()
@@ -178,23 +190,29 @@ export class Running {
   ): Effect.Effect<ReadonlyArray<Tensor.Tensor>, ExecutionError> {
     const attempt = <A>(f: () => A, binding?: Binding): Effect.Effect<A, ExecutionError> =>
       Effect.try({ try: f, catch: (cause) => explain(this.#what.engine, cause, binding) })
+    const stepwise = Effect.gen({ self: this }, function* () {
+      const binding = yield* attempt(() => this.#stepwiseFor(inputs))
+      return yield* Host.run(this.#what, this.#loaded.heap, this.#oracle, binding, attempt, seed)
+    })
     return Effect.suspend(() => {
-      let binding: Binding
       try {
-        binding = this.binding(inputs.map(({ shape }) => shape))
+        if (this.#isWhole(inputs.map(({ shape }) => shape))) return attempt(() => this.runNow(inputs))
       } catch (cause) {
         return Effect.fail(explain(this.#what.engine, cause))
       }
-      if (binding.program.image.hosts.length === 0) return attempt(() => this.runNow(inputs))
-      const run = Effect.gen({ self: this }, function* () {
-        yield* attempt(() => {
-          this.#give(binding, inputs)
-          binding.enter()
-        })
-        return yield* Host.run(this.#what, this.#loaded.heap, this.#oracle, binding, attempt, seed)
-      })
-      return this.#exclusive.withPermits(1)(run)
+      return this.#exclusive.withPermits(1)(stepwise)
     })
+  }
+
+  /** The binding for a stepwise run of these inputs, which lie where the code reads them. */
+  #stepwiseFor(inputs: ReadonlyArray<Tensor.Tensor>): Binding {
+    const binding = this.#binding(
+      this.#stepwise,
+      inputs.map(({ shape }) => shape)
+    )
+    this.#give(binding, inputs)
+    binding.enter()
+    return binding
   }
 
   /** Runs step by step, showing what is in memory between the steps. */
@@ -207,7 +225,7 @@ export class Running {
     const work = Effect.gen({ self: this }, function* () {
       const attempt = <A>(f: () => A, at?: Binding): Effect.Effect<A, ExecutionError> =>
         Effect.try({ try: f, catch: (cause) => explain(this.#what.engine, cause, at) })
-      const binding = yield* attempt(() => this.binding(inputs.map(({ shape }) => shape)))
+      const binding = yield* attempt(() => this.#stepwiseFor(inputs))
       const meter = yield* attempt(
         () =>
           new Meter(binding, heap, ({ kernel, values }) => {
@@ -215,10 +233,6 @@ export class Running {
               onValue(id, Places.read(binding.locate(place), heap.memory.buffer), kernel)
           })
       )
-      yield* attempt(() => {
-        this.#give(binding, inputs)
-        binding.enter()
-      })
       return yield* Host.run(this.#what, heap, this.#oracle, binding, attempt, seed, meter)
     })
     return this.#exclusive.withPermits(1)(work)
@@ -233,13 +247,10 @@ export class Running {
     const work = Effect.gen({ self: this }, function* () {
       const attempt = <A>(f: () => A, at?: Binding): Effect.Effect<A, ExecutionError> =>
         Effect.try({ try: f, catch: (cause) => explain(this.#what.engine, cause, at) })
-      const binding = yield* attempt(() => this.binding(inputs.map(({ shape }) => shape)))
+      const binding = yield* attempt(() => this.#stepwiseFor(inputs))
       const meter = yield* attempt(() => new Meter(binding, heap))
       const once = Effect.gen({ self: this }, function* () {
-        yield* attempt(() => {
-          this.#give(binding, inputs)
-          binding.enter()
-        })
+        yield* attempt(() => this.#stepwiseFor(inputs))
         yield* Host.run(this.#what, heap, this.#oracle, binding, attempt, seed, meter)
       })
       // What runs first runs while V8 is still compiling.
@@ -322,29 +333,19 @@ export class Running {
   }
 
   valueBytes(): number {
-    let total = this.#arena.bytes
-    for (const { inputs, outputs } of [...this.#bindings.map(({ binding }) => binding), ...this.#own]) {
+    let total = this.#whole.arena.bytes + this.#stepwise.arena.bytes
+    for (const { inputs, outputs } of [...this.#whole.all, ...this.#stepwise.all, ...this.#own]) {
       for (const port of new Set([...inputs, ...outputs])) total += port?.owned ?? 0
     }
     return total
   }
 
   release(): void {
-    for (const { binding } of this.#bindings) binding.release()
     for (const binding of this.#own) binding.release()
     for (const address of this.#allocated) this.#loaded.heap.release(address)
-    this.#bindings = []
-    this.#arena.release()
+    this.#whole.release()
+    this.#stepwise.release()
   }
-}
-
-const sameShapes = (a: ReadonlyArray<ReadonlyArray<number>>, b: ReadonlyArray<ReadonlyArray<number>>): boolean => {
-  for (let place = 0; place < a.length; place++) {
-    const [one, other] = [a[place] ?? [], b[place] ?? []]
-    if (one.length !== other.length) return false
-    for (let axis = 0; axis < one.length; axis++) if (one[axis] !== other[axis]) return false
-  }
-  return a.length === b.length
 }
 
 const describe = (bindings: Bindings): string =>
