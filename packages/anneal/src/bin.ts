@@ -8,6 +8,8 @@ import { enableCompileCache } from "node:module"
 import type * as Main from "./Main.ts"
 
 enableCompileCache()
+// The few files are minified: their source maps say where a defect is.
+if (process.env["ANNEAL_STACK"] === "1") process.setSourceMapsEnabled(true)
 
 /** Options whose values may be modules of the user's. */
 const modules = ["--plugin", "--pipeline", "--tuner", "--calibrate", "--evaluate"]
