@@ -109,17 +109,33 @@ const remainderBounds = (a: Interval, b: Interval): Interval => {
 /** How many atoms may be replaced by something that they are bounded by, in one proof. */
 const proofDepth = 3
 
-/** True when `dim ≥ 0` is proven for all values in the ranges; false says nothing. */
-export const provablyNonNegative = (dim: Dim, ranges: Ranges = noRanges, depth: number = proofDepth): boolean => {
-  if (typeof dim === "number") return dim >= 0
-  if (bounds(dim, ranges).min >= 0 || boundsFromLowerEnds(dim, ranges).min >= 0) return true
-  if (depth === 0) return false
-  for (const term of dim.terms) {
-    for (const lower of lowerBounds(dim, term, ranges)) {
-      if (provablyNonNegative(lower, ranges, depth - 1)) return true
-    }
+/** How much a proof may look at, in terms with what is nested in them: the search is a tree as wide as a dim has terms. */
+const proofEffort = 20_000
+
+const sizeOf = (dim: Dim): number => {
+  if (typeof dim === "number") return 1
+  let size = 0
+  for (const { factors } of dim.terms) {
+    size++
+    for (const { atom } of factors)
+      if (atom.kind !== "symbol")
+        for (const part of "args" in atom ? atom.args : [atom.dividend, atom.divisor]) size += sizeOf(part)
   }
-  return false
+  return size
+}
+
+/** True when `dim ≥ 0` is proven for all values in the ranges; false says nothing. */
+export const provablyNonNegative = (dim: Dim, ranges: Ranges = noRanges): boolean => {
+  let effort = proofEffort
+  const prove = (at: Dim, depth: number): boolean => {
+    if (typeof at === "number") return at >= 0
+    effort -= sizeOf(at)
+    if (effort < 0) return false
+    if (bounds(at, ranges).min >= 0 || boundsFromLowerEnds(at, ranges).min >= 0) return true
+    if (depth === 0) return false
+    return at.terms.some((term) => lowerBounds(at, term, ranges).some((lower) => prove(lower, depth - 1)))
+  }
+  return prove(dim, proofDepth)
 }
 
 // x*y - x with y in 1.. is written with y = max(y-1,0) + 1 as x*max(y-1,0), whose interval is plainly 0..
