@@ -44,21 +44,6 @@ const displacements = (values: ReadonlyArray<Scalar>): ReadonlyMap<number, Extra
     )
   )
 
-const valuesOf = (region: Region): ReadonlyArray<Scalar> => {
-  switch (region.kind) {
-    case "loop":
-      return region.results.map(({ value }) => value)
-    case "rows":
-      return [...region.stages, ...region.results].map(({ value }) => value)
-    case "contraction":
-    case "convolution":
-    case "window":
-      return region.epilogue.results.map(({ value }) => value)
-    default:
-      return []
-  }
-}
-
 /** The shape that each view of a region must have; undefined where the kind does not say. */
 const domainOf = (region: Region): Shape | undefined => {
   switch (region.kind) {
@@ -160,7 +145,7 @@ class Checker {
     this.ids.add(id)
     const domain = domainOf(region)
     const reads = Regions.reads(region)
-    const displaced = displacements(valuesOf(region))
+    const displaced = displacements(Regions.expressions(region))
     const main = mainReads(region)
     for (const [position, view] of reads.entries()) {
       if (view === null) continue
@@ -177,7 +162,7 @@ class Checker {
             }
       )
     }
-    for (const part of Scalars.parts(valuesOf(region))) {
+    for (const part of Scalars.parts(Regions.expressions(region))) {
       if (part.kind !== "load") continue
       const view = reads[part.operand + main]
       if (view === null || view === undefined) this.say(id, `operand ${part.operand} is missing`)

@@ -228,3 +228,19 @@ export const writes = (region: Region): ReadonlyArray<View | null> => {
       return region.results
   }
 }
+
+/** What happens to one element: of each result, and of each stage before. Empty where the kind alone says what is computed. */
+export const expressions = (region: Region): ReadonlyArray<Scalar> => {
+  switch (region.kind) {
+    case "loop":
+      return region.results.map(({ value }) => value)
+    case "rows":
+      return [...region.stages, ...region.results].map(({ value }) => value)
+    case "contraction":
+    case "convolution":
+    case "window":
+      return region.epilogue.results.map(({ value }) => value)
+    default:
+      return []
+  }
+}

@@ -6,23 +6,8 @@ import * as Dims from "@anneal/ir/Dim"
 import * as DTypes from "@anneal/ir/DType"
 import type { Program } from "@anneal/lower/Program"
 import type { Convolution, Region } from "@anneal/lower/Region"
-import type { Scalar } from "@anneal/lower/Scalar"
+import * as Regions from "@anneal/lower/Region"
 import * as ScalarCode from "./ScalarCode.ts"
-
-const valuesOf = (region: Region): ReadonlyArray<Scalar> => {
-  switch (region.kind) {
-    case "loop":
-      return region.results.map(({ value }) => value)
-    case "rows":
-      return [...region.stages, ...region.results].map(({ value }) => value)
-    case "contraction":
-    case "convolution":
-    case "window":
-      return region.epilogue.results.map(({ value }) => value)
-    default:
-      return []
-  }
-}
 
 const ofConvolution = (
   { accumulate, input, transposed, weight }: Convolution,
@@ -57,7 +42,7 @@ const ofRecurrent = (region: Extract<Region, { readonly kind: "recurrent" }>): s
 /** The first property that no kernel supports; a plain sentence where it is none of those that are known here. */
 export const why = (region: Region, buffers: Program["buffers"]): string => {
   const known =
-    ScalarCode.refusal(...valuesOf(region)) ??
+    ScalarCode.refusal(...Regions.expressions(region)) ??
     (region.kind === "convolution"
       ? ofConvolution(region, buffers)
       : region.kind === "recurrent"

@@ -12,7 +12,6 @@ import type * as Interpret from "@anneal/lower/Interpret"
 import type { Program } from "@anneal/lower/Program"
 import type { Region } from "@anneal/lower/Region"
 import * as Regions from "@anneal/lower/Region"
-import type { Scalar } from "@anneal/lower/Scalar"
 import type { Range } from "./IndexRanges.ts"
 import * as IndexRanges from "./IndexRanges.ts"
 import * as Recorded from "./Recorded.ts"
@@ -31,25 +30,10 @@ export const generator = (seed: number): (() => number) => {
   }
 }
 
-const valuesOf = (region: Region): ReadonlyArray<Scalar> => {
-  switch (region.kind) {
-    case "loop":
-      return region.results.map(({ value }) => value)
-    case "rows":
-      return [...region.stages, ...region.results].map(({ value }) => value)
-    case "contraction":
-    case "convolution":
-    case "window":
-      return region.epilogue.results.map(({ value }) => value)
-    default:
-      return []
-  }
-}
-
 /** Ranges by number of the read: indices are inside what they index, integers of products where more is known of them. */
 const rangesOf = (region: Region, size: (dim: Dim) => number): ReadonlyMap<number, Range> => {
   const first = region.kind === "contraction" || region.kind === "convolution" ? 2 : region.kind === "window" ? 1 : 0
-  const found = new Map(IndexRanges.of(region, valuesOf(region), first, size))
+  const found = new Map(IndexRanges.of(region, Regions.expressions(region), first, size))
   if (region.kind === "contraction" || region.kind === "convolution")
     for (const [read, range] of [region.ranges?.a, region.ranges?.b].entries())
       if (range !== undefined) found.set(read, { least: range[0], greatest: range[1] })
